@@ -1,0 +1,66 @@
+// Files written so that a kill, a full disk or a power cut leaves either the old file or the new
+// one, never a half.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+// The whole file. Throws Error naming the path when it cannot be read.
+std::string ReadFile(const std::filesystem::path& path);
+
+// A file under construction. Bytes go to "<path>.tmp" beside the final name; Commit() syncs the
+// file, renames it over `path` and syncs the folder. Without Commit() the destructor removes the
+// temporary file and `path` stays as it was. Every failure throws an Error that names the path and
+// the system's reason (full disk, permissions).
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void Write(std::span<const std::byte> bytes);
+  void Write(std::string_view text);
+  void Commit();
+
+  // The open descriptor, for libraries that write to one themselves; owned by this object.
+  int descriptor() const { return descriptor_; }
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+// AtomicFile, Write and Commit in one call.
+void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
+
+// Makes a rename or removal in `folder` survive a power cut. Throws Error.
+void SyncFolder(const std::filesystem::path& folder);
+
+// Creates the folder and its parents; Error naming it when that fails or when a file stands in its
+// place.
+void CreateFolders(const std::filesystem::path& folder);
+
+// A file mapped read-only into memory. Bytes stay valid while the object lives.
+class MappedFile {
+ public:
+  // Throws Error when the file cannot be opened or mapped. An empty file maps to an empty span.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,75 @@
+# Compiler settings, and the functions with which every folder declares its library and its tests.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+option(MILLRACE_WERROR "Treat warnings as errors" OFF)
+option(MILLRACE_CUDA "Link the CUDA libraries of the torch wheel" OFF)
+option(MILLRACE_FUZZ "Build the libFuzzer targets" OFF)
+option(MILLRACE_PRECOMPILE "Precompile ATen for the files that need it" ON)
+set(MILLRACE_SANITIZE "" CACHE STRING "Value of -fsanitize= (empty: none)")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM AND NOT MILLRACE_SANITIZE)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+if(MILLRACE_SANITIZE)
+  # -O1 keeps the sanitised kernels fast enough to run over real pictures.
+  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=undefined
+    -fno-omit-frame-pointer -O1)
+  add_link_options(-fsanitize=${MILLRACE_SANITIZE})
+endif()
+
+# PRIVATE to our own targets, so that nothing leaks into users of the libraries.
+add_library(millrace_warnings INTERFACE)
+target_compile_options(millrace_warnings INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
+  $<$<BOOL:${MILLRACE_WERROR}>:-Werror>)
+
+# millrace_library(<name> SOURCES <files> [LINKS <public libraries>] [PRIVATE_LINKS <libraries>] [TORCH])
+# One static library per folder. LINKS are the arrows of docs/design.md; third-party libraries are private. TORCH
+# precompiles ATen for the library's files.
+function(millrace_library name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(millrace_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(millrace_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(millrace_${name} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} millrace_warnings)
+  if(ARG_TORCH AND MILLRACE_PRECOMPILE)
+    target_precompile_headers(millrace_${name} PRIVATE <ATen/ATen.h>)
+  endif()
+  file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
+  set(header_checks)
+  foreach(header IN LISTS headers)
+    string(REPLACE "/" "_" stem "${header}")
+    set(check ${CMAKE_CURRENT_BINARY_DIR}/header_checks/${stem}.cc)
+    file(CONFIGURE OUTPUT ${check} CONTENT "#include \"${header}\"\n" @ONLY)
+    list(APPEND header_checks ${check})
+  endforeach()
+  if(header_checks)
+    # Every header must compile alone; `./check layers` builds these.
+    add_library(millrace_${name}_headers OBJECT EXCLUDE_FROM_ALL ${header_checks})
+    target_link_libraries(millrace_${name}_headers PRIVATE millrace_${name} ${ARG_PRIVATE_LINKS} millrace_warnings)
+    add_dependencies(check_headers millrace_${name}_headers)
+  endif()
+endfunction()
+add_custom_target(check_headers)
+
+# millrace_tests(<folder> SOURCES <files> LINKS <libraries> [LABEL <label>])
+# One test program per folder: <folder>_tests, its cases registered one by one with ctest.
+function(millrace_tests folder)
+  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;LINKS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL cpu)
+  endif()
+  add_executable(${folder}_tests ${ARG_SOURCES})
+  target_link_libraries(${folder}_tests PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main millrace_warnings)
+  gtest_discover_tests(${folder}_tests DISCOVERY_TIMEOUT 120 PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 600)
+endfunction()

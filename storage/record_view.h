@@ -1,0 +1,42 @@
+// What a reader hands out for one stored sample: views into the mapped shard, valid while its reader lives.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace millrace::storage {
+
+// How the chroma planes of a JPEG are sampled. Values are stored; never renumber.
+enum class Subsampling : std::uint8_t {
+  kUnknown = 0,
+  kGray = 1,
+  k444 = 2,
+  k422 = 3,
+  k420 = 4,
+  k440 = 5,
+  k411 = 6,
+  kOther = 7,
+};
+
+// The region index of FORMAT.md: empty where the record has none.
+struct RegionIndexView {
+  std::uint32_t segment_mcus = 0;                 // MCUs in each restart segment; 0: no index
+  std::span<const std::uint32_t> segment_bytes;   // [bytes] of each segment, restart marker excluded
+};
+
+// One sample as stored. All views point into the shard's memory map.
+struct RecordView {
+  std::uint32_t label = 0;          // class index into the manifest's list
+  std::uint32_t width = 0;          // [pixels]
+  std::uint32_t height = 0;         // [pixels]
+  Subsampling subsampling = Subsampling::kUnknown;
+  std::uint32_t repairs = 0;        // bit set of FORMAT.md: what was changed at conversion; 0: stored as it came
+  std::uint64_t payload_hash = 0;   // XXH3-64 of payload
+  std::string_view path;            // in the source, relative, UTF-8 as found
+  std::span<const std::byte> payload;  // the encoded picture (JPEG)
+  RegionIndexView region_index;
+};
+
+}  // namespace millrace::storage
