@@ -44,7 +44,7 @@ struct Recipe {
   bool deterministic = false;
 
   std::string data_path;        // "" when the recipe names none
-  std::array<float, 3> mean{};  // of RGB, on the scale 0..1
+  std::array<float, 3> mean{};  // of RGB, on the scale 0..1 (normalize)
   std::array<float, 3> std{};
   LoaderRecipe train;
   std::optional<LoaderRecipe> val;
