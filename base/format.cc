@@ -12,7 +12,8 @@ std::string FormatBytes(std::uint64_t bytes) {
   static constexpr std::array kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   double value = static_cast<double>(bytes) / 1024;
   std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
+  // 1023.95 is where one decimal place would round up to 1024.0.
+  while (value >= 1023.95 && unit + 1 < kUnits.size()) {
     value /= 1024;
     ++unit;
   }
@@ -20,7 +21,7 @@ std::string FormatBytes(std::uint64_t bytes) {
 }
 
 std::string FormatDuration(double seconds) {
-  if (!(seconds >= 0)) return "?";
+  if (!(seconds >= 0) || std::isinf(seconds)) return "?";
   if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<std::int64_t>(std::llround(seconds));
   if (whole < 60) return fmt::format("{} s", whole);

@@ -6,6 +6,8 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 option(MILLRACE_WERROR "Treat warnings as errors" OFF)
+# LibTorch's libraries are not instrumented, so the tsan preset leaves out whatever needs them.
+option(MILLRACE_TORCH "Build what needs LibTorch: model/, the last stages, the trainer, tools/" ON)
 option(MILLRACE_CUDA "Link the CUDA libraries of the torch wheel" OFF)
 option(MILLRACE_FUZZ "Build the libFuzzer targets" OFF)
 option(MILLRACE_PRECOMPILE "Precompile ATen for the files that need it" ON)
@@ -35,21 +37,39 @@ target_compile_options(millrace_warnings INTERFACE
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
   $<$<BOOL:${MILLRACE_WERROR}>:-Werror>)
 
-# millrace_library(<name> SOURCES <files> [LINKS <public libraries>] [PRIVATE_LINKS <libraries>] [TORCH])
+# Drops libraries that exist only with LibTorch from a list of links, when millrace is built without it.
+function(millrace_filter_links variable)
+  if(NOT MILLRACE_TORCH)
+    list(FILTER ${variable} EXCLUDE REGEX "^(millrace_(model|tools)|LibTorch::.*)$")
+    set(${variable} "${${variable}}" PARENT_SCOPE)
+  endif()
+endfunction()
+
+# millrace_library(<name> SOURCES <files> [TORCH_SOURCES <files>] [LINKS <public libraries>]
+#                  [PRIVATE_LINKS <libraries>] [TORCH])
 # One static library per folder. LINKS are the arrows of docs/design.md; third-party libraries are private. TORCH
-# precompiles ATen for the library's files.
+# precompiles ATen for the library's files. TORCH_SOURCES, their headers, and links to model and LibTorch are left out
+# when MILLRACE_TORCH is off.
 function(millrace_library name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;TORCH_SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  millrace_filter_links(ARG_LINKS)
+  millrace_filter_links(ARG_PRIVATE_LINKS)
+  if(MILLRACE_TORCH)
+    list(APPEND ARG_SOURCES ${ARG_TORCH_SOURCES})
+  endif()
   add_library(millrace_${name} STATIC ${ARG_SOURCES})
   target_include_directories(millrace_${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(millrace_${name} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} millrace_warnings)
-  if(ARG_TORCH AND MILLRACE_PRECOMPILE)
+  if(ARG_TORCH AND MILLRACE_TORCH AND MILLRACE_PRECOMPILE)
     target_precompile_headers(millrace_${name} PRIVATE <ATen/ATen.h>)
   endif()
   file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
   set(header_checks)
   foreach(header IN LISTS headers)
-    string(REPLACE "/" "_" stem "${header}")
+    get_filename_component(stem "${header}" NAME_WE)
+    if("${stem}.cc" IN_LIST ARG_TORCH_SOURCES AND NOT MILLRACE_TORCH)
+      continue()
+    endif()
     set(check ${CMAKE_CURRENT_BINARY_DIR}/header_checks/${stem}.cc)
     file(CONFIGURE OUTPUT ${check} CONTENT "#include \"${header}\"\n" @ONLY)
     list(APPEND header_checks ${check})
@@ -63,12 +83,16 @@ function(millrace_library name)
 endfunction()
 add_custom_target(check_headers)
 
-# millrace_tests(<folder> SOURCES <files> LINKS <libraries> [LABEL <label>])
-# One test program per folder: <folder>_tests, its cases registered one by one with ctest.
+# millrace_tests(<folder> SOURCES <files> [TORCH_SOURCES <files>] LINKS <libraries> [LABEL <label>])
+# One test program per folder: <folder>_tests, its cases registered one by one with ctest. TORCH_SOURCES as above.
 function(millrace_tests folder)
-  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;TORCH_SOURCES;LINKS" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL cpu)
+  endif()
+  millrace_filter_links(ARG_LINKS)
+  if(MILLRACE_TORCH)
+    list(APPEND ARG_SOURCES ${ARG_TORCH_SOURCES})
   endif()
   add_executable(${folder}_tests ${ARG_SOURCES})
   target_link_libraries(${folder}_tests PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main millrace_warnings)
