@@ -1,6 +1,7 @@
 #include "model/replica_group.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <chrono>
 #include <utility>
@@ -17,7 +18,7 @@ void ReplicaGroup::Average(std::size_t lane, const std::vector<at::Tensor>& tens
   tensors_[lane] = tensors;
   Wait();
   {
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     // Each lane does its share of the tensors for all.
     for (std::size_t i = lane; i < tensors.size(); i += lanes_) {
       at::Tensor mean = tensors_[0][i].clone();
@@ -34,7 +35,7 @@ void ReplicaGroup::ShareFirst(std::size_t lane, const std::vector<at::Tensor>& t
   tensors_[lane] = tensors;
   Wait();
   if (lane > 0) {
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_(tensors_[0][i]);
   }
   Wait();

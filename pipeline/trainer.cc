@@ -1,7 +1,7 @@
 #include "pipeline/trainer.h"
 
 #include <ATen/Context.h>
-#include <ATen/Version.h>
+#include <torch/version.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +21,7 @@
 #include "model/optimizer.h"
 #include "model/replica_group.h"
 #include "model/schedule.h"
+#include "model/threads.h"
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/cpu_lane.h"
@@ -28,6 +29,7 @@
 #include "pipeline/loader_stages.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/training_run.h"
+#include "stages/train_step.h"
 #include "stages/transform.h"
 #include "tracking/json_lines.h"
 #include "tracking/text_log.h"
