@@ -25,8 +25,8 @@ struct Size {
 
 // Whose arithmetic a resize reproduces bit for bit.
 enum class ResizeMode : std::uint8_t {
-  kPillow,  // Pillow's antialiased bilinear (triangle filter, 8-bit intermediate between the two
-            // passes)
+  kPillow,  // Pillow from 13 on: antialiased bilinear (triangle filter, 8 bits between the passes)
+  kPillow12,  // the same up to Pillow 12, which chose the order of the two passes differently
 };
 
 // The geometry of one sample: crop the picture, resize the crop, keep a window of the result, flip
