@@ -22,6 +22,7 @@ struct Decoder {
   int message_code = 0;
   std::array<char, JMSG_LENGTH_MAX> message{};
   const char* refusal = nullptr;  // our own reason to stop
+  JpegInfo facts;                 // once the header has been read
 };
 
 Decoder& Of(j_common_ptr info) { return *static_cast<Decoder*>(info->client_data); }
@@ -73,38 +74,6 @@ const char* Refuse(const jpeg_decompress_struct& info) {
   }
 }
 
-// Reads the header and, when `whole`, decodes everything. Returns false when it stopped early, with
-// the reason in `decoder`.
-bool Decode(Decoder& decoder, std::span<const std::byte> bytes, bool whole) {
-  jpeg_decompress_struct& info = decoder.info;
-  if (setjmp(decoder.escape) != 0) return false;
-  jpeg_create_decompress(&info);
-  info.client_data = &decoder;
-  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-  jpeg_read_header(&info, TRUE);
-  decoder.refusal = Refuse(info);
-  if (decoder.refusal != nullptr) return false;
-  if (!whole) return true;
-  if (jpeg_has_multiple_scans(&info) &&
-      std::uint64_t{info.image_width} * info.image_height > kMaxMultiScanPixels) {
-    decoder.refusal = "a progressive JPEG of more than 64 million pixels; make it smaller";
-    return false;
-  }
-  info.progress = &decoder.progress;
-  // Every symbol is decoded at any scale, and all that can be wrong with the data is found there;
-  // at 1/8 the inverse transform, which finds nothing, is almost free.
-  info.scale_num = 1;
-  info.scale_denom = 8;
-  info.do_fancy_upsampling = FALSE;
-  jpeg_start_decompress(&info);
-  JSAMPARRAY rows = info.mem->alloc_sarray(
-      reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
-      info.output_width * static_cast<JDIMENSION>(info.output_components), 1);
-  while (info.output_scanline < info.output_height) jpeg_read_scanlines(&info, rows, 1);
-  jpeg_finish_decompress(&info);
-  return true;
-}
-
 Subsampling SubsamplingOf(const jpeg_decompress_struct& info) {
   if (info.num_components == 1) return Subsampling::kGray;
   const jpeg_component_info* planes = info.comp_info;
@@ -127,7 +96,7 @@ Subsampling SubsamplingOf(const jpeg_decompress_struct& info) {
   }
 }
 
-JpegInfo Describe(jpeg_decompress_struct& info) {
+JpegInfo Describe(const jpeg_decompress_struct& info) {
   return {.width = info.image_width,
           .height = info.image_height,
           .subsampling = SubsamplingOf(info),
@@ -135,6 +104,39 @@ JpegInfo Describe(jpeg_decompress_struct& info) {
                    : info.jpeg_color_space == JCS_RGB     ? JpegColor::kRgb
                                                           : JpegColor::kYcc,
           .progressive = info.progressive_mode != FALSE};
+}
+
+// Reads the header and, when `whole`, decodes everything. Returns false when it stopped early, with
+// the reason in `decoder`.
+bool Decode(Decoder& decoder, std::span<const std::byte> bytes, bool whole) {
+  jpeg_decompress_struct& info = decoder.info;
+  if (setjmp(decoder.escape) != 0) return false;
+  jpeg_create_decompress(&info);
+  info.client_data = &decoder;
+  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  jpeg_read_header(&info, TRUE);
+  decoder.facts = Describe(info);
+  decoder.refusal = Refuse(info);
+  if (decoder.refusal != nullptr) return false;
+  if (!whole) return true;
+  if (jpeg_has_multiple_scans(&info) &&
+      std::uint64_t{info.image_width} * info.image_height > kMaxMultiScanPixels) {
+    decoder.refusal = "a progressive JPEG of more than 64 million pixels; make it smaller";
+    return false;
+  }
+  info.progress = &decoder.progress;
+  // Every symbol is decoded at any scale, and all that can be wrong with the data is found there;
+  // at 1/8 the inverse transform, which finds nothing, is almost free.
+  info.scale_num = 1;
+  info.scale_denom = 8;
+  info.do_fancy_upsampling = FALSE;
+  jpeg_start_decompress(&info);
+  JSAMPARRAY rows = info.mem->alloc_sarray(
+      reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
+      info.output_width * static_cast<JDIMENSION>(info.output_components), 1);
+  while (info.output_scanline < info.output_height) jpeg_read_scanlines(&info, rows, 1);
+  jpeg_finish_decompress(&info);
+  return true;
 }
 
 Fault Explain(const Decoder& decoder) {
@@ -168,7 +170,7 @@ Result<JpegInfo> Inspect(std::span<const std::byte> bytes, bool whole) {
   decoder.progress.progress_monitor = CountScans;
   const bool finished = Decode(decoder, bytes, whole);
   const auto result =
-      finished ? Result<JpegInfo>(Describe(decoder.info)) : Result<JpegInfo>(Explain(decoder));
+      finished ? Result<JpegInfo>(decoder.facts) : Result<JpegInfo>(Explain(decoder));
   jpeg_destroy_decompress(&decoder.info);
   return result;
 }

@@ -112,7 +112,7 @@ class Walker {
                 .transaction = Load<std::uint64_t>(at + 128)};
   }
 
-  // Reads both meta pages; the one that LMDB will follow, with the later transaction, is kept.
+  // Reads both meta pages. LMDB follows the one with the later transaction.
   bool ReadMetas() {
     const auto first = ReadMeta(0, 0);
     if (!first) return false;
@@ -125,7 +125,12 @@ class Walker {
     if (second->page_bytes != first->page_bytes) {
       return RefusePage(1, "another page size than page 0");
     }
-    meta_ = first->transaction < second->transaction ? *second : *first;
+    // Compacting leaves an empty first state and, unless there are no records, the real one second.
+    meta_ = *second;
+    if (first->transaction != 0 ||
+        second->transaction != (second->records.root == kNoPage ? 0u : 1u)) {
+      return RefusePage(1, "not the states that a finished shard has");
+    }
     if (first->free_pages.flags != kMetaFlags || second->free_pages.flags != kMetaFlags) {
       return RefusePage(0, "unknown flags");
     }
