@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <mutex>
 #include <optional>
-#include <regex>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -73,7 +72,11 @@ struct Plan {
 void CheckOptions(const ConvertOptions& options) {
   if (options.sources.empty()) FailUsage("no source to convert from");
   if (options.to.empty()) FailUsage("no dataset folder to convert to");
-  if (!std::regex_match(options.split, std::regex("[A-Za-z0-9_]{1,64}"))) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  if (options.split.empty() || options.split.size() > 64 ||
+      !std::all_of(options.split.begin(), options.split.end(), allowed)) {
     FailUsage("\"{}\" cannot be a split's name; use letters, digits and _", options.split);
   }
   if (options.shards > kMaxShards) {
@@ -198,13 +201,34 @@ void RemoveFile(const fs::path& path) {
   if (code) Fail("cannot remove {}: {}", path.string(), code.message());
 }
 
-// The names in `folder` that a conversion of the split makes and that match `suffix`.
-std::vector<fs::path> OwnFiles(const fs::path& folder, const std::string& split,
-                               const char* suffix) {
-  const std::regex pattern(split + R"(-\d{5}-of-\d{5}\.lmdb)" + suffix);
+// The files of a split's conversion, by what follows the shard's name.
+enum class OwnFile : std::uint8_t { kShard, kSummary, kTemporary };
+
+// Whether `name` is "<split>-00003-of-00008.lmdb" with what belongs to `kind` behind it.
+bool IsOwnFile(std::string_view name, std::string_view split, OwnFile kind) {
+  constexpr std::string_view kPattern = "-00000-of-00000.lmdb";
+  if (!name.starts_with(split) || name.size() < split.size() + kPattern.size()) return false;
+  name.remove_prefix(split.size());
+  for (const char expected : kPattern) {
+    const char found = name.front();
+    if (expected == '0' ? found < '0' || found > '9' : found != expected) return false;
+    name.remove_prefix(1);
+  }
+  switch (kind) {
+    case OwnFile::kShard:
+      return name.empty();
+    case OwnFile::kSummary:
+      return name == ".done.json";
+    case OwnFile::kTemporary:
+      return name.ends_with(".tmp");
+  }
+  return false;
+}
+
+std::vector<fs::path> OwnFiles(const fs::path& folder, std::string_view split, OwnFile kind) {
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (std::regex_match(entry.path().filename().string(), pattern)) found.push_back(entry.path());
+    if (IsOwnFile(entry.path().filename().string(), split, kind)) found.push_back(entry.path());
   }
   return found;
 }
@@ -305,8 +329,8 @@ class Conversion {
       for (auto i = plan_.Begin(shard); i < plan_.Begin(shard + 1); ++i) bytes += At(i).file.bytes;
       progress_.Add(plan_.Begin(shard + 1) - plan_.Begin(shard), bytes);
     }
-    for (const char* suffix : {"", R"(\.done\.json)"}) {
-      for (const auto& path : OwnFiles(options_.to, options_.split, suffix)) {
+    for (const OwnFile kind : {OwnFile::kShard, OwnFile::kSummary}) {
+      for (const auto& path : OwnFiles(options_.to, options_.split, kind)) {
         if (!kept_files.contains(path)) RemoveFile(path);
       }
     }
@@ -537,11 +561,12 @@ ConvertReport Convert(const ConvertOptions& options,
   }
   plan.hash = HashPlan(options, plan);
 
-  for (const auto& path : OwnFiles(options.to, options.split, R"(.*\.tmp)")) RemoveFile(path);
+  for (const auto& path : OwnFiles(options.to, options.split, OwnFile::kTemporary))
+    RemoveFile(path);
   if (manifest.splits.contains(options.split)) {
     ConvertReport report = CheckFinished(options, manifest, plan);
     // Left by a run that was killed right after it wrote the manifest.
-    for (const auto& path : OwnFiles(options.to, options.split, R"(\.done\.json)")) {
+    for (const auto& path : OwnFiles(options.to, options.split, OwnFile::kSummary)) {
       RemoveFile(path);
     }
     return report;
@@ -575,7 +600,7 @@ ConvertReport Convert(const ConvertOptions& options,
   manifest.tool_version = storage::ToolVersion();
   manifest.splits[options.split] = std::move(split);
   WriteFileAtomically(storage::ManifestPath(options.to), storage::ManifestText(manifest));
-  for (const auto& path : OwnFiles(options.to, options.split, R"(\.done\.json)")) RemoveFile(path);
+  for (const auto& path : OwnFiles(options.to, options.split, OwnFile::kSummary)) RemoveFile(path);
   return report;
 }
 
