@@ -54,14 +54,10 @@ void ResampleTable::Build(const Axis& axis) {
   const auto padded = (static_cast<std::size_t>(axis.count) + 3) / 4 * 4;
   first_.assign(padded, 0);
   taps_.assign(padded, 0);
-  const int origin = filter.At(axis, axis.begin).first;
+  const Run source = SourceRun(axis);
   int most_taps = 1;
   for (int i = 0; i < axis.count; ++i) {
-    const Footprint print = filter.At(axis, axis.begin + i);
-    const auto place = static_cast<std::size_t>(axis.flip ? axis.count - 1 - i : i);
-    first_[place] = print.first - origin;
-    taps_[place] = print.taps;
-    most_taps = std::max(most_taps, print.taps);
+    most_taps = std::max(most_taps, filter.At(axis, axis.begin + i).taps);
   }
   pairs_ = (most_taps + 1) / 2;
   const auto pairs = static_cast<std::size_t>(pairs_);
@@ -69,6 +65,13 @@ void ResampleTable::Build(const Axis& axis) {
   weights_.resize(static_cast<std::size_t>(most_taps));
   for (int i = 0; i < axis.count; ++i) {
     const Footprint print = filter.At(axis, axis.begin + i);
+    const auto place = static_cast<std::size_t>(axis.flip ? axis.count - 1 - i : i);
+    // Kernels read all pairs, also of outputs with fewer taps. At the end of the source these start
+    // earlier, with zeros in front, so that nothing is read behind it.
+    const int first = print.first - source.begin;
+    const int zeros = std::clamp(first + 2 * pairs_ - source.count, 0, first);
+    first_[place] = first - zeros;
+    taps_[place] = print.taps + zeros;
     double sum = 0.0;
     for (int tap = 0; tap < print.taps; ++tap) {
       const double distance =
@@ -77,15 +80,15 @@ void ResampleTable::Build(const Axis& axis) {
       weights_[static_cast<std::size_t>(tap)] = weight;
       sum += weight;
     }
-    TapPair* out =
-        pairs_of_.data() + static_cast<std::size_t>(axis.flip ? axis.count - 1 - i : i) * pairs;
+    TapPair* out = pairs_of_.data() + place * pairs;
     for (int tap = 0; tap < print.taps; ++tap) {
       double weight = weights_[static_cast<std::size_t>(tap)];
       if (sum != 0.0) weight /= sum;
       const int coefficient = static_cast<int>(0.5 + weight * (1 << kCoefficientBits));
-      const int shift = tap % 2 * 16;
-      out[tap / 2].high |= (coefficient >> kLowBits) << shift;
-      out[tap / 2].low |= (coefficient & ((1 << kLowBits) - 1)) << shift;
+      TapPair& pair = out[(tap + zeros) / 2];
+      const int shift = (tap + zeros) % 2 * 16;
+      pair.high |= (coefficient >> kLowBits) << shift;
+      pair.low |= (coefficient & ((1 << kLowBits) - 1)) << shift;
     }
   }
 }

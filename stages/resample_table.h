@@ -58,7 +58,8 @@ class ResampleTable {
   int pairs() const { return pairs_; }
   // The first source pixel of an output, counted from the start of SourceRun(axis).
   int first(int output) const { return first_[static_cast<std::size_t>(output)]; }
-  // How many source pixels it really has.
+  // How many source pixels it has, weightless ones in front included. first + 2 x pairs lies at
+  // most one pixel behind the source, and only where the source is as short as that.
   int taps(int output) const { return taps_[static_cast<std::size_t>(output)]; }
   const TapPair* coefficients(int output) const {
     return pairs_of_.data() + static_cast<std::size_t>(output) * static_cast<std::size_t>(pairs_);
