@@ -1,3 +1,4 @@
+#include "base/build_info.h"
 #include "storage/manifest.h"
 
 #include <gmock/gmock.h>
@@ -51,7 +52,7 @@ TEST(Manifest, NewerVersionIsNamedBeforeAnythingElse) {
   EXPECT_EQ(ErrorOfText(R"({"format": "millrace dataset", "format_version": 2})"),
             fmt::format("d/manifest.json: format_version is 2, and this program ({}) reads version "
                         "1; use a newer millrace",
-                        ToolVersion()));
+                        BuildVersion()));
 }
 
 TEST(Manifest, VersionZeroIsRefused) {
