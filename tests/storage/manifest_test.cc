@@ -1,4 +1,3 @@
-#include "base/build_info.h"
 #include "storage/manifest.h"
 
 #include <gmock/gmock.h>
@@ -6,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/build_info.h"
 #include "tests/storage/record_fixture.h"
 #include "tests/support/temporary_folder.h"
 
