@@ -29,6 +29,10 @@ if(MILLRACE_SANITIZE)
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
 endif()
 
+if(MILLRACE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # PRIVATE to our own targets, so that nothing leaks into users of the libraries.
 add_library(millrace_warnings INTERFACE)
 target_compile_options(millrace_warnings INTERFACE
@@ -96,4 +100,22 @@ function(millrace_tests folder)
   add_executable(${folder}_tests ${ARG_SOURCES})
   target_link_libraries(${folder}_tests PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main millrace_warnings)
   gtest_discover_tests(${folder}_tests DISCOVERY_TIMEOUT 120 PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 600)
+endfunction()
+
+# millrace_fuzzer(<name> LINKS <libraries>)
+# <name>_fuzz from <name>_fuzz.cc, whose LLVMFuzzerTestOneInput must survive any bytes. The fuzz preset links libFuzzer;
+# every other preset replays tests/fuzz/corpus/<name>_fuzz as a test, so that what was found once stays found.
+function(millrace_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
+  millrace_filter_links(ARG_LINKS)
+  add_executable(${name}_fuzz ${name}_fuzz.cc)
+  target_link_libraries(${name}_fuzz PRIVATE ${ARG_LINKS} millrace_warnings)
+  if(MILLRACE_FUZZ)
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${name}_fuzz PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.cc)
+    add_test(NAME Fuzz.${name}SurvivesItsCorpus
+      COMMAND ${name}_fuzz ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}_fuzz)
+    set_tests_properties(Fuzz.${name}SurvivesItsCorpus PROPERTIES LABELS cpu TIMEOUT 600)
+  endif()
 endfunction()
