@@ -20,6 +20,7 @@ struct Params::Node {
   std::string where;  // "recipe.toml" or "recipe.toml: optimizer"
   bool is_root = false;
   Json values = Json::object();
+  Json used = Json::object();  // scalar and list settings as they were answered
   std::set<std::string, std::less<>> asked;
   std::map<std::string, std::vector<std::shared_ptr<Node>>, std::less<>> children;
 
@@ -45,8 +46,10 @@ struct Params::Node {
     const Json* value = Find(key);
     if (value == nullptr) {
       if (!fallback) Blame(key, fmt::format("is missing; it must be {}", kind));
+      used[std::string(key)] = *fallback;
       return *fallback;
     }
+    used[std::string(key)] = *value;
     std::optional<T> converted = convert(*value);
     if (!converted) Blame(key, fmt::format("is {}; it must be {}", value->dump(), kind));
     return std::move(*converted);
@@ -66,6 +69,19 @@ struct Params::Node {
                                  }
                                  return list;
                                });
+  }
+
+  Json Effective() const {
+    Json result = used;
+    for (const auto& [key, nodes] : children) {
+      if (nodes.empty()) continue;
+      if (const auto it = values.find(key); it != values.end() && it->is_array()) {
+        for (const auto& node : nodes) result[key].push_back(node->Effective());
+      } else if (Json child = nodes.front()->Effective(); !child.empty()) {
+        result[key] = std::move(child);
+      }
+    }
+    return result;
   }
 
   void RefuseUnknown() const {
@@ -167,6 +183,13 @@ std::string Params::Choice(std::string_view key, std::initializer_list<std::stri
   return value;
 }
 
+std::string Params::RawJson(std::string_view key, std::string_view fallback) const {
+  return node_
+      ->Get(key, std::optional(Json::parse(fallback)), "a value",
+            [](const Json& value) { return std::optional(value); })
+      .dump();
+}
+
 Params Params::Section(std::string_view key) const {
   const Json* value = node_->Find(key);
   auto& known = node_->children[std::string(key)];
@@ -205,6 +228,8 @@ std::vector<Params> Params::Sections(std::string_view key) const {
 }
 
 void Params::RefuseUnknown() const { node_->RefuseUnknown(); }
+
+std::string Params::EffectiveJson() const { return node_->Effective().dump(); }
 
 std::string Params::Where(std::string_view key) const { return node_->Path(key); }
 

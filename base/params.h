@@ -46,6 +46,8 @@ class Params {
                          std::optional<std::int64_t> fallback = {}) const;
   double NumberIn(std::string_view key, double low, double high,
                   std::optional<double> fallback = {}) const;
+  // The value as JSON, for settings of more than one type; `fallback` is JSON too.
+  std::string RawJson(std::string_view key, std::string_view fallback) const;
   // One of `choices`; anything else is an Error that lists them.
   std::string Choice(std::string_view key, std::initializer_list<std::string_view> choices,
                      const std::optional<std::string>& fallback = {}) const;
@@ -58,6 +60,10 @@ class Params {
   // Throws Error (exit code 2) when this section or one below it holds a key that was never asked
   // for; the text suggests the nearest key that was.
   void RefuseUnknown() const;
+
+  // Everything that was asked for, with the value that was used (given or default), as a JSON
+  // object: the settings as they took effect.
+  std::string EffectiveJson() const;
 
   // "recipe.toml: optimizer.lr", for messages about this section's key.
   std::string Where(std::string_view key) const;

@@ -30,14 +30,21 @@ find_package_handle_standard_args(LibTorch
   REASON_FAILURE_MESSAGE "run './check setup', which puts the torch wheel into ${LibTorch_VENV}")
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
+  # The wheel carries headers of its own {fmt}, whose library is not ours. A link to the system's headers, searched
+  # first, keeps one {fmt} in the program; torch's few uses of it compile with either.
+  find_path(LibTorch_SYSTEM_FMT fmt/format.h REQUIRED)
+  set(_libtorch_first "${CMAKE_BINARY_DIR}/libtorch_first")
+  file(MAKE_DIRECTORY "${_libtorch_first}")
+  file(CREATE_LINK "${LibTorch_SYSTEM_FMT}/fmt" "${_libtorch_first}/fmt" SYMBOLIC)
+
   add_library(LibTorch::c10 SHARED IMPORTED)
   set_target_properties(LibTorch::c10 PROPERTIES
     IMPORTED_LOCATION "${LibTorch_C10_LIBRARY}"
-    INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR}")
+    INTERFACE_INCLUDE_DIRECTORIES "${_libtorch_first};${LibTorch_INCLUDE_DIR}")
   add_library(LibTorch::cpu SHARED IMPORTED)
   set_target_properties(LibTorch::cpu PROPERTIES
     IMPORTED_LOCATION "${LibTorch_CPU_LIBRARY}"
-    INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
+    INTERFACE_INCLUDE_DIRECTORIES "${_libtorch_first};${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
     INTERFACE_LINK_LIBRARIES LibTorch::c10)
 
   find_library(LibTorch_CUDA_LIBRARY torch_cuda PATHS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
@@ -56,5 +63,5 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
       INTERFACE_LINK_LIBRARIES "LibTorch::cpu;${LibTorch_C10_CUDA_LIBRARY};${LibTorch_CUDART_LIBRARY}")
   endif()
 endif()
-mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY
+mark_as_advanced(LibTorch_SYSTEM_FMT LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY
   LibTorch_C10_CUDA_LIBRARY LibTorch_CUDA_INCLUDE_DIR LibTorch_CUDART_LIBRARY)

@@ -15,7 +15,10 @@ set(MILLRACE_SANITIZE "" CACHE STRING "Value of -fsanitize= (empty: none)")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  # Without these it refuses whatever uses a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 endif()
 find_program(MOLD_PROGRAM mold)
 if(MOLD_PROGRAM AND NOT MILLRACE_SANITIZE)
@@ -24,7 +27,8 @@ endif()
 
 if(MILLRACE_SANITIZE)
   # -O1 keeps the sanitised kernels fast enough to run over real pictures.
-  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=undefined
+  # oneTBB casts its tasks to a class before their type is settled: no vptr check.
+  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=undefined
     -fno-omit-frame-pointer -O1)
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
 endif()
@@ -66,7 +70,8 @@ function(millrace_library name)
   if(ARG_TORCH AND MILLRACE_TORCH AND MILLRACE_PRECOMPILE)
     target_precompile_headers(millrace_${name} PRIVATE <ATen/ATen.h>)
   endif()
-  file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
+  file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h
+    ${CMAKE_CURRENT_SOURCE_DIR}/*/*.h)
   set(header_checks)
   foreach(header IN LISTS headers)
     get_filename_component(stem "${header}" NAME_WE)

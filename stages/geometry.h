@@ -1,4 +1,5 @@
-// Where the pixels of one sample come from: decided from the picture's size and the random key, before any decoding.
+// Where the pixels of one sample come from: decided from the picture's size and the random key,
+// before any decoding.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +25,17 @@ struct Size {
 
 // Whose arithmetic a resize reproduces bit for bit.
 enum class ResizeMode : std::uint8_t {
-  kPillow,  // Pillow's antialiased bilinear (triangle filter, 8-bit intermediate between the two passes)
+  kPillow,  // Pillow from 13 on: antialiased bilinear (triangle filter, 8 bits between the passes)
+  kPillow12,  // the same up to Pillow 12, which chose the order of the two passes differently
 };
 
-// The geometry of one sample: crop the picture, resize the crop, keep a window of the result, flip it.
-// The resize sees only the crop (as `image.crop(box).resize(size)` in Pillow); the picture around it has no influence.
+// The geometry of one sample: crop the picture, resize the crop, keep a window of the result, flip
+// it. The resize sees only the crop (as `image.crop(box).resize(size)` in Pillow); the picture
+// around it has no influence.
 struct Geometry {
-  Box crop;            // of the source picture
-  Size resized;        // the crop is resized to this
-  Box window;          // of the resized crop; its size is the output's
+  Box crop;      // of the source picture
+  Size resized;  // the crop is resized to this
+  Box window;    // of the resized crop; its size is the output's
   bool flip_horizontal = false;
   bool flip_vertical = false;
   ResizeMode mode = ResizeMode::kPillow;

@@ -11,6 +11,10 @@ namespace millrace::stages {
 
 inline constexpr int kChannels = 3;  // RGB
 
+// So many bytes behind the last row may be read (never interpreted): SIMD kernels load whole
+// vectors at the end of a row.
+inline constexpr std::size_t kReadableBytesBehind = 16;
+
 // A picture that grows as needed and never shrinks, so that a reused one stops allocating.
 // Pixels are undefined after Resize(). Movable; one thread at a time.
 class Image {
@@ -20,7 +24,7 @@ class Image {
     MILLRACE_CHECK(width >= 0 && height >= 0);
     width_ = width;
     height_ = height;
-    const auto needed = row_bytes() * static_cast<std::size_t>(height);
+    const auto needed = row_bytes() * static_cast<std::size_t>(height) + kReadableBytesBehind;
     if (needed > storage_.size()) storage_.resize(needed);
   }
 

@@ -1,4 +1,5 @@
-// What a reader hands out for one stored sample: views into the mapped shard, valid while its reader lives.
+// What a reader hands out for one stored sample: views into the mapped shard, valid while its
+// reader lives.
 #pragma once
 
 #include <cstddef>
@@ -22,19 +23,22 @@ enum class Subsampling : std::uint8_t {
 
 // The region index of FORMAT.md: empty where the record has none.
 struct RegionIndexView {
-  std::uint32_t segment_mcus = 0;                 // MCUs in each restart segment; 0: no index
-  std::span<const std::uint32_t> segment_bytes;   // [bytes] of each segment, restart marker excluded
+  std::uint32_t segment_mcus = 0;  // MCUs in each restart segment; 0: no index
+  // [bytes] of each segment, restart marker excluded. 16 bits: a picture with a segment of 64 KiB
+  // or more gets no index, and the index of the others takes half the room.
+  std::span<const std::uint16_t> segment_bytes;
 };
 
 // One sample as stored. All views point into the shard's memory map.
 struct RecordView {
-  std::uint32_t label = 0;          // class index into the manifest's list
-  std::uint32_t width = 0;          // [pixels]
-  std::uint32_t height = 0;         // [pixels]
+  std::uint32_t label = 0;   // class index into the manifest's list
+  std::uint32_t width = 0;   // [pixels]
+  std::uint32_t height = 0;  // [pixels]
   Subsampling subsampling = Subsampling::kUnknown;
-  std::uint32_t repairs = 0;        // bit set of FORMAT.md: what was changed at conversion; 0: stored as it came
-  std::uint64_t payload_hash = 0;   // XXH3-64 of payload
-  std::string_view path;            // in the source, relative, UTF-8 as found
+  std::uint32_t repairs =
+      0;  // bit set of FORMAT.md: what was changed at conversion; 0: stored as it came
+  std::uint64_t payload_hash = 0;      // XXH3-64 of payload
+  std::string_view path;               // in the source, relative, UTF-8 as found
   std::span<const std::byte> payload;  // the encoded picture (JPEG)
   RegionIndexView region_index;
 };

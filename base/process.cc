@@ -1,0 +1,46 @@
+#include "base/process.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <string>
+#include <thread>
+
+namespace millrace {
+namespace {
+
+// Cores that the control group's quota (cgroup v2 cpu.max: "quota period") allows; 0: no limit
+// known.
+int QuotaCores() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || !(period > 0)) return 0;
+  return static_cast<int>(std::ceil(std::stod(quota) / period));
+}
+
+}  // namespace
+
+std::uint64_t ResidentBytes() {
+  // size, resident and shared (file-backed) pages.
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  std::uint64_t shared = 0;
+  if (!(file >> size >> resident >> shared)) return 0;
+  return (resident - std::min(shared, resident)) *
+         static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+int AvailableCores() {
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) cores = CPU_COUNT(&set);
+  if (const int quota = QuotaCores(); quota > 0) cores = std::min(cores, quota);
+  return std::max(cores, 1);
+}
+
+}  // namespace millrace

@@ -1,0 +1,168 @@
+#include "model/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+
+namespace millrace::model {
+namespace {
+
+constexpr std::string_view kOptimizerPrefix = "optimizer.";
+constexpr std::string_view kVersionKey = "millrace.checkpoint";
+constexpr std::string_view kHashKey = "millrace.hash";
+constexpr std::string_view kVersion = "1";
+constexpr std::string_view kStem = "step-";
+constexpr std::string_view kExtension = ".safetensors";
+
+// Over names, shapes and bytes. Independent of the order, which a file may change.
+// REQUIRES: contiguous CPU tensors
+std::string HashTensors(std::span<const NamedTensor> tensors) {
+  std::vector<const NamedTensor*> sorted;
+  for (const NamedTensor& entry : tensors) sorted.push_back(&entry);
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto* a, const auto* b) { return a->name < b->name; });
+  Hasher hasher;
+  for (const NamedTensor* entry : sorted) {
+    hasher.AddU64(entry->name.size());
+    hasher.Add(entry->name);
+    for (const std::int64_t size : entry->tensor.sizes()) {
+      hasher.AddU64(static_cast<std::uint64_t>(size));
+    }
+    hasher.Add(
+        {static_cast<const std::byte*>(entry->tensor.const_data_ptr()), entry->tensor.nbytes()});
+  }
+  return HashToHex(hasher.Digest());
+}
+
+// The step in "step-00001234.safetensors", nothing for other names.
+std::optional<std::int64_t> StepOf(std::string_view name) {
+  if (!name.starts_with(kStem) || !name.ends_with(kExtension)) return std::nullopt;
+  name.remove_prefix(kStem.size());
+  name.remove_suffix(kExtension.size());
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
+  if (error != std::errc() || end != name.data() + name.size() || step < 0) return std::nullopt;
+  return step;
+}
+
+struct StepFile {
+  std::int64_t step = 0;
+  std::filesystem::path path;
+};
+
+// "step-*.safetensors" in the folder, newest first; what interrupted writes left goes to `torn`.
+std::vector<StepFile> ListSteps(const std::filesystem::path& folder,
+                                std::vector<std::filesystem::path>* torn = nullptr) {
+  std::vector<StepFile> files;
+  std::error_code code;
+  if (!std::filesystem::exists(folder, code)) return files;
+  auto at = std::filesystem::directory_iterator(folder, code);
+  for (; !code && at != std::filesystem::directory_iterator(); at.increment(code)) {
+    const std::filesystem::path& path = at->path();
+    if (const auto step = StepOf(path.filename().string())) {
+      files.push_back({*step, path});
+    } else if (torn != nullptr && path.extension() == ".tmp" && StepOf(path.stem().string())) {
+      torn->push_back(path);
+    }
+  }
+  if (code) Fail("cannot list the folder {}: {}", folder.string(), code.message());
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.step, a.path) > std::pair(b.step, b.path);
+  });
+  return files;
+}
+
+}  // namespace
+
+void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  std::vector<NamedTensor> tensors;
+  const auto add = [&](std::string_view prefix, const std::vector<NamedTensor>& list) {
+    for (const NamedTensor& entry : list) {
+      tensors.push_back({fmt::format("{}{}", prefix, entry.name),
+                         entry.tensor.detach().to(at::kCPU).contiguous()});
+    }
+  };
+  for (const NamedTensor& entry : checkpoint.weights) {
+    MILLRACE_CHECK(!entry.name.starts_with(kOptimizerPrefix));
+  }
+  add("", checkpoint.weights);
+  add(kOptimizerPrefix, checkpoint.optimizer);
+  auto metadata = checkpoint.metadata;
+  metadata.insert_or_assign(std::string(kVersionKey), std::string(kVersion));
+  metadata.insert_or_assign(std::string(kHashKey), HashTensors(tensors));
+  WriteSafetensors(path, tensors, metadata);
+}
+
+bool IsCheckpoint(const TensorFile& file) {
+  return file.metadata.contains(std::string(kVersionKey));
+}
+
+Checkpoint SplitCheckpoint(TensorFile file, const std::filesystem::path& path) {
+  Checkpoint checkpoint;
+  checkpoint.metadata = std::move(file.metadata);
+  const auto version = checkpoint.metadata.extract(std::string(kVersionKey));
+  if (version.empty()) Fail("{}: not a checkpoint of millrace", path.string());
+  if (version.mapped() != kVersion) {
+    Fail("{}: a checkpoint of format {}; this program reads format {}", path.string(),
+         version.mapped(), kVersion);
+  }
+  const auto hash = checkpoint.metadata.extract(std::string(kHashKey));
+  if (hash.empty() || hash.mapped() != HashTensors(file.tensors)) {
+    Fail("{}: damaged: its tensors are not those that were written", path.string());
+  }
+  for (NamedTensor& entry : file.tensors) {
+    if (entry.name.starts_with(kOptimizerPrefix)) {
+      entry.name.erase(0, kOptimizerPrefix.size());
+      checkpoint.optimizer.push_back(std::move(entry));
+    } else {
+      checkpoint.weights.push_back(std::move(entry));
+    }
+  }
+  return checkpoint;
+}
+
+Checkpoint ReadCheckpoint(const std::filesystem::path& path) {
+  return SplitCheckpoint(ReadSafetensors(path), path);
+}
+
+std::filesystem::path CheckpointPath(const std::filesystem::path& folder, std::int64_t step) {
+  return folder / fmt::format("{}{:08}{}", kStem, step, kExtension);
+}
+
+CheckpointSearch FindNewestCheckpoint(const std::filesystem::path& folder) {
+  CheckpointSearch search;
+  for (const StepFile& file : ListSteps(folder)) {
+    try {
+      search.newest = FoundCheckpoint{file.path, file.step, ReadCheckpoint(file.path)};
+      return search;
+    } catch (const Error& error) {
+      search.skipped.emplace_back(error.what());
+    }
+  }
+  return search;
+}
+
+void PruneCheckpoints(const std::filesystem::path& folder, std::size_t keep) {
+  MILLRACE_CHECK(keep >= 1);
+  std::vector<std::filesystem::path> doomed;
+  const std::vector<StepFile> files = ListSteps(folder, &doomed);
+  for (std::size_t i = keep; i < files.size(); ++i) doomed.push_back(files[i].path);
+  for (const std::filesystem::path& path : doomed) {
+    std::error_code code;
+    std::filesystem::remove(path, code);
+    if (code) Fail("cannot remove {}: {}", path.string(), code.message());
+  }
+}
+
+}  // namespace millrace::model

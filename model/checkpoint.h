@@ -1,0 +1,60 @@
+// Everything that a run needs to go on, in one safetensors file.
+//
+// Weights stand under their own names, optimizer state under "optimizer.<parameter>.<state>". The
+// metadata holds whatever else the run keeps, and two entries of this file's own: the format
+// version and a hash over all tensors, by which a damaged file is told from a whole one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/named_tensor.h"
+#include "model/safetensors.h"
+
+namespace millrace::model {
+
+struct Checkpoint {
+  std::vector<NamedTensor> weights;    // Network::state()
+  std::vector<NamedTensor> optimizer;  // Optimizer::StateTensors(), without the file's prefix
+  std::map<std::string, std::string> metadata;
+};
+
+// Writes atomically: after a failure (Error) `path` is as it was. The same checkpoint gives the
+// same bytes.
+void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+
+// Throws Error naming the file when it is no checkpoint, of a newer format, cut or damaged.
+Checkpoint ReadCheckpoint(const std::filesystem::path& path);
+
+// ReadCheckpoint for a file that is already read.
+bool IsCheckpoint(const TensorFile& file);
+Checkpoint SplitCheckpoint(TensorFile file, const std::filesystem::path& path);
+
+// "<folder>/step-00001234.safetensors"
+std::filesystem::path CheckpointPath(const std::filesystem::path& folder, std::int64_t step);
+
+struct FoundCheckpoint {
+  std::filesystem::path path;
+  std::int64_t step = 0;
+  Checkpoint checkpoint;
+};
+struct CheckpointSearch {
+  std::optional<FoundCheckpoint> newest;  // none: nothing valid there
+  std::vector<std::string> skipped;       // why each newer file was passed over, newest first
+};
+
+// The checkpoint with the highest step in `folder` that reads without fault. A folder that is not
+// there holds none.
+CheckpointSearch FindNewestCheckpoint(const std::filesystem::path& folder);
+
+// Removes all but the `keep` newest "step-*.safetensors" in `folder`, by their names alone, and
+// what an interrupted write left behind. Throws Error. REQUIRES: keep >= 1, no write under way in
+// `folder`
+void PruneCheckpoints(const std::filesystem::path& folder, std::size_t keep);
+
+}  // namespace millrace::model

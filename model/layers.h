@@ -1,0 +1,72 @@
+// The layers that convolutional networks are made of: weights, PyTorch's initial values,
+// arithmetic.
+//
+// Random draws come from the given generator in the order and number in which PyTorch's modules of
+// the same names make them, so that networks built here start bit-equal to PyTorch's.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace millrace::model {
+
+// Two-dimensional convolution without bias, padded so that stride 1 keeps height and width.
+struct Conv2d {
+  struct Shape {
+    std::int64_t in = 0;      // channels
+    std::int64_t out = 0;     // channels
+    std::int64_t kernel = 1;  // [pixels] each way, odd
+    std::int64_t stride = 1;
+    std::int64_t groups = 1;
+  };
+
+  Conv2d() = default;
+  // Draws torch.nn.Conv2d's own initial weights.
+  Conv2d(const Shape& shape, at::Generator& generator);
+
+  // Draws new weights: torch.nn.init.kaiming_normal_(mode="fan_out", nonlinearity="relu") (He et
+  // al. 2015, arXiv:1502.01852).
+  void DrawKaimingNormal(at::Generator& generator);
+
+  // Ends initialisation: channels-last memory, and the weight becomes a leaf of autograd.
+  void Finish();
+
+  at::Tensor Forward(const at::Tensor& x) const;
+
+  Shape shape;
+  at::Tensor weight;  // [out, in / groups, kernel, kernel]
+};
+
+// Batch normalisation over N, H and W with PyTorch's momentum 0.1 and epsilon 1e-5.
+struct BatchNorm2d {
+  BatchNorm2d() = default;
+  explicit BatchNorm2d(std::int64_t channels);
+
+  void Finish();
+
+  at::Tensor Forward(const at::Tensor& x, bool training) const;
+
+  at::Tensor weight;
+  at::Tensor bias;
+  at::Tensor running_mean;
+  at::Tensor running_var;
+  at::Tensor num_batches_tracked;  // int64 scalar, as PyTorch saves it
+};
+
+// Fully connected layer with bias.
+struct Linear {
+  Linear() = default;
+  // Draws torch.nn.Linear's initial weights.
+  Linear(std::int64_t in, std::int64_t out, at::Generator& generator);
+
+  void Finish();
+
+  at::Tensor Forward(const at::Tensor& x) const;
+
+  at::Tensor weight;  // [out, in]
+  at::Tensor bias;
+};
+
+}  // namespace millrace::model

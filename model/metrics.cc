@@ -1,0 +1,118 @@
+#include "model/metrics.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace millrace::model {
+namespace {
+
+constexpr double kLossUnitsPerOne = 0x1p32;
+constexpr double kLargestLoss = 0x1p20;
+
+// Rank of the label, and the class with the highest logit (the first among equals).
+struct Verdict {
+  std::int64_t rank = 0;
+  std::int64_t answer = 0;
+};
+
+Verdict Judge(std::span<const float> logits, std::int64_t label) {
+  const float wanted = logits[static_cast<std::size_t>(label)];
+  Verdict verdict;
+  float highest = logits[0];
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    if (logits[i] > highest) {
+      highest = logits[i];
+      verdict.answer = index;
+    }
+    verdict.rank += logits[i] > wanted || (logits[i] == wanted && index < label) ? 1 : 0;
+  }
+  return verdict;
+}
+
+at::Tensor ToCpu(const at::Tensor& tensor, at::ScalarType type) {
+  return tensor.detach().to(at::kCPU, type).contiguous();
+}
+
+}  // namespace
+
+ClassificationCounts::ClassificationCounts(std::int64_t classes)
+    : classes_(classes),
+      class_samples_(Index(classes), 0),
+      confusion_(Index(classes * classes), 0) {
+  MILLRACE_CHECK(classes >= 1);
+}
+
+void ClassificationCounts::Add(const at::Tensor& logits, const at::Tensor& labels,
+                               const at::Tensor& losses) {
+  const at::Tensor scores = ToCpu(logits, at::kFloat);
+  const at::Tensor wanted = ToCpu(labels, at::kLong);
+  const at::Tensor costs = ToCpu(losses, at::kFloat);
+  const std::int64_t count = wanted.numel();
+  MILLRACE_CHECK(scores.dim() == 2 && scores.size(0) == count && scores.size(1) == classes_ &&
+                 costs.numel() == count);
+  const std::span all_labels(wanted.const_data_ptr<std::int64_t>(), Index(count));
+  for (const std::int64_t label : all_labels) {
+    if (label < 0 || label >= classes_) {
+      Fail("a sample is labelled {}, but the network has {} classes", label, classes_);
+    }
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t label = all_labels[Index(i)];
+    const std::span row(scores.const_data_ptr<float>() + i * classes_, Index(classes_));
+    ++samples_;
+    ++class_samples_[Index(label)];
+    const double loss = static_cast<double>(costs.const_data_ptr<float>()[i]);
+    if (std::abs(loss) <= kLargestLoss) {
+      loss_units_ += std::llround(loss * kLossUnitsPerOne);
+    } else {
+      ++impossible_losses_;
+    }
+    if (std::any_of(row.begin(), row.end(), [](float x) { return std::isnan(x); })) {
+      ++unanswered_;
+      continue;
+    }
+    const Verdict verdict = Judge(row, label);
+    top1_ += verdict.rank < 1 ? 1 : 0;
+    top5_ += verdict.rank < 5 ? 1 : 0;
+    ++confusion_[Index(label * classes_ + verdict.answer)];
+  }
+}
+
+void ClassificationCounts::Merge(const ClassificationCounts& other) {
+  MILLRACE_CHECK(classes_ == other.classes_);
+  samples_ += other.samples_;
+  top1_ += other.top1_;
+  top5_ += other.top5_;
+  unanswered_ += other.unanswered_;
+  loss_units_ += other.loss_units_;
+  impossible_losses_ += other.impossible_losses_;
+  const auto add = [](std::vector<std::int64_t>& into, const std::vector<std::int64_t>& from) {
+    std::transform(into.begin(), into.end(), from.begin(), into.begin(), std::plus<>());
+  };
+  add(class_samples_, other.class_samples_);
+  add(confusion_, other.confusion_);
+}
+
+double ClassificationCounts::Top1Rate() const {
+  return samples_ == 0 ? 0 : static_cast<double>(top1_) / static_cast<double>(samples_);
+}
+
+double ClassificationCounts::Top5Rate() const {
+  return samples_ == 0 ? 0 : static_cast<double>(top5_) / static_cast<double>(samples_);
+}
+
+double ClassificationCounts::MeanLoss() const {
+  if (samples_ == 0) return 0;
+  if (impossible_losses_ > 0) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(loss_units_) / kLossUnitsPerOne / static_cast<double>(samples_);
+}
+
+}  // namespace millrace::model

@@ -1,0 +1,81 @@
+#include "model/named_tensor.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/check.h"
+
+namespace millrace::model {
+namespace {
+
+std::unordered_map<std::string_view, const at::Tensor*> ByName(std::span<const NamedTensor> list) {
+  std::unordered_map<std::string_view, const at::Tensor*> map;
+  for (const NamedTensor& entry : list) map.emplace(entry.name, &entry.tensor);
+  return map;
+}
+
+}  // namespace
+
+std::string ShapeText(const at::Tensor& tensor) {
+  return fmt::format("[{}]", fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ", "));
+}
+
+std::string StateMismatch::Text(std::size_t limit) const {
+  std::string text;
+  const auto append = [&](std::string_view title, const std::vector<std::string>& entries) {
+    if (entries.empty()) return;
+    const auto shown = std::min(limit, entries.size());
+    text += fmt::format(
+        "{}{}: {}", text.empty() ? "" : "; ", title,
+        fmt::join(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+    if (shown < entries.size()) text += fmt::format(" and {} more", entries.size() - shown);
+  };
+  append("missing", missing);
+  append("unexpected", unexpected);
+  append("different", different);
+  return text;
+}
+
+StateMismatch CompareStates(std::span<const NamedTensor> into, std::span<const NamedTensor> from) {
+  StateMismatch mismatch;
+  const auto given = ByName(from);
+  for (const NamedTensor& entry : into) {
+    const auto found = given.find(entry.name);
+    if (found == given.end()) {
+      mismatch.missing.push_back(entry.name);
+      continue;
+    }
+    const at::Tensor& tensor = *found->second;
+    if (tensor.sizes() != entry.tensor.sizes()) {
+      mismatch.different.push_back(fmt::format("{} is {}, needed is {}", entry.name,
+                                               ShapeText(tensor), ShapeText(entry.tensor)));
+    } else if (tensor.is_floating_point() != entry.tensor.is_floating_point()) {
+      mismatch.different.push_back(fmt::format("{} holds {}, needed is {}", entry.name,
+                                               c10::toString(tensor.scalar_type()),
+                                               c10::toString(entry.tensor.scalar_type())));
+    }
+  }
+  const auto wanted = ByName(into);
+  for (const NamedTensor& entry : from) {
+    if (!wanted.contains(entry.name)) mismatch.unexpected.push_back(entry.name);
+  }
+  return mismatch;
+}
+
+void CopyState(std::span<const NamedTensor> into, std::span<const NamedTensor> from) {
+  const c10::NoGradGuard no_grad;
+  const auto given = ByName(from);
+  for (const NamedTensor& entry : into) {
+    const auto found = given.find(entry.name);
+    MILLRACE_CHECK(found != given.end());
+    entry.tensor.copy_(*found->second);
+  }
+}
+
+}  // namespace millrace::model

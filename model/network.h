@@ -1,0 +1,60 @@
+// A network: images in, class scores out, with its weights under the names that PyTorch users know.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/params.h"
+#include "model/named_tensor.h"
+
+namespace millrace::model {
+
+// Weights are leaf tensors of autograd: after `loss.backward()` the gradients lie in
+// `parameters()[i].tensor.grad()`. Whoever only evaluates holds a c10::InferenceMode (or
+// c10::NoGradGuard) around Forward. One thread at a time.
+class Network {
+ public:
+  virtual ~Network() = default;
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  // Scores (logits) [N, classes] of `images`, float32 [N, 3, H, W] in any memory format
+  // (channels-last spares a copy). With `training`, batch statistics are used and the running ones
+  // updated. Throws c10::Error for a wrong shape.
+  virtual at::Tensor Forward(const at::Tensor& images, bool training) = 0;
+
+  // What the optimizer changes, and what it does not (running statistics); both in the order of
+  // torchvision's `state_dict()`, which state() interleaves. The tensors are the network's own.
+  const std::vector<NamedTensor>& parameters() const { return parameters_; }
+  const std::vector<NamedTensor>& buffers() const { return buffers_; }
+  const std::vector<NamedTensor>& state() const { return state_; }
+
+  const std::string& name() const { return name_; }  // "resnet18"
+  std::int64_t classes() const { return classes_; }
+
+ protected:
+  Network(std::string name, std::int64_t classes) : name_(std::move(name)), classes_(classes) {}
+
+  // Called by the constructors of derived classes, in the order of state_dict().
+  void AddParameter(std::string name, at::Tensor tensor);
+  void AddBuffer(std::string name, at::Tensor tensor);
+
+ private:
+  std::string name_;
+  std::int64_t classes_;
+  std::vector<NamedTensor> parameters_;
+  std::vector<NamedTensor> buffers_;
+  std::vector<NamedTensor> state_;
+};
+
+// The network that the [model] section asks for, on the CPU, with initial weights that depend on
+// `seed` alone. Keys: `name`, `zero_init_residual`. Throws Error (exit code 2) for an unknown name,
+// listing the known ones. REQUIRES: num_classes >= 1
+std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
+                                     std::uint64_t seed);
+
+}  // namespace millrace::model

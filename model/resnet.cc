@@ -1,0 +1,214 @@
+#include "model/resnet.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "model/layers.h"
+
+namespace millrace::model {
+namespace {
+
+constexpr std::array kArchitectures = {
+    ResNetArchitecture{"resnet18", false, {2, 2, 2, 2}},
+    ResNetArchitecture{"resnet34", false, {3, 4, 6, 3}},
+    ResNetArchitecture{"resnet50", true, {3, 4, 6, 3}},
+    ResNetArchitecture{"resnet101", true, {3, 4, 23, 3}},
+    ResNetArchitecture{"resnet152", true, {3, 8, 36, 3}},
+    ResNetArchitecture{"resnext50_32x4d", true, {3, 4, 6, 3}, 32, 4},
+    ResNetArchitecture{"resnext101_32x8d", true, {3, 4, 23, 3}, 32, 8},
+    ResNetArchitecture{"resnext101_64x4d", true, {3, 4, 23, 3}, 64, 4},
+    ResNetArchitecture{"wide_resnet50_2", true, {3, 4, 6, 3}, 1, 128},
+    ResNetArchitecture{"wide_resnet101_2", true, {3, 4, 23, 3}, 1, 128},
+};
+
+constexpr std::int64_t kStemChannels = 64;
+
+// A convolution and the normalisation behind it.
+struct ConvNorm {
+  ConvNorm(const Conv2d::Shape& shape, at::Generator& generator)
+      : conv(shape, generator), norm(shape.out) {}
+
+  at::Tensor Forward(const at::Tensor& x, bool training) const {
+    return norm.Forward(conv.Forward(x), training);
+  }
+
+  Conv2d conv;
+  BatchNorm2d norm;
+};
+
+// A residual block: two or three convolutions beside a shortcut.
+struct Block {
+  at::Tensor Forward(const at::Tensor& x, bool training) const {
+    at::Tensor out = x;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      out = steps[i].Forward(out, training);
+      if (i + 1 < steps.size()) out.relu_();
+    }
+    out += shortcut ? shortcut->Forward(x, training) : x;
+    return out.relu_();
+  }
+
+  std::vector<ConvNorm> steps;
+  std::optional<ConvNorm> shortcut;  // where channels or size change
+};
+
+class ResNet final : public Network {
+ public:
+  ResNet(const ResNetArchitecture& architecture, std::int64_t num_classes, bool zero_init_residual,
+         std::uint64_t seed)
+      : Network(std::string(architecture.name), num_classes) {
+    at::Generator generator = at::detail::createCPUGenerator(seed);
+    Build(architecture, generator);
+    // torchvision's second round of draws, over modules() in order of registration; the classifier
+    // keeps its first values.
+    ForEachConvNorm([&](const std::string&, const std::string&, ConvNorm& step) {
+      step.conv.DrawKaimingNormal(generator);
+    });
+    if (zero_init_residual) {
+      for (Block& block : blocks_) block.steps.back().norm.weight.zero_();
+    }
+    Register();
+  }
+
+  at::Tensor Forward(const at::Tensor& images, bool training) override {
+    at::Tensor x = images.contiguous(at::MemoryFormat::ChannelsLast);
+    x = stem_->Forward(x, training).relu_();
+    x = at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+    for (const Block& block : blocks_) x = block.Forward(x, training);
+    x = at::flatten(at::adaptive_avg_pool2d(x, {1, 1}), 1);
+    return classifier_.Forward(x);
+  }
+
+ private:
+  // Constructs the layers in torchvision's order, which is the order of their first draws.
+  void Build(const ResNetArchitecture& architecture, at::Generator& generator) {
+    stem_.emplace(Conv2d::Shape{.in = 3, .out = kStemChannels, .kernel = 7, .stride = 2},
+                  generator);
+    std::int64_t channels = kStemChannels;
+    for (std::size_t layer = 0; layer < architecture.blocks.size(); ++layer) {
+      const std::int64_t planes = kStemChannels << layer;
+      for (int i = 0; i < architecture.blocks[layer]; ++i) {
+        const std::int64_t stride = layer > 0 && i == 0 ? 2 : 1;
+        blocks_.push_back(MakeBlock(architecture, channels, planes, stride, generator));
+        prefixes_.push_back(fmt::format("layer{}.{}.", layer + 1, i));
+        channels = blocks_.back().steps.back().conv.shape.out;
+      }
+    }
+    classifier_ = Linear(channels, classes(), generator);
+  }
+
+  static Block MakeBlock(const ResNetArchitecture& architecture, std::int64_t in,
+                         std::int64_t planes, std::int64_t stride, at::Generator& generator) {
+    const std::int64_t out = architecture.bottleneck ? planes * 4 : planes;
+    Block block;
+    if (stride != 1 || in != out) {
+      block.shortcut.emplace(Conv2d::Shape{.in = in, .out = out, .stride = stride}, generator);
+    }
+    const auto add = [&](const Conv2d::Shape& shape) {
+      block.steps.emplace_back(shape, generator);
+    };
+    if (architecture.bottleneck) {
+      const std::int64_t groups = architecture.groups;
+      const std::int64_t width = planes * architecture.group_width / 64 * groups;
+      add({.in = in, .out = width});
+      add({.in = width, .out = width, .kernel = 3, .stride = stride, .groups = groups});
+      add({.in = width, .out = out});
+    } else {
+      add({.in = in, .out = out, .kernel = 3, .stride = stride});
+      add({.in = out, .out = out, .kernel = 3});
+    }
+    return block;
+  }
+
+  // Calls visit(name of the convolution, name of the normalisation, both) in the order of
+  // torchvision's modules() and state_dict().
+  template <typename Visit>
+  void ForEachConvNorm(Visit visit) {
+    visit("conv1", "bn1", *stem_);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const std::string& prefix = prefixes_[i];
+      for (std::size_t k = 0; k < blocks_[i].steps.size(); ++k) {
+        visit(fmt::format("{}conv{}", prefix, k + 1), fmt::format("{}bn{}", prefix, k + 1),
+              blocks_[i].steps[k]);
+      }
+      if (blocks_[i].shortcut) {
+        visit(prefix + "downsample.0", prefix + "downsample.1", *blocks_[i].shortcut);
+      }
+    }
+  }
+
+  void Register() {
+    ForEachConvNorm([&](const std::string& conv, const std::string& norm, ConvNorm& step) {
+      step.conv.Finish();
+      step.norm.Finish();
+      AddParameter(conv + ".weight", step.conv.weight);
+      AddParameter(norm + ".weight", step.norm.weight);
+      AddParameter(norm + ".bias", step.norm.bias);
+      AddBuffer(norm + ".running_mean", step.norm.running_mean);
+      AddBuffer(norm + ".running_var", step.norm.running_var);
+      AddBuffer(norm + ".num_batches_tracked", step.norm.num_batches_tracked);
+    });
+    classifier_.Finish();
+    AddParameter("fc.weight", classifier_.weight);
+    AddParameter("fc.bias", classifier_.bias);
+  }
+
+  std::optional<ConvNorm> stem_;
+  std::vector<Block> blocks_;
+  std::vector<std::string> prefixes_;  // of the blocks' names: "layer1.0."
+  Linear classifier_;
+};
+
+}  // namespace
+
+const ResNetArchitecture* FindResNet(std::string_view name) {
+  const auto found = std::find_if(kArchitectures.begin(), kArchitectures.end(),
+                                  [&](const auto& entry) { return entry.name == name; });
+  return found == kArchitectures.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> ResNetNames() {
+  std::vector<std::string> names;
+  for (const ResNetArchitecture& entry : kArchitectures) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<Network> MakeResNet(const ResNetArchitecture& architecture,
+                                    std::int64_t num_classes, bool zero_init_residual,
+                                    std::uint64_t seed) {
+  MILLRACE_CHECK(num_classes >= 1);
+  return std::make_unique<ResNet>(architecture, num_classes, zero_init_residual, seed);
+}
+
+std::string_view RecognizeResNet(std::span<const NamedTensor> state) {
+  std::unordered_map<std::string_view, const at::Tensor*> by_name;
+  for (const NamedTensor& entry : state) by_name.emplace(entry.name, &entry.tensor);
+  ResNetArchitecture seen;
+  seen.bottleneck = by_name.contains("layer1.0.conv3.weight");
+  for (std::size_t layer = 0; layer < seen.blocks.size(); ++layer) {
+    while (
+        by_name.contains(fmt::format("layer{}.{}.conv1.weight", layer + 1, seen.blocks[layer]))) {
+      ++seen.blocks[layer];
+    }
+  }
+  const auto second = by_name.find("layer1.0.conv2.weight");
+  if (second == by_name.end() || second->second->dim() != 4) return "";
+  const std::int64_t width = second->second->size(0);
+  seen.group_width = second->second->size(1);  // input channels of each group
+  for (const ResNetArchitecture& entry : kArchitectures) {
+    if (entry.bottleneck == seen.bottleneck && entry.blocks == seen.blocks &&
+        entry.group_width == seen.group_width && entry.groups * entry.group_width == width) {
+      return entry.name;
+    }
+  }
+  return "";
+}
+
+}  // namespace millrace::model

@@ -1,0 +1,45 @@
+// The ResNet family (He et al. 2015, arXiv:1512.03385) as torchvision builds it.
+//
+// Parameter names, arithmetic, initialisation and the place of the stride (in the 3x3 convolution
+// of a bottleneck, "v1.5") are those of torchvision/models/resnet.py; with the same seed the
+// initial weights are bit-equal to `torch.manual_seed(seed);
+// torchvision.models.resnet18(num_classes=K)`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/network.h"
+
+namespace millrace::model {
+
+// One member of the family.
+struct ResNetArchitecture {
+  std::string_view name;
+  bool bottleneck = false;      // three convolutions a block (50 layers and up) instead of two
+  std::array<int, 4> blocks{};  // in layer1 .. layer4
+  std::int64_t groups = 1;      // of the 3x3 convolutions (ResNeXt, arXiv:1611.05431)
+  std::int64_t group_width =
+      64;  // [channels] of each group in layer1 (torchvision's width_per_group)
+};
+
+// nullptr for an unknown name.
+const ResNetArchitecture* FindResNet(std::string_view name);
+std::vector<std::string> ResNetNames();
+
+// `zero_init_residual` starts the last normalisation of every block at 0, so that each block starts
+// as the identity (arXiv:1706.02677).
+std::unique_ptr<Network> MakeResNet(const ResNetArchitecture& architecture,
+                                    std::int64_t num_classes, bool zero_init_residual,
+                                    std::uint64_t seed);
+
+// The name of the ResNet that a state belongs to, judged by its tensors' names and shapes; "" when
+// it is none.
+std::string_view RecognizeResNet(std::span<const NamedTensor> state);
+
+}  // namespace millrace::model

@@ -1,0 +1,243 @@
+#include "pipeline/graph.h"
+
+#include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <algorithm>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "pipeline/lane_thread.h"
+
+namespace millrace::pipeline {
+namespace {
+
+namespace flow = oneapi::tbb::flow;
+using stages::Batch;
+using stages::Sample;
+using stages::Slot;
+
+// A worker that is free takes the sample that is furthest on its way: few samples are half done at
+// a time, and the pixels of the next stage are still in the worker's cache.
+constexpr flow::node_priority_t kReadPriority = 1;
+constexpr flow::node_priority_t kDecodePriority = 2;
+constexpr flow::node_priority_t kAugmentPriority = 3;
+constexpr flow::node_priority_t kCollatePriority = 4;
+constexpr flow::node_priority_t kPlanPriority = 5;
+
+// Older batches first: what the lanes need next is made next, and a slot is soon free again.
+struct IsLaterSample {
+  bool operator()(const Sample& a, const Sample& b) const {
+    const std::uint64_t a_batch = a.slot->batch().sequence;
+    const std::uint64_t b_batch = b.slot->batch().sequence;
+    return a_batch != b_batch ? a_batch > b_batch : a.index > b.index;
+  }
+};
+
+// All nodes of one run. Bodies never throw into oneTBB and never block on one another: a failure is
+// kept in `stop`, and from then on every node drops what reaches it, so that the graph runs empty
+// by itself. (Cancelling a oneTBB graph instead would leave the lanes' reserve_wait counts to be
+// repaired.)
+class Graph {
+ public:
+  using LaneNode = flow::async_node<Slot*, Slot*>;
+
+  Graph(const GraphOptions& options, const std::function<std::optional<Batch>()>& next_batch,
+        SampleWork& samples, const std::vector<LaneWork*>& lanes, Stop& stop, StageStats& stats)
+      : next_batch_(next_batch),
+        samples_(samples),
+        stop_(stop),
+        stats_(stats),
+        plan_(
+            graph_, flow::serial,
+            [this](Slot* slot, PlanNode::output_ports_type& ports) {
+              Plan(slot, std::get<0>(ports));
+            },
+            kPlanPriority),
+        waiting_(graph_),
+        read_(
+            graph_, static_cast<std::size_t>(options.workers),
+            [this](const Sample& sample) {
+              return Process(Stage::kRead, sample, [&] { samples_.Read(sample); });
+            },
+            kReadPriority),
+        decode_(
+            graph_, flow::unlimited,
+            [this](const Sample& sample) {
+              return Process(Stage::kDecode, sample, [&] { samples_.Decode(sample); });
+            },
+            kDecodePriority),
+        augment_(
+            graph_, flow::unlimited,
+            [this](const Sample& sample) {
+              return Process(Stage::kAugment, sample, [&] { samples_.Augment(sample); });
+            },
+            kAugmentPriority),
+        collate_(
+            graph_, flow::unlimited,
+            [this](const Sample& sample, CollateNode::output_ports_type& ports) {
+              Collate(sample, std::get<0>(ports));
+            },
+            kCollatePriority),
+        sequence_(graph_, [](Slot* slot) { return slot->batch().sequence; }),
+        deal_(graph_, flow::serial, [this](Slot* slot) { Deal(slot); }) {
+    for (std::uint32_t i = 0; i < options.num_slots; ++i) {
+      slots_.push_back(
+          std::make_unique<Slot>(i, options.max_batch, options.max_image_bytes, options.allocate));
+    }
+    for (LaneWork* lane : lanes) AddLane(*lane);
+    flow::make_edge(flow::output_port<0>(plan_), waiting_);
+    flow::make_edge(waiting_, read_);
+    flow::make_edge(read_, decode_);
+    flow::make_edge(decode_, augment_);
+    flow::make_edge(augment_, collate_);
+    flow::make_edge(flow::output_port<0>(collate_), sequence_);
+    flow::make_edge(sequence_, deal_);
+  }
+
+  void Run() {
+    for (const auto& slot : slots_) plan_.try_put(slot.get());
+    graph_.wait_for_all();
+  }
+
+ private:
+  using PlanNode = flow::multifunction_node<Slot*, std::tuple<Sample>>;
+  // Takes samples from `waiting_` when a worker is free instead of having them pushed, so that the
+  // queue can order them.
+  using ReadNode = flow::function_node<Sample, Sample, flow::rejecting>;
+  using SampleNode = flow::function_node<Sample, Sample>;
+  using CollateNode = flow::multifunction_node<Sample, std::tuple<Slot*>>;
+
+  struct Lane {
+    std::unique_ptr<LaneNode> copy;
+    std::unique_ptr<LaneNode> train_step;
+    std::unique_ptr<LaneThread> thread;
+  };
+
+  // Calls `body` unless the run is over; whatever it throws ends the run. Returns whether to go on.
+  template <typename Body>
+  bool Guard(Stage stage, Body&& body) noexcept {
+    if (stop_.stopped()) return false;
+    try {
+      const StageStats::Timer timer(stats_, stage);
+      body();
+    } catch (...) {
+      stop_.Fail(std::current_exception());
+      return false;
+    }
+    return !stop_.stopped();
+  }
+
+  // A sample stage. The message goes on in any case; once the run is over the next node drops it.
+  template <typename Body>
+  Sample Process(Stage stage, const Sample& sample, Body&& body) noexcept {
+    Guard(stage, std::forward<Body>(body));
+    return sample;
+  }
+
+  template <typename Port>
+  void Plan(Slot* slot, Port& next) noexcept {
+    // At the end of the plan the slot simply stays where it is.
+    Guard(Stage::kPlan, [&] {
+      const std::optional<Batch> batch = next_batch_();
+      if (!batch) return;
+      slot->Begin(*batch, samples_.PictureSize(batch->phase));
+      for (std::uint32_t i = 0; i < batch->size; ++i) {
+        const RandomKey key = samples_.KeyAt(*batch, batch->first_position + i);
+        slot->sample(i).sample_id = key.sample_id;
+        next.try_put(Sample{.slot = slot, .index = i, .key = key});
+      }
+    });
+  }
+
+  template <typename Port>
+  void Collate(const Sample& sample, Port& next) noexcept {
+    bool complete = false;
+    if (Guard(Stage::kCollate, [&] { complete = sample.slot->FinishSample(); }) && complete) {
+      next.try_put(sample.slot);
+    }
+  }
+
+  void Deal(Slot* slot) noexcept {
+    Guard(Stage::kSequence, [&] { lanes_[slot->batch().lane].copy->try_put(slot); });
+  }
+
+  void AddLane(LaneWork& work) {
+    Lane lane;
+    lane.thread =
+        std::make_unique<LaneThread>([this](std::int64_t ns) { stats_.RecordDataWait(ns); });
+    lane.copy =
+        MakeLaneNode(Stage::kCopy, *lane.thread, [&work](const Slot& slot) { work.Copy(slot); });
+    lane.train_step =
+        MakeLaneNode(Stage::kTrainStep, *lane.thread, [this, &work](const Slot& slot) {
+          stats_.StepBegins();
+          try {
+            work.TrainStep(slot);
+          } catch (...) {
+            stats_.StepEnds();
+            throw;
+          }
+          stats_.StepEnds();
+        });
+    flow::make_edge(*lane.copy, *lane.train_step);
+    flow::make_edge(*lane.train_step, plan_);
+    lanes_.push_back(std::move(lane));
+  }
+
+  // A node whose body runs on the lane's thread; the graph counts it as busy until the body is
+  // done.
+  template <typename Body>
+  std::unique_ptr<LaneNode> MakeLaneNode(Stage stage, LaneThread& thread, Body body) {
+    return std::make_unique<LaneNode>(
+        graph_, flow::serial,  // serial nodes keep the order in which messages arrive
+        [this, stage, &thread, body](Slot* slot, LaneNode::gateway_type& gateway) {
+          gateway.reserve_wait();
+          thread.Add([this, stage, slot, body, &gateway] {
+            if (Guard(stage, [&] { body(*slot); })) gateway.try_put(slot);
+            gateway.release_wait();
+          });
+        });
+  }
+
+  const std::function<std::optional<Batch>()>& next_batch_;
+  SampleWork& samples_;
+  Stop& stop_;
+  StageStats& stats_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+
+  flow::graph graph_;
+  PlanNode plan_;
+  flow::priority_queue_node<Sample, IsLaterSample> waiting_;
+  ReadNode read_;
+  SampleNode decode_;
+  SampleNode augment_;
+  CollateNode collate_;
+  flow::sequencer_node<Slot*> sequence_;
+  flow::function_node<Slot*> deal_;
+  std::vector<Lane> lanes_;
+};
+
+}  // namespace
+
+void RunGraph(const GraphOptions& options, const std::function<std::optional<Batch>()>& next_batch,
+              SampleWork& samples, const std::vector<LaneWork*>& lanes, Stop& stop,
+              StageStats& stats) {
+  MILLRACE_CHECK(options.workers > 0 && options.num_slots > 0 && !lanes.empty());
+  // oneTBB would otherwise make no more workers than there are cores.
+  const oneapi::tbb::global_control allow(
+      oneapi::tbb::global_control::max_allowed_parallelism,
+      std::max(static_cast<std::size_t>(options.workers),
+               oneapi::tbb::global_control::active_value(
+                   oneapi::tbb::global_control::max_allowed_parallelism)));
+  oneapi::tbb::task_arena workers(options.workers);
+  workers.execute([&] {
+    Graph graph(options, next_batch, samples, lanes, stop, stats);
+    graph.Run();
+  });
+  stop.Rethrow();
+}
+
+}  // namespace millrace::pipeline

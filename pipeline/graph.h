@@ -1,0 +1,70 @@
+// The graph: one oneTBB flow graph in which read, decode, augment, copy and train step of different
+// batches overlap.
+//
+//   plan -> read -> decode -> augment -> collate -> sequence -> copy -> train_step (per lane)
+//     ^                                                                    |
+//     +--------------------------- slot given back -----------------------+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "pipeline/stage_stats.h"
+#include "pipeline/stop.h"
+#include "stages/batch.h"
+#include "stages/sample.h"
+#include "stages/slot.h"
+
+namespace millrace::pipeline {
+
+// What the sample stages do. One object serves all workers: every method is called from many
+// threads at once, for different samples. Whatever they throw ends the run.
+class SampleWork {
+ public:
+  virtual ~SampleWork() = default;
+
+  // The size of every picture of a batch in this phase.
+  virtual stages::Size PictureSize(stages::Phase phase) const = 0;
+  // The random key of the sample at `position` of the batch's epoch and phase; its sample_id says
+  // which one it is. Called by one thread at a time.
+  virtual RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) = 0;
+
+  virtual void Read(const stages::Sample& sample) = 0;
+  virtual void Decode(const stages::Sample& sample) = 0;
+  virtual void Augment(const stages::Sample& sample) = 0;
+};
+
+// What one lane does with finished batches. Both methods are called from the lane's own thread
+// only, batches in sequence; Copy of a later batch may come before TrainStep of an earlier one.
+// Whatever they throw ends the run.
+class LaneWork {
+ public:
+  virtual ~LaneWork() = default;
+
+  // Brings the batch to the device.
+  virtual void Copy(const stages::Slot& slot) = 0;
+  // Consumes it: a training step or an evaluation, as its phase says. When it returns, the slot is
+  // free.
+  virtual void TrainStep(const stages::Slot& slot) = 0;
+};
+
+struct GraphOptions {
+  int workers = 1;  // threads for the sample stages
+  std::uint32_t num_slots =
+      4;  // batches in flight at most; more hides longer hiccups and costs memory
+  std::uint32_t max_batch = 0;      // [samples]
+  std::size_t max_image_bytes = 0;  // [bytes] of the largest finished picture
+  stages::PixelAllocator allocate = stages::AllocatePageable;
+};
+
+// Runs batches from `next_batch` through the stages and the lanes until it yields none, `stop` is
+// set, or something fails; then all nodes are idle and all slots free. Throws the first failure.
+// Blocks; the calling thread works too. `next_batch` is called by one thread at a time.
+void RunGraph(const GraphOptions& options,
+              const std::function<std::optional<stages::Batch>()>& next_batch, SampleWork& samples,
+              const std::vector<LaneWork*>& lanes, Stop& stop, StageStats& stats);
+
+}  // namespace millrace::pipeline

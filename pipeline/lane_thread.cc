@@ -1,0 +1,49 @@
+#include "pipeline/lane_thread.h"
+
+#include <utility>
+
+#include "base/clock.h"
+
+namespace millrace::pipeline {
+
+LaneThread::LaneThread(std::function<void(std::int64_t)> on_wait)
+    : on_wait_(std::move(on_wait)), thread_([this] { Run(); }) {}
+
+LaneThread::~LaneThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void LaneThread::Add(std::function<void()> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  changed_.notify_one();
+}
+
+void LaneThread::Run() {
+  for (;;) {
+    std::function<void()> job;
+    std::int64_t waited_ns = 0;
+    {
+      std::unique_lock lock(mutex_);
+      if (jobs_.empty() && !ending_) {
+        const std::int64_t begin_ns = NowNs();
+        changed_.wait(lock, [this] { return ending_ || !jobs_.empty(); });
+        waited_ns = NowNs() - begin_ns;
+      }
+      if (jobs_.empty()) return;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    if (waited_ns > 0) on_wait_(waited_ns);
+    job();
+  }
+}
+
+}  // namespace millrace::pipeline

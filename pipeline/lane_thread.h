@@ -1,0 +1,40 @@
+// The thread of one lane: takes work in the order it was given, so that a blocked device never
+// occupies a worker.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace millrace::pipeline {
+
+// Runs jobs one after the other on a thread of its own, from construction to destruction. Jobs must
+// not throw.
+class LaneThread {
+ public:
+  // `on_wait` is told how long the thread had nothing to do, each time that a job ends such a time
+  // [ns].
+  explicit LaneThread(std::function<void(std::int64_t)> on_wait);
+  // Runs what is queued, then ends the thread.
+  ~LaneThread();
+  LaneThread(const LaneThread&) = delete;
+  LaneThread& operator=(const LaneThread&) = delete;
+
+  // Any thread may add a job.
+  void Add(std::function<void()> job);
+
+ private:
+  void Run();
+
+  const std::function<void(std::int64_t)> on_wait_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> jobs_;  // guarded by mutex_
+  bool ending_ = false;                     // guarded by mutex_
+  std::thread thread_;                      // last: starts when all else is there
+};
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,143 @@
+#include "pipeline/loader_stages.h"
+
+#include <oneapi/tbb/enumerable_thread_specific.h>
+
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "stages/decode.h"
+#include "stages/resize.h"
+#include "stages/transform.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using stages::Batch;
+using stages::Phase;
+using stages::Sample;
+
+struct Loader {
+  Loader(const LoaderRecipe& recipe, const std::filesystem::path& dataset)
+      : reader(dataset, recipe.split), transform(recipe.ops), shuffle(recipe.shuffle) {}
+
+  storage::SplitReader reader;
+  stages::Transform transform;
+  Shuffle shuffle;
+};
+
+// What a worker keeps from sample to sample.
+struct WorkerTools {
+  stages::Decoder decoder;
+  stages::Resizer resizer;
+};
+
+// Pictures between decode and augment. As many as are in that state at the same time, reused.
+class ImagePool {
+ public:
+  std::unique_ptr<stages::Image> Take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::make_unique<stages::Image>();
+    std::unique_ptr<stages::Image> image = std::move(free_.back());
+    free_.pop_back();
+    return image;
+  }
+  void Return(std::unique_ptr<stages::Image> image) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(image));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<stages::Image>> free_;  // guarded by mutex_
+};
+
+}  // namespace
+
+struct LoaderStages::Impl {
+  Impl(const Recipe& recipe, const std::filesystem::path& dataset)
+      : seed(recipe.seed), train(recipe.train, dataset) {
+    if (recipe.val) val.emplace(*recipe.val, dataset);
+  }
+
+  Loader& Of(Phase phase) { return phase == Phase::kTrain ? train : *val; }
+
+  [[noreturn]] void Blame(const Sample& sample, const std::string& problem) {
+    const Loader& loader = Of(sample.slot->batch().phase);
+    Fail("sample {} ({}): {}; run `millrace verify` on the dataset", sample.key.sample_id,
+         loader.reader.Where(sample.key.sample_id), problem);
+  }
+
+  const std::uint64_t seed;
+  Loader train;
+  std::optional<Loader> val;
+  std::optional<std::pair<std::uint32_t, SampleOrder>>
+      order;  // of the training epoch being planned
+  oneapi::tbb::enumerable_thread_specific<WorkerTools> tools;
+  ImagePool images;
+};
+
+LoaderStages::LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset)
+    : impl_(std::make_unique<Impl>(recipe, dataset)) {}
+
+LoaderStages::~LoaderStages() = default;
+
+const storage::SplitReader& LoaderStages::train() const { return impl_->train.reader; }
+
+const storage::SplitReader* LoaderStages::val() const {
+  return impl_->val ? &impl_->val->reader : nullptr;
+}
+
+stages::Size LoaderStages::PictureSize(Phase phase) const {
+  return impl_->Of(phase).transform.output_size();
+}
+
+RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
+  if (batch.phase == Phase::kEvaluate) {
+    // Evaluation has no epochs: a random operation there draws the same every time.
+    return {.seed = impl_->seed, .epoch = 0, .sample_id = position};
+  }
+  Loader& loader = impl_->train;
+  if (!impl_->order || impl_->order->first != batch.epoch) {
+    impl_->order.emplace(
+        batch.epoch, SampleOrder(loader.reader.size(), loader.shuffle, impl_->seed, batch.epoch));
+  }
+  const std::uint64_t sample_id = impl_->order->second.At(position);
+  loader.reader.Prefetch(sample_id);
+  return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
+}
+
+void LoaderStages::Read(const Sample& sample) {
+  const auto record = impl_->Of(sample.slot->batch().phase).reader.Read(sample.key.sample_id);
+  if (!record)
+    Fail("sample {}: {}; run `millrace verify` on the dataset", sample.key.sample_id,
+         record.fault().message);
+  sample.slot->sample(sample.index).record = *record;
+  sample.slot->label(sample.index) = record->label;
+}
+
+void LoaderStages::Decode(const Sample& sample) {
+  stages::SampleState& state = sample.slot->sample(sample.index);
+  const stages::Size picture{static_cast<int>(state.record.width),
+                             static_cast<int>(state.record.height)};
+  const auto geometry = impl_->Of(sample.slot->batch().phase).transform.Plan(picture, sample.key);
+  if (!geometry) impl_->Blame(sample, geometry.fault().message);
+  state.geometry = *geometry;
+  state.decoded = impl_->images.Take();
+  const Outcome outcome = impl_->tools.local().decoder.Decode(
+      state.record.payload, picture, stages::SourceOf(state.geometry), state.decoded.get());
+  if (!outcome) impl_->Blame(sample, outcome.fault().message);
+}
+
+void LoaderStages::Augment(const Sample& sample) {
+  stages::SampleState& state = sample.slot->sample(sample.index);
+  std::uint8_t* pixels = sample.slot->image(sample.index);
+  impl_->Of(sample.slot->batch().phase)
+      .transform.Apply(state.geometry, *state.decoded, &impl_->tools.local().resizer, pixels);
+  impl_->images.Return(std::move(state.decoded));
+  state.digest = Hash64(std::as_bytes(std::span(pixels, sample.slot->image_bytes())));
+}
+
+}  // namespace millrace::pipeline

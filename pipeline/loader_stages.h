@@ -1,0 +1,39 @@
+// The sample stages of real runs: records from a dataset, decoded and transformed as the recipe's
+// loaders say.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "pipeline/graph.h"
+#include "pipeline/recipe.h"
+#include "storage/split_reader.h"
+
+namespace millrace::pipeline {
+
+class LoaderStages final : public SampleWork {
+ public:
+  // Opens the splits that the recipe's loaders name and checks all their shards. A recipe without
+  // [data.val] has no evaluation. Throws Error naming file or key.
+  LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset);
+  ~LoaderStages() override;
+
+  const storage::SplitReader& train() const;
+  // nullptr without [data.val]
+  const storage::SplitReader* val() const;
+
+  stages::Size PictureSize(stages::Phase phase) const override;
+  RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) override;
+  void Read(const stages::Sample& sample) override;
+  void Decode(const stages::Sample& sample) override;
+  void Augment(const stages::Sample& sample) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::pipeline

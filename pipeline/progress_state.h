@@ -1,0 +1,49 @@
+// What a run has done so far: everything beside weights and optimizer state that a checkpoint must
+// hold.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace millrace::pipeline {
+
+// One of the best evaluations so far, with its file in the run's best/ folder.
+struct BestEntry {
+  double top1 = 0;
+  std::uint64_t step = 0;
+  std::string file;
+};
+
+// What must be equal for a checkpoint to continue as the same run.
+struct RunIdentity {
+  std::string dataset_fingerprint;
+  std::string model;
+  std::uint64_t classes = 0;
+  std::uint64_t seed = 0;
+  std::uint64_t global_batch = 0;  // [samples]
+};
+
+struct ProgressState {
+  RunIdentity identity;
+  std::uint64_t step = 0;           // global steps done
+  std::uint64_t epoch = 0;          // full epochs done
+  std::uint64_t position = 0;       // samples of the current epoch already consumed
+  bool evaluation_pending = false;  // an evaluation of this state is due before the next step
+  std::uint64_t digest = 0;         // rolling hash over all batches and losses
+  std::uint64_t metrics_bytes = 0;  // size of metrics.jsonl [bytes]
+  std::vector<BestEntry> best;      // best first
+  std::string config;               // the recipe as it took effect, TOML
+
+  std::map<std::string, std::string> ToMetadata() const;
+  // Throws Error naming `source` and the entry that is missing or malformed.
+  static ProgressState FromMetadata(const std::map<std::string, std::string>& metadata,
+                                    const std::string& source);
+
+  // Throws Error saying what differs and what to do when this state does not belong to a run of
+  // `wanted`.
+  void RequireSameRun(const RunIdentity& wanted, const std::string& source) const;
+};
+
+}  // namespace millrace::pipeline

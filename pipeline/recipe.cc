@@ -1,0 +1,271 @@
+#include "pipeline/recipe.h"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using Json = nlohmann::json;
+constexpr int kMaxExtends = 16;
+
+toml::table ParseToml(const std::filesystem::path& path) {
+  const std::string text = ReadFile(path);
+  try {
+    return toml::parse(text, path.string());
+  } catch (const toml::parse_error& error) {
+    FailUsage("{}:{}:{}: {}", path.string(), error.source().begin.line, error.source().begin.column,
+              error.description());
+  }
+}
+
+// Values of `later` win; sections are merged, everything else is replaced.
+void MergeInto(toml::table& table, const toml::table& later) {
+  for (const auto& [key, value] : later) {
+    toml::node* present = table.get(key);
+    if (present != nullptr && present->is_table() && value.is_table()) {
+      MergeInto(*present->as_table(), *value.as_table());
+    } else {
+      value.visit([&](const auto& concrete) { table.insert_or_assign(key, concrete); });
+    }
+  }
+}
+
+toml::table LoadWithExtends(const std::filesystem::path& path, int depth) {
+  if (depth > kMaxExtends) {
+    FailUsage("{}: more than {} recipes extend one another; is there a circle?", path.string(),
+              kMaxExtends);
+  }
+  std::error_code code;
+  if (!std::filesystem::is_regular_file(path, code)) {
+    FailUsage("there is no recipe {}", path.string());
+  }
+  toml::table table = ParseToml(path);
+  const toml::node* extends = table.get("extends");
+  if (extends == nullptr) return table;
+  const auto parent = extends->value<std::string>();
+  if (!parent) FailUsage("{}: extends: must be the path of a recipe in quotes", path.string());
+  toml::table base = LoadWithExtends(path.parent_path() / *parent, depth + 1);
+  table.erase("extends");
+  MergeInto(base, table);
+  return base;
+}
+
+// The value of "key=value" as TOML reads it; a bare word is a text.
+toml::table ParseAssignment(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    FailUsage("--set {}: write section.key=value", text);
+  }
+  const std::string key = text.substr(0, equals);
+  const std::string value = text.substr(equals + 1);
+  try {
+    return toml::parse(key + " = " + value);
+  } catch (const toml::parse_error&) {
+    // Not TOML: try it as a text.
+  }
+  try {
+    toml::table table = toml::parse(key + " = ''");
+    toml::table* section = &table;
+    for (;;) {
+      auto entry = section->begin();
+      if (entry->second.is_table()) {
+        section = entry->second.as_table();
+        continue;
+      }
+      section->insert_or_assign(entry->first.str(), value);
+      return table;
+    }
+  } catch (const toml::parse_error& error) {
+    FailUsage("--set {}: {}", text, error.description());
+  }
+}
+
+Json ToJson(const toml::node& node, const std::string& where) {
+  if (const auto* table = node.as_table()) {
+    Json object = Json::object();
+    for (const auto& [key, value] : *table) {
+      object[std::string(key.str())] = ToJson(value, where + "." + std::string(key.str()));
+    }
+    return object;
+  }
+  if (const auto* array = node.as_array()) {
+    Json list = Json::array();
+    for (const auto& value : *array) list.push_back(ToJson(value, where));
+    return list;
+  }
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* integer = node.as_integer()) return integer->get();
+  if (const auto* number = node.as_floating_point()) return number->get();
+  if (const auto* flag = node.as_boolean()) return flag->get();
+  FailUsage("{}: dates and times have no meaning in a recipe", where);
+}
+
+// Numbers in their shortest form that reads back as the same value (toml++ writes all 17 digits).
+std::string ToTomlValue(const Json& value) {
+  if (value.is_number_float()) {
+    const std::string text = fmt::format("{}", value.get<double>());
+    return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+  }
+  if (value.is_array()) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < value.size(); ++i)
+      text += (i == 0 ? "" : ", ") + ToTomlValue(value[i]);
+    return text + "]";
+  }
+  if (value.is_object()) {
+    std::string text;
+    for (const auto& [key, entry] : value.items()) {
+      text += (text.empty() ? "{ " : ", ") + key + " = " + ToTomlValue(entry);
+    }
+    return text + " }";
+  }
+  return value.dump();  // texts, whole numbers and flags are written alike in JSON and TOML
+}
+
+bool IsListOfSections(const Json& value) {
+  return value.is_array() && !value.empty() && value.front().is_object();
+}
+
+// Settings first, then lists of sections with a line per entry, then sub-sections under their
+// headings.
+void AppendSection(const Json& section, const std::string& name, std::string& text) {
+  for (const auto& [key, value] : section.items()) {
+    if (!value.is_object() && !IsListOfSections(value))
+      text += key + " = " + ToTomlValue(value) + "\n";
+  }
+  for (const auto& [key, value] : section.items()) {
+    if (!IsListOfSections(value)) continue;
+    text += key + " = [\n";
+    for (const Json& entry : value) text += "  " + ToTomlValue(entry) + ",\n";
+    text += "]\n";
+  }
+  for (const auto& [key, value] : section.items()) {
+    if (!value.is_object()) continue;
+    const std::string path = name.empty() ? key : name + "." + key;
+    text += "\n[" + path + "]\n";
+    AppendSection(value, path, text);
+  }
+}
+
+LoaderRecipe ReadLoader(const Params& section, Shuffle default_shuffle,
+                        std::string_view default_split) {
+  LoaderRecipe loader;
+  loader.split = section.Text("split", std::string(default_split));
+  const std::string shuffle = section.Choice("shuffle", {"full", "none"},
+                                             default_shuffle == Shuffle::kFull ? "full" : "none");
+  loader.shuffle = shuffle == "full" ? Shuffle::kFull : Shuffle::kNone;
+  loader.ops = section.Sections("ops");
+  if (loader.ops.empty()) {
+    section.Blame(
+        "ops",
+        "is missing; it must list at least one operation that gives all pictures one size, such "
+        "as { op = \"random_resized_crop\", size = 224 }");
+  }
+  return loader;
+}
+
+std::array<float, 3> ReadChannels(const Params& section, std::string_view key,
+                                  std::array<double, 3> fallback) {
+  const std::vector<double> values =
+      section.Numbers(key, {{fallback[0], fallback[1], fallback[2]}});
+  if (values.size() != 3) section.Blame(key, "must have three numbers, for red, green and blue");
+  return {static_cast<float>(values[0]), static_cast<float>(values[1]),
+          static_cast<float>(values[2])};
+}
+
+// "auto" (0) or a positive whole number.
+std::uint32_t AutoOr(const Params& section, std::string_view key, std::int64_t limit) {
+  // Asked for as a text first, because a recipe may hold either.
+  const Json value = Json::parse(section.RawJson(key, "\"auto\""));
+  if (value == "auto") return 0;
+  if (!value.is_number_integer()) section.Blame(key, "must be \"auto\" or a whole number");
+  return static_cast<std::uint32_t>(section.IntegerIn(key, 1, limit));
+}
+
+}  // namespace
+
+Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+  toml::table table = LoadWithExtends(path, 0);
+  for (const std::string& text : overrides) MergeInto(table, ParseAssignment(text));
+
+  constexpr std::int64_t kMax32 = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int64_t kMax64 = std::numeric_limits<std::int64_t>::max();
+  const std::string file = path.string();
+  Recipe recipe;
+  recipe.params = Params::FromJson(ToJson(table, file).dump(), file);
+  const Params& root = recipe.params;
+  recipe.name = root.Text("name", path.stem().string());
+  recipe.seed = static_cast<std::uint64_t>(root.IntegerIn("seed", 0, kMax64, 0));
+  recipe.deterministic = root.Flag("deterministic", false);
+  if (!root.Texts("plugins", std::vector<std::string>{}).empty()) {
+    root.Blame("plugins", "this build loads no plugins; remove the setting");
+  }
+
+  const Params data = root.Section("data");
+  recipe.data_path = data.Text("path", "");
+  const Params normalize = data.Section("normalize");
+  // ImageNet's channel statistics, as every ImageNet recipe uses them.
+  recipe.mean = ReadChannels(normalize, "mean", {0.485, 0.456, 0.406});
+  recipe.std = ReadChannels(normalize, "std", {0.229, 0.224, 0.225});
+  for (const float deviation : recipe.std) {
+    if (!(deviation > 0)) normalize.Blame("std", "must be positive in every channel");
+  }
+  recipe.train = ReadLoader(data.Section("train"), Shuffle::kFull, "train");
+  if (data.Has("val")) {
+    recipe.val = ReadLoader(data.Section("val"), Shuffle::kNone, "val");
+    if (recipe.val->shuffle != Shuffle::kNone) {
+      data.Section("val").Blame("shuffle",
+                                "has no effect: evaluation counts every sample once, in any order");
+    }
+  }
+
+  const Params batch = root.Section("batch");
+  recipe.per_device = static_cast<std::uint32_t>(batch.IntegerIn("per_device", 0, 1 << 20, 0));
+  recipe.global_batch = static_cast<std::uint32_t>(batch.IntegerIn("global", 0, 1 << 24, 0));
+  if (recipe.per_device == 0 && recipe.global_batch == 0) {
+    batch.Blame("per_device", "is missing; give batch.per_device or batch.global");
+  }
+  recipe.evaluate_per_device =
+      static_cast<std::uint32_t>(batch.IntegerIn("evaluate_per_device", 0, 1 << 20, 0));
+  recipe.reference_batch = static_cast<std::uint32_t>(batch.IntegerIn("reference", 0, 1 << 24, 0));
+
+  root.Section("precision").Choice("amp", {"off"}, "off");
+
+  const Params train = root.Section("train");
+  recipe.epochs = static_cast<std::uint32_t>(train.IntegerIn("epochs", 1, kMax32));
+  recipe.max_steps = static_cast<std::uint64_t>(train.IntegerIn("max_steps", 0, kMax64, 0));
+  recipe.validate_every_epochs =
+      static_cast<std::uint32_t>(train.IntegerIn("validate_every_epochs", 0, kMax32, 1));
+  recipe.log_every_steps =
+      static_cast<std::uint32_t>(train.IntegerIn("log_every_steps", 1, kMax32, 10));
+
+  const Params checkpoint = root.Section("checkpoint");
+  recipe.checkpoint_every_steps =
+      static_cast<std::uint64_t>(checkpoint.IntegerIn("every_steps", 0, kMax64, 1000));
+  recipe.checkpoint_keep = static_cast<std::uint32_t>(checkpoint.IntegerIn("keep", 1, 1 << 20, 1));
+  recipe.checkpoint_best = static_cast<std::uint32_t>(checkpoint.IntegerIn("best", 0, 1 << 20, 1));
+
+  const Params pipeline = root.Section("pipeline");
+  recipe.workers = AutoOr(pipeline, "workers", 1024);
+  recipe.num_slots = AutoOr(pipeline, "slots", 1 << 16);
+  recipe.cpu_budget = AutoOr(pipeline, "cpu_budget", 1024);
+
+  root.Section("tracking").Choice("system", {"none"}, "none");
+  return recipe;
+}
+
+std::string Recipe::ToToml() const {
+  std::string text;
+  AppendSection(Json::parse(params.EffectiveJson()), "", text);
+  return text;
+}
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,73 @@
+// A recipe: the TOML file that describes data, model, optimizer, loss and schedule of a run, read
+// strictly.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/params.h"
+#include "pipeline/sample_order.h"
+
+namespace millrace::pipeline {
+
+// One loader: which split, in which order, through which operations.
+struct LoaderRecipe {
+  std::string split;
+  Shuffle shuffle = Shuffle::kNone;
+  std::vector<Params> ops;  // read by stages::Transform
+};
+
+// Everything that a recipe says. Sections that name a component (model, loss, optimizer, schedule,
+// operations) are read by that component from its Params.
+struct Recipe {
+  // Reads `path` with all files it extends, applies `overrides` ("section.key=value", values as in
+  // TOML; a bare word is taken as a text) and checks the sections that belong to the pipeline.
+  // Throws Error (exit code 2) naming file and key.
+  static Recipe Load(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+
+  // The settings as they took effect, defaults included, as TOML. Complete once every component has
+  // read its section.
+  std::string ToToml() const;
+
+  // Throws Error (exit code 2) for keys that no component has read. Call it when all components are
+  // made.
+  void RefuseUnknown() const { params.RefuseUnknown(); }
+
+  Params params;
+
+  std::string name;
+  std::uint64_t seed = 0;
+  bool deterministic = false;
+
+  std::string data_path;        // "" when the recipe names none
+  std::array<float, 3> mean{};  // of RGB, on the scale 0..1 (normalize)
+  std::array<float, 3> std{};
+  LoaderRecipe train;
+  std::optional<LoaderRecipe> val;
+
+  std::uint32_t per_device =
+      0;  // training batch of one device [samples]; 0: follows from `global_batch`
+  std::uint32_t global_batch = 0;         // [samples]; 0: per_device x devices
+  std::uint32_t evaluate_per_device = 0;  // [samples]; 0: as in training
+  std::uint32_t reference_batch =
+      0;  // global batch for which the learning rate is given [samples]; 0: no scaling
+
+  std::uint32_t epochs = 0;
+  std::uint64_t max_steps = 0;              // 0: no limit
+  std::uint32_t validate_every_epochs = 1;  // 0: only at the end
+  std::uint32_t log_every_steps = 10;
+
+  std::uint64_t checkpoint_every_steps = 0;  // 0: only at the end and when interrupted
+  std::uint32_t checkpoint_keep = 1;
+  std::uint32_t checkpoint_best = 1;
+
+  std::uint32_t workers = 0;     // threads of the sample stages; 0: auto
+  std::uint32_t num_slots = 0;   // 0: auto
+  std::uint32_t cpu_budget = 0;  // cores that workers may use; 0: all
+};
+
+}  // namespace millrace::pipeline

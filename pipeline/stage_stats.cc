@@ -1,0 +1,56 @@
+#include "pipeline/stage_stats.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace millrace::pipeline {
+
+std::string_view StageName(Stage stage) {
+  static constexpr std::array<std::string_view, kNumStages> kNames = {
+      "plan", "read", "decode", "augment", "collate", "sequence", "copy", "train_step"};
+  return kNames[static_cast<std::size_t>(stage)];
+}
+
+void StageStats::Record(Stage stage, std::int64_t duration_ns, bool overlapped) {
+  Counters& counters = stages_[static_cast<std::size_t>(stage)];
+  counters.calls.fetch_add(1, std::memory_order_relaxed);
+  if (overlapped) counters.overlapped_calls.fetch_add(1, std::memory_order_relaxed);
+  counters.total_ns.fetch_add(duration_ns, std::memory_order_relaxed);
+  const double octave = std::log2(static_cast<double>(std::max<std::int64_t>(duration_ns, 1)));
+  const auto bucket = static_cast<std::size_t>(octave * kBucketsPerDoubling);
+  counters.buckets[std::min(bucket, kNumBuckets - 1)].fetch_add(1, std::memory_order_relaxed);
+}
+
+StageFigures StageStats::Figures(Stage stage) const {
+  const Counters& counters = stages_[static_cast<std::size_t>(stage)];
+  std::array<std::uint32_t, kNumBuckets> buckets;
+  std::uint64_t calls = 0;
+  for (std::size_t i = 0; i < kNumBuckets; ++i) {
+    buckets[i] = counters.buckets[i].load(std::memory_order_relaxed);
+    calls += buckets[i];
+  }
+  const auto quantile_ms = [&](double share) {
+    const auto rank = static_cast<std::uint64_t>(share * static_cast<double>(calls));
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < kNumBuckets; ++i) {
+      seen += buckets[i];
+      // The middle of the bucket.
+      if (seen > rank)
+        return std::exp2((static_cast<double>(i) + 0.5) / kBucketsPerDoubling) * 1e-6;
+    }
+    return 0.0;
+  };
+  StageFigures figures;
+  figures.calls = calls;
+  figures.overlapped_calls = counters.overlapped_calls.load(std::memory_order_relaxed);
+  figures.total_s = NsToSeconds(counters.total_ns.load(std::memory_order_relaxed));
+  if (calls > 0) {
+    figures.mean_ms = figures.total_s * 1e3 / static_cast<double>(calls);
+    figures.p50_ms = quantile_ms(0.50);
+    figures.p90_ms = quantile_ms(0.90);
+    figures.p99_ms = quantile_ms(0.99);
+  }
+  return figures;
+}
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,487 @@
+#include "pipeline/trainer.h"
+
+#include <ATen/Context.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "base/build_info.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/hash.h"
+#include "base/process.h"
+#include "model/checkpoint.h"
+#include "model/loss.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "model/replica_group.h"
+#include "model/schedule.h"
+#include "model/threads.h"
+#include "model/weights.h"
+#include "pipeline/batch_plan.h"
+#include "pipeline/cpu_lane.h"
+#include "pipeline/graph.h"
+#include "pipeline/loader_stages.h"
+#include "pipeline/run_folder.h"
+#include "pipeline/training_run.h"
+#include "stages/train_step.h"
+#include "stages/transform.h"
+#include "tracking/json_lines.h"
+#include "tracking/text_log.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using stages::Phase;
+
+// How the recipe's batch section works out on these devices.
+struct BatchSizes {
+  std::uint32_t per_device = 0;
+  std::uint32_t accumulation = 1;
+  std::uint32_t evaluate_per_device = 0;
+};
+
+BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size) {
+  BatchSizes sizes;
+  sizes.per_device = recipe.per_device;
+  if (recipe.global_batch > 0) {
+    if (sizes.per_device == 0) sizes.per_device = std::max(1u, recipe.global_batch / world_size);
+    const std::uint64_t one_pass = std::uint64_t{sizes.per_device} * world_size;
+    if (recipe.global_batch % one_pass != 0) {
+      recipe.params.Section("batch").Blame(
+          "global",
+          fmt::format("is {}, which {} devices with batch.per_device {} cannot make: it must be a "
+                      "multiple of {}",
+                      recipe.global_batch, world_size, sizes.per_device, one_pass));
+    }
+    sizes.accumulation = static_cast<std::uint32_t>(recipe.global_batch / one_pass);
+  }
+  sizes.evaluate_per_device =
+      recipe.evaluate_per_device > 0 ? recipe.evaluate_per_device : sizes.per_device;
+  return sizes;
+}
+
+GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
+                              const BatchSizes& batch, std::uint32_t lanes, bool trains,
+                              bool evaluates) {
+  const auto image_bytes = [&](Phase phase) {
+    const stages::Size size = samples.PictureSize(phase);
+    return static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height) *
+           stages::kChannels;
+  };
+  const int budget = recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : AvailableCores();
+  GraphOptions options;
+  options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
+  // Of each lane: one batch in its step, one ready behind it, two being made.
+  options.num_slots = recipe.num_slots > 0 ? recipe.num_slots : 4 * lanes;
+  if (options.num_slots < lanes) {
+    recipe.params.Section("pipeline")
+        .Blame("slots",
+               fmt::format("is {}; {} devices need at least as many", options.num_slots, lanes));
+  }
+  if (trains) {
+    options.max_batch = batch.per_device;
+    options.max_image_bytes = image_bytes(Phase::kTrain);
+  }
+  if (evaluates) {
+    options.max_batch = std::max(options.max_batch, batch.evaluate_per_device);
+    options.max_image_bytes = std::max(options.max_image_bytes, image_bytes(Phase::kEvaluate));
+  }
+  return options;
+}
+
+int ThreadsPerLane(std::uint32_t lanes) {
+  return std::max(1, AvailableCores() / static_cast<int>(lanes));
+}
+
+void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe) {
+  const Params model = recipe.params.Section("model");
+  const auto classes = static_cast<std::int64_t>(reader.manifest().classes.size());
+  const std::int64_t wanted = model.Integer("classes", classes);
+  if (wanted != classes) {
+    model.Blame(
+        "classes",
+        fmt::format("is {}, but the dataset has {} classes; leave the setting out to take the "
+                    "dataset's number",
+                    wanted, classes));
+  }
+}
+
+double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint64_t global_batch) {
+  // Linear scaling: Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677.
+  if (recipe.reference_batch == 0) return learning_rate;
+  return learning_rate * static_cast<double>(global_batch) / recipe.reference_batch;
+}
+
+std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
+                        const TrainOptions& options, const GraphOptions& graph, int threads) {
+  char host[256] = "";
+  ::gethostname(host, sizeof(host) - 1);
+  nlohmann::ordered_json json;
+  json["millrace"] = BuildVersion();
+  json["commit"] = BuildCommit();
+  json["libtorch"] = TORCH_VERSION;
+  json["recipe"] = recipe.name;
+  json["dataset"] = std::filesystem::absolute(options.dataset).string();
+  json["dataset_fingerprint"] = HashToHex(loaders.train().manifest().fingerprint);
+  json["host"] = host;
+  json["cores"] = AvailableCores();
+  json["devices"] = fmt::format("cpu:{}", options.devices.cpu_lanes);
+  json["threads_per_lane"] = threads;
+  json["workers"] = graph.workers;
+  json["slots"] = graph.num_slots;
+  json["cpu_capability"] = at::get_cpu_capability();
+  return json.dump(2) + "\n";
+}
+
+// A run's folder that already holds a run is never written over.
+void RequireFreshFolder(const RunFolder& folder) {
+  std::error_code code;
+  if (std::filesystem::exists(folder.metrics(), code) ||
+      std::filesystem::exists(folder.checkpoints(), code)) {
+    FailUsage(
+        "{} already holds a run: go on with --resume auto, or choose another folder with --out",
+        folder.root.string());
+  }
+}
+
+struct Start {
+  ProgressState state;
+  std::optional<model::Checkpoint> checkpoint;
+};
+
+// Where the run begins: fresh, or from the checkpoint that the options ask for.
+Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunIdentity& identity,
+                tracking::RunLog& log) {
+  Start start;
+  start.state.identity = identity;
+  std::filesystem::path source;
+  if (options.resume) {
+    source = *options.resume;
+    start.checkpoint = model::ReadCheckpoint(source);
+  } else if (options.resume_newest) {
+    model::CheckpointSearch search = model::FindNewestCheckpoint(folder.checkpoints());
+    for (const std::string& reason : search.skipped)
+      log.Text("passed over a checkpoint: {}", reason);
+    if (!search.newest) {
+      log.Text("no checkpoint in {}: starting from the beginning", folder.checkpoints().string());
+      return start;
+    }
+    source = search.newest->path;
+    start.checkpoint = std::move(search.newest->checkpoint);
+  } else {
+    RequireFreshFolder(folder);
+    return start;
+  }
+  start.state = ProgressState::FromMetadata(start.checkpoint->metadata, source.string());
+  start.state.RequireSameRun(identity, source.string());
+  log.Text("resuming from {} at step {}", source.string(), FormatCount(start.state.step));
+  return start;
+}
+
+std::string StageTable(const StageStats& stats) {
+  std::string table =
+      fmt::format("{:<11} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  {}", "stage", "calls", "busy s",
+                  "mean ms", "p50 ms", "p90 ms", "p99 ms", "during a train step");
+  for (std::size_t i = 0; i < kNumStages; ++i) {
+    const auto stage = static_cast<Stage>(i);
+    const StageFigures figures = stats.Figures(stage);
+    if (figures.calls == 0) continue;
+    table += fmt::format("\n{:<11} {:>10} {:>10.2f} {:>9.3f} {:>9.3f} {:>9.3f} {:>9.3f}",
+                         StageName(stage), FormatCount(figures.calls), figures.total_s,
+                         figures.mean_ms, figures.p50_ms, figures.p90_ms, figures.p99_ms);
+    // The lane's own stages take turns with each other.
+    if (stage < Stage::kCopy) {
+      table += fmt::format("  {:>18.0f}%", 100.0 * static_cast<double>(figures.overlapped_calls) /
+                                               static_cast<double>(figures.calls));
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+Devices Devices::Parse(const std::string& text) {
+  if (text == "cpu") return {};
+  if (text.starts_with("cpu:")) {
+    std::uint32_t lanes = 0;
+    const auto [end, code] = std::from_chars(text.data() + 4, text.data() + text.size(), lanes);
+    if (code == std::errc{} && end == text.data() + text.size() && lanes >= 1 && lanes <= 64) {
+      return {.cpu_lanes = lanes};
+    }
+  }
+  if (text.starts_with("cuda")) {
+    FailUsage("--devices {}: this program drives CPU lanes only; use --devices cpu", text);
+  }
+  FailUsage("--devices {}: write cpu or cpu:N with N from 1 to 64", text);
+}
+
+TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log) {
+  const RunFolder folder{options.out};
+  const std::uint32_t lanes = options.devices.cpu_lanes;
+  const std::uint32_t world_size = lanes;
+
+  // Everything is made and checked before the folder is touched.
+  LoaderStages loaders(recipe, options.dataset);
+  RefuseOtherClasses(loaders.train(), recipe);
+  const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
+  const BatchSizes batch = ResolveBatch(recipe, world_size);
+  BatchPlanOptions plan_options{
+      .train_samples = loaders.train().size(),
+      .evaluate_samples = loaders.val() != nullptr ? loaders.val()->size() : 0,
+      .per_device = batch.per_device,
+      .evaluate_per_device = batch.evaluate_per_device,
+      .accumulation = batch.accumulation,
+      .lanes = lanes,
+      .first_rank = 0,
+      .world_size = world_size,
+      .epochs = recipe.epochs,
+      .max_steps = recipe.max_steps,
+      .validate_every_epochs = recipe.validate_every_epochs,
+  };
+  const BatchPlan counts(plan_options);
+  const GraphOptions graph_options = MakeGraphOptions(
+      recipe, loaders, batch, lanes, /*trains=*/true, /*evaluates=*/loaders.val() != nullptr);
+  at::globalContext().setDeterministicAlgorithms(recipe.deterministic, /*warn_only=*/false);
+  const int threads = ThreadsPerLane(lanes);
+
+  const auto loss = model::MakeLoss(recipe.params.Section("loss"));
+  std::vector<std::unique_ptr<model::Network>> networks;
+  std::vector<std::unique_ptr<model::Optimizer>> optimizers;
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+    // The same seed: replicas start equal.
+    networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
+    optimizers.push_back(
+        model::MakeOptimizer(recipe.params.Section("optimizer"), networks.back()->parameters()));
+  }
+  const double base_lr =
+      ScaledLearningRate(recipe, optimizers[0]->learning_rate(), counts.global_batch());
+  auto schedule = model::MakeSchedule(recipe.params.Section("schedule"), base_lr,
+                                      static_cast<std::int64_t>(counts.steps_per_epoch()),
+                                      static_cast<std::int64_t>(counts.total_steps()));
+  recipe.RefuseUnknown();
+
+  const RunIdentity identity{
+      .dataset_fingerprint = HashToHex(loaders.train().manifest().fingerprint),
+      .model = networks[0]->name(),
+      .classes = static_cast<std::uint64_t>(classes),
+      .seed = recipe.seed,
+      .global_batch = counts.global_batch()};
+  Start start = FindStart(options, folder, identity, log);
+  start.state.config = recipe.ToToml();
+  if (start.checkpoint) {
+    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+      model::LoadWeights(*networks[lane], start.checkpoint->weights, "the checkpoint");
+      optimizers[lane]->LoadState(start.checkpoint->optimizer);
+    }
+    start.checkpoint.reset();
+  }
+
+  CreateFolders(folder.checkpoints());
+  CreateFolders(folder.best());
+  WriteFileAtomically(folder.config(), recipe.ToToml());
+  WriteFileAtomically(folder.environment(),
+                      Environment(recipe, loaders, options, graph_options, threads));
+  log.Add(std::make_unique<tracking::TextLog>(folder.log()));
+  log.Add(std::make_unique<tracking::JsonLines>(folder.metrics(), tracking::Scalars::Kind::kResult,
+                                                start.state.metrics_bytes));
+  std::error_code code;
+  const std::uint64_t timings_bytes = std::filesystem::file_size(folder.timings(), code);
+  log.Add(std::make_unique<tracking::JsonLines>(folder.timings(), tracking::Scalars::Kind::kTiming,
+                                                code ? 0 : timings_bytes));
+
+  TrainResult result;
+  result.step = start.state.step;
+  result.total_steps = counts.total_steps();
+  if (start.state.step >= counts.total_steps() && !start.state.evaluation_pending) {
+    log.Text("nothing to do: all {} steps are done", FormatCount(counts.total_steps()));
+    result.checkpoint =
+        model::CheckpointPath(folder.checkpoints(), static_cast<std::int64_t>(start.state.step));
+    if (!start.state.best.empty()) result.best_top1 = start.state.best.front().top1;
+    return result;
+  }
+
+  log.Text(
+      "training {} on {} ({} images, {} classes): {} epochs of {} steps, global batch {} = {} x {} "
+      "devices x "
+      "accumulation {}",
+      networks[0]->name(), options.dataset.string(), FormatCount(loaders.train().size()), classes,
+      recipe.epochs, FormatCount(counts.steps_per_epoch()), counts.global_batch(), batch.per_device,
+      world_size, batch.accumulation);
+  log.Text("{} workers, {} slots, {} compute threads per device; run folder {}",
+           graph_options.workers, graph_options.num_slots, threads, folder.root.string());
+
+  plan_options.first_step = start.state.step;
+  plan_options.evaluate_first = start.state.evaluation_pending;
+  BatchPlan plan(plan_options);
+  Stop stop;
+  StageStats stats;
+  TrainingRun run({.recipe = recipe,
+                   .folder = folder,
+                   .plan = counts,
+                   .schedule = std::move(schedule),
+                   .evaluate_samples = plan_options.evaluate_samples,
+                   .classes = classes,
+                   .lanes = lanes,
+                   .interrupt = options.interrupt,
+                   .log = log,
+                   .stop = stop,
+                   .stats = stats},
+                  std::move(start.state));
+  model::ReplicaGroup group(lanes, [&stop] { return stop.stopped(); });
+  LaneReports reports(lanes);
+  std::vector<std::unique_ptr<CpuLane>> cpu_lanes;
+  std::vector<LaneWork*> lane_work;
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+    cpu_lanes.push_back(std::make_unique<CpuLane>(
+        CpuLane::Parts{.lane = lane,
+                       .threads = threads,
+                       .accumulation = batch.accumulation,
+                       .network = std::move(networks[lane]),
+                       .optimizer = std::move(optimizers[lane]),
+                       .loss = *loss,
+                       .copy = stages::CopyToCpu({.mean = recipe.mean, .std = recipe.std}),
+                       .run = run,
+                       .group = group,
+                       .reports = reports}));
+    lane_work.push_back(cpu_lanes.back().get());
+  }
+  RunGraph(
+      graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
+
+  result.exit_code = run.interrupted() ? ExitCode::kInterrupted : ExitCode::kDone;
+  result.step = run.state().step;
+  result.checkpoint = run.last_checkpoint();
+  result.top1 = run.last_top1();
+  if (!run.state().best.empty()) result.best_top1 = run.state().best.front().top1;
+  if (run.training_seconds() > 0) {
+    result.images_per_s = static_cast<double>(run.trained_samples()) / run.training_seconds();
+    result.data_wait_share = run.data_wait_share();
+  }
+  result.resident_bytes = ResidentBytes();
+  for (std::size_t i = 0; i < kNumStages; ++i)
+    result.stages[i] = stats.Figures(static_cast<Stage>(i));
+  log.Text("{}", StageTable(stats));
+  log.Text(
+      "{:.1f} images/s in training; the train step waited for data {:.2f}% of the time; {} of "
+      "memory",
+      result.images_per_s, 100 * result.data_wait_share, FormatBytes(result.resident_bytes));
+  if (run.interrupted()) {
+    log.Text("interrupted at step {} of {}; checkpoint {}; go on with --resume auto",
+             FormatCount(result.step), FormatCount(result.total_steps), result.checkpoint.string());
+  }
+  return result;
+}
+
+namespace {
+
+// An evaluation's lane: nothing but forward passes and counts.
+class EvaluationLane final : public LaneWork {
+ public:
+  EvaluationLane(const Recipe& recipe, std::unique_ptr<model::Network> network,
+                 const model::Loss& loss, int threads)
+      : network_(std::move(network)),
+        loss_(loss),
+        threads_(threads),
+        copy_({.mean = recipe.mean, .std = recipe.std}),
+        counts_(network_->classes()) {}
+
+  std::function<void(std::uint64_t samples)> on_batch;
+
+  void Copy(const stages::Slot& slot) override {
+    if (batches_.empty()) model::SetComputeThreads(threads_);
+    if (slot.number() >= batches_.size()) batches_.resize(slot.number() + 1);
+    batches_[slot.number()] = copy_(slot);
+  }
+  void TrainStep(const stages::Slot& slot) override {
+    stages::EvaluateBatch(*network_, loss_, batches_[slot.number()], counts_);
+    on_batch(slot.batch().size);
+  }
+  const model::ClassificationCounts& counts() const { return counts_; }
+
+ private:
+  std::unique_ptr<model::Network> network_;
+  const model::Loss& loss_;
+  int threads_;
+  stages::CopyToCpu copy_;
+  model::ClassificationCounts counts_;
+  std::vector<stages::DeviceBatch> batches_;
+};
+
+}  // namespace
+
+model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions& options,
+                                     tracking::RunLog& log) {
+  if (!recipe.val) {
+    recipe.params.Section("data").Blame("val",
+                                        "is missing; an evaluation needs a validation loader");
+  }
+  LoaderStages loaders(recipe, options.dataset);
+  RefuseOtherClasses(*loaders.val(), recipe);
+  const auto classes = static_cast<std::int64_t>(loaders.val()->manifest().classes.size());
+  const std::uint32_t lanes = options.devices.cpu_lanes;
+  const BatchSizes batch = ResolveBatch(recipe, lanes);
+  const GraphOptions graph_options =
+      MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/false, /*evaluates=*/true);
+  const auto loss = model::MakeLoss(recipe.params.Section("loss"));
+
+  Stop stop;
+  StageStats stats;
+  std::atomic<std::uint64_t> done{0};
+  std::vector<std::unique_ptr<EvaluationLane>> evaluation_lanes;
+  std::vector<LaneWork*> lane_work;
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+    auto network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
+    model::LoadWeights(*network, options.weights);
+    evaluation_lanes.push_back(
+        std::make_unique<EvaluationLane>(recipe, std::move(network), *loss, ThreadsPerLane(lanes)));
+    evaluation_lanes.back()->on_batch = [&](std::uint64_t samples) {
+      log.Emit(tracking::Progress{.label = "evaluate",
+                                  .done = done += samples,
+                                  .total = loaders.val()->size(),
+                                  .unit = "images",
+                                  .detail = ""});
+      if (options.interrupt != nullptr && *options.interrupt) stop.Request();
+    };
+    lane_work.push_back(evaluation_lanes.back().get());
+  }
+  BatchPlan plan({.evaluate_samples = loaders.val()->size(),
+                  .evaluate_per_device = batch.evaluate_per_device,
+                  .lanes = lanes,
+                  .world_size = lanes,
+                  .evaluate_only = true});
+  RunGraph(
+      graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
+  model::ClassificationCounts counts(classes);
+  for (const auto& lane : evaluation_lanes) counts.Merge(lane->counts());
+  if (counts.samples() != static_cast<std::int64_t>(loaders.val()->size())) {
+    Fail("the evaluation was interrupted after {} of {} images", FormatCount(done.load()),
+         FormatCount(loaders.val()->size()));
+  }
+  return counts;
+}
+
+void CheckRecipe(const Recipe& recipe) {
+  // Counts that only the dataset knows stand in with small numbers; no setting's meaning depends on
+  // them.
+  constexpr std::int64_t kClasses = 2;
+  constexpr std::int64_t kSteps = 1000;
+  const stages::Transform train(recipe.train.ops);
+  if (recipe.val) const stages::Transform val(recipe.val->ops);
+  recipe.params.Section("model").Has("classes");
+  const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed);
+  const auto loss = model::MakeLoss(recipe.params.Section("loss"));
+  const auto optimizer =
+      model::MakeOptimizer(recipe.params.Section("optimizer"), network->parameters());
+  model::MakeSchedule(recipe.params.Section("schedule"), optimizer->learning_rate(), kSteps,
+                      kSteps * recipe.epochs);
+  recipe.RefuseUnknown();
+}
+
+}  // namespace millrace::pipeline

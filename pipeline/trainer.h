@@ -1,0 +1,74 @@
+// The trainer: a recipe and a dataset in, a run's folder out. Trains, evaluates, checkpoints,
+// resumes.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "model/metrics.h"
+#include "pipeline/recipe.h"
+#include "pipeline/stage_stats.h"
+#include "tracking/run_log.h"
+
+namespace millrace::pipeline {
+
+// The devices of one process, one lane each.
+struct Devices {
+  std::uint32_t cpu_lanes = 1;
+
+  // "cpu", "cpu:2". Throws Error (exit code 2) for anything else.
+  static Devices Parse(const std::string& text);
+};
+
+struct TrainOptions {
+  std::filesystem::path dataset;
+  std::filesystem::path out;  // the run's folder
+  Devices devices;
+  // Where to go on: a checkpoint, or the newest valid one of `out` (`resume_newest`; none there: a
+  // fresh start).
+  std::optional<std::filesystem::path> resume;
+  bool resume_newest = false;
+  // Set from outside (a signal): the run ends after the step under way, with a checkpoint.
+  const std::atomic<bool>* interrupt = nullptr;
+};
+
+// What became of a training run.
+struct TrainResult {
+  ExitCode exit_code = ExitCode::kDone;  // kDone or kInterrupted
+  std::uint64_t step = 0;                // global steps done
+  std::uint64_t total_steps = 0;
+  std::filesystem::path checkpoint;  // the last one
+  std::optional<double> top1;        // of the last evaluation
+  std::optional<double> best_top1;
+  double images_per_s = 0;           // of this process's training, evaluation and start-up left out
+  double data_wait_share = 0;        // share of the training time in which lanes waited for data
+  std::uint64_t resident_bytes = 0;  // at the end
+  std::array<StageFigures, kNumStages> stages;
+};
+
+// Runs the recipe to its end, an interruption or a failure. Everything that could be wrong with
+// recipe, data, folder and checkpoint is checked before the first step. Throws Error; the run's
+// folder then holds whatever checkpoints were written before.
+TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log);
+
+struct EvaluateOptions {
+  std::filesystem::path dataset;
+  std::filesystem::path weights;  // exported weights or a checkpoint
+  Devices devices;
+  const std::atomic<bool>* interrupt = nullptr;
+};
+
+// Evaluates weights on the recipe's validation loader: every sample exactly once. Throws Error.
+model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions& options,
+                                     tracking::RunLog& log);
+
+// Makes every component of the recipe as far as that is possible without data, and throws Error
+// (exit code 2) for whatever is wrong with it or not read by anything.
+void CheckRecipe(const Recipe& recipe);
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,231 @@
+#include "pipeline/training_run.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/hash.h"
+#include "base/process.h"
+#include "model/weights.h"
+
+namespace millrace::pipeline {
+
+using tracking::Progress;
+using tracking::Scalars;
+
+TrainingRun::TrainingRun(Parts parts, ProgressState state)
+    : parts_(std::move(parts)), state_(std::move(state)), counts_(parts_.classes) {}
+
+bool TrainingRun::Interrupted() const {
+  return parts_.interrupt != nullptr && parts_.interrupt->load(std::memory_order_relaxed);
+}
+
+void TrainingRun::FinishStep(std::uint64_t step, double loss,
+                             const std::vector<std::uint64_t>& batch_digests,
+                             const model::Network& network, const model::Optimizer& optimizer) {
+  if (!std::isfinite(loss)) {
+    Fail(
+        "the loss of step {} is {}: the training has diverged; the last good checkpoint is {}; try "
+        "a smaller "
+        "optimizer.lr or a longer warm-up",
+        FormatCount(step), loss,
+        last_checkpoint_.empty() ? "not there (none was written yet)" : last_checkpoint_.string());
+  }
+  Hasher hasher;
+  hasher.AddU64(state_.digest);
+  for (const std::uint64_t digest : batch_digests) hasher.AddU64(digest);
+  hasher.AddU64(std::bit_cast<std::uint64_t>(loss));
+  state_.digest = hasher.Digest();
+  state_.step = step + 1;
+  const std::uint64_t steps_per_epoch = parts_.plan.steps_per_epoch();
+  state_.epoch = state_.step / steps_per_epoch;
+  state_.position = state_.step % steps_per_epoch * parts_.plan.global_batch();
+  state_.evaluation_pending = parts_.plan.EvaluatesAfter(state_.step);
+  last_loss_ = loss;
+
+  const std::int64_t now_ns = NowNs();
+  if (first_step_ns_ == 0) {
+    // The first step contains the start-up of the pipeline and of the kernels: it does not count
+    // into rates.
+    first_step_ns_ = now_ns;
+    first_step_ = state_.step;
+    first_data_wait_s_ = parts_.stats.DataWaitSeconds();
+    since_log_ = {.ns = now_ns, .samples = 0, .data_wait_s = parts_.stats.DataWaitSeconds()};
+  } else {
+    training_ns_ += now_ns - mark_ns_;
+    trained_samples_ += parts_.plan.global_batch();
+    since_log_.samples += parts_.plan.global_batch();
+  }
+  mark_ns_ = now_ns;
+
+  const bool ends = state_.step == parts_.plan.total_steps();
+  if (state_.step % parts_.recipe.log_every_steps == 0 || ends) LogStep(loss);
+  ShowProgress(loss);
+
+  const std::uint64_t every = parts_.recipe.checkpoint_every_steps;
+  const bool due = every > 0 && state_.step % every == 0 && !state_.evaluation_pending;
+  interrupted_ = Interrupted() && !(ends && !state_.evaluation_pending);
+  if (due || interrupted_ || (ends && !state_.evaluation_pending))
+    WriteCheckpoint(network, optimizer);
+  if (interrupted_) parts_.stop.Request();
+}
+
+double TrainingRun::data_wait_share() const {
+  const double elapsed_s = NsToSeconds(mark_ns_ - first_step_ns_);
+  if (elapsed_s <= 0) return 0;
+  return (parts_.stats.DataWaitSeconds() - first_data_wait_s_) / elapsed_s /
+         static_cast<double>(parts_.lanes);
+}
+
+void TrainingRun::LogStep(double loss) {
+  const auto epoch =
+      static_cast<std::uint32_t>((state_.step - 1) / parts_.plan.steps_per_epoch() + 1);
+  parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
+                          .group = "train",
+                          .step = state_.step,
+                          .epoch = epoch,
+                          .values = {{"loss", loss}, {"lr", LearningRate(state_.step - 1)}},
+                          .texts = {{"digest", HashToHex(state_.digest)}}});
+  const std::int64_t now_ns = NowNs();
+  const double seconds = NsToSeconds(now_ns - since_log_.ns);
+  if (seconds <= 0 || since_log_.samples == 0) return;
+  const double data_wait_s = parts_.stats.DataWaitSeconds();
+  parts_.log.Emit(
+      Scalars{.kind = Scalars::Kind::kTiming,
+              .group = "train",
+              .step = state_.step,
+              .epoch = epoch,
+              .values = {{"images_per_s", static_cast<double>(since_log_.samples) / seconds},
+                         {"data_wait_share", (data_wait_s - since_log_.data_wait_s) / seconds /
+                                                 static_cast<double>(parts_.lanes)},
+                         {"resident_mib", static_cast<double>(ResidentBytes()) / (1 << 20)}},
+              .texts = {}});
+  since_log_ = {.ns = now_ns, .samples = 0, .data_wait_s = data_wait_s};
+}
+
+void TrainingRun::ShowProgress(double loss) {
+  const std::uint64_t steps_per_epoch = parts_.plan.steps_per_epoch();
+  const std::uint64_t epoch = (state_.step - 1) / steps_per_epoch;
+  const std::uint64_t epoch_begin = epoch * steps_per_epoch;
+  const std::uint64_t epoch_steps =
+      std::min(steps_per_epoch, parts_.plan.total_steps() - epoch_begin);
+  double seconds_left = -1;
+  std::string rate;
+  if (state_.step > first_step_ && training_ns_ > 0) {
+    const double elapsed_s = NsToSeconds(NowNs() - first_step_ns_);
+    seconds_left = elapsed_s / static_cast<double>(state_.step - first_step_) *
+                   static_cast<double>(parts_.plan.total_steps() - state_.step);
+    rate = fmt::format("  {:.0f} images/s",
+                       static_cast<double>(trained_samples_) / training_seconds());
+  }
+  parts_.log.Emit(Progress{
+      .label = fmt::format("train epoch {}/{}", epoch + 1, parts_.recipe.epochs),
+      .done = state_.step - epoch_begin,
+      .total = epoch_steps,
+      .unit = "steps",
+      .detail = fmt::format("loss {:.4f}  lr {:.4g}{}", loss, LearningRate(state_.step - 1), rate),
+      .seconds_left = seconds_left});
+}
+
+void TrainingRun::AddEvaluation(const model::ClassificationCounts& lane_counts) {
+  {
+    const std::lock_guard lock(evaluation_mutex_);
+    counts_.Merge(lane_counts);
+  }
+  evaluation_changed_.notify_one();
+}
+
+void TrainingRun::ContinueEvaluation(bool last, const model::Network& network,
+                                     const model::Optimizer& optimizer) {
+  if (Interrupted()) {
+    interrupted_ = true;
+    WriteCheckpoint(network, optimizer);
+    parts_.stop.Request();
+    return;
+  }
+  std::unique_lock lock(evaluation_mutex_);
+  if (last) {
+    // Other lanes may still be at their last batch; one that failed is seen within this time.
+    constexpr auto kPoll = std::chrono::milliseconds(50);
+    const auto all = static_cast<std::int64_t>(parts_.evaluate_samples);
+    while (!evaluation_changed_.wait_for(lock, kPoll, [&] { return counts_.samples() == all; })) {
+      if (parts_.stop.stopped()) return;
+    }
+  }
+  lock.unlock();
+  parts_.log.Emit(Progress{.label = "validate",
+                           .done = evaluated_,
+                           .total = parts_.evaluate_samples,
+                           .unit = "images",
+                           .detail = ""});
+  if (last) FinishEvaluation(network, optimizer);
+}
+
+void TrainingRun::FinishEvaluation(const model::Network& network,
+                                   const model::Optimizer& optimizer) {
+  model::ClassificationCounts counts(parts_.classes);
+  {
+    const std::lock_guard lock(evaluation_mutex_);
+    std::swap(counts, counts_);
+    evaluated_ = 0;
+  }
+  last_top1_ = counts.Top1Rate();
+  const auto epoch = static_cast<std::uint32_t>((state_.step + parts_.plan.steps_per_epoch() - 1) /
+                                                parts_.plan.steps_per_epoch());
+  parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
+                          .group = "val",
+                          .step = state_.step,
+                          .epoch = epoch,
+                          .values = {{"top1", counts.Top1Rate()},
+                                     {"top5", counts.Top5Rate()},
+                                     {"loss", counts.MeanLoss()},
+                                     {"samples", static_cast<double>(counts.samples())}},
+                          .texts = {}});
+  state_.evaluation_pending = false;
+  KeepIfBest(counts.Top1Rate(), network);
+  WriteCheckpoint(network, optimizer);
+  mark_ns_ = NowNs();
+}
+
+void TrainingRun::KeepIfBest(double top1, const model::Network& network) {
+  if (parts_.recipe.checkpoint_best == 0) return;
+  const std::string file = fmt::format("step-{:08}-top1-{:.4f}.safetensors", state_.step, top1);
+  // Earlier ones stay in front of equal later ones.
+  const auto place = std::find_if(state_.best.begin(), state_.best.end(),
+                                  [top1](const BestEntry& entry) { return entry.top1 < top1; });
+  if (place == state_.best.end() && state_.best.size() >= parts_.recipe.checkpoint_best) return;
+  model::SaveWeights(network, parts_.folder.best() / file,
+                     {{"step", std::to_string(state_.step)},
+                      {"model", state_.identity.model},
+                      {"top1", fmt::format("{}", top1)},
+                      {"dataset_fingerprint", state_.identity.dataset_fingerprint}});
+  state_.best.insert(place, BestEntry{.top1 = top1, .step = state_.step, .file = file});
+  while (state_.best.size() > parts_.recipe.checkpoint_best) {
+    std::error_code ignored;  // a file that is already gone is as good as removed
+    std::filesystem::remove(parts_.folder.best() / state_.best.back().file, ignored);
+    state_.best.pop_back();
+  }
+}
+
+void TrainingRun::WriteCheckpoint(const model::Network& network,
+                                  const model::Optimizer& optimizer) {
+  std::error_code code;
+  state_.metrics_bytes = std::filesystem::file_size(parts_.folder.metrics(), code);
+  if (code)
+    Fail("cannot read the size of {}: {}", parts_.folder.metrics().string(), code.message());
+  const std::filesystem::path path =
+      model::CheckpointPath(parts_.folder.checkpoints(), static_cast<std::int64_t>(state_.step));
+  model::WriteCheckpoint(path, {.weights = network.state(),
+                                .optimizer = optimizer.StateTensors(),
+                                .metadata = state_.ToMetadata()});
+  last_checkpoint_ = path;
+  model::PruneCheckpoints(parts_.folder.checkpoints(), parts_.recipe.checkpoint_keep);
+}
+
+}  // namespace millrace::pipeline

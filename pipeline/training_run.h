@@ -1,0 +1,120 @@
+// What all lanes of a training run share: its progress, its log, its checkpoints and the running
+// evaluation.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "model/metrics.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "model/schedule.h"
+#include "pipeline/batch_plan.h"
+#include "pipeline/progress_state.h"
+#include "pipeline/recipe.h"
+#include "pipeline/run_folder.h"
+#include "pipeline/stage_stats.h"
+#include "pipeline/stop.h"
+#include "tracking/run_log.h"
+
+namespace millrace::pipeline {
+
+class TrainingRun {
+ public:
+  struct Parts {
+    const Recipe& recipe;
+    RunFolder folder;
+    BatchPlan plan;  // for its counts; the graph has its own copy to take batches from
+    std::unique_ptr<model::Schedule> schedule;
+    std::uint64_t evaluate_samples = 0;
+    std::int64_t classes = 0;
+    std::size_t lanes = 1;
+    const std::atomic<bool>* interrupt = nullptr;
+    tracking::RunLog& log;
+    Stop& stop;
+    const StageStats& stats;
+  };
+
+  // `state` is where the run stands: the start, or what a checkpoint said.
+  TrainingRun(Parts parts, ProgressState state);
+
+  double LearningRate(std::uint64_t step) const {
+    return parts_.schedule->LearningRateAt(static_cast<std::int64_t>(step));
+  }
+  bool EvaluatesAfter(std::uint64_t steps_done) const {
+    return parts_.plan.EvaluatesAfter(steps_done);
+  }
+  std::size_t lanes() const { return parts_.lanes; }
+  bool stopped() const { return parts_.stop.stopped(); }
+
+  // Lane 0, after every update: `loss` is the mean over the global batch, `batch_digests` are those
+  // of all its pieces in order. Logs, writes the checkpoint that is due, and ends the run when it
+  // is done or interrupted.
+  void FinishStep(std::uint64_t step, double loss, const std::vector<std::uint64_t>& batch_digests,
+                  const model::Network& network, const model::Optimizer& optimizer);
+
+  // Any lane, after each batch of an evaluation, and with all its counts after its last one.
+  void CountEvaluated(std::uint64_t samples) {
+    evaluated_.fetch_add(samples, std::memory_order_relaxed);
+  }
+  void AddEvaluation(const model::ClassificationCounts& lane_counts);
+
+  // Lane 0, after each of its evaluation batches: takes care of interruptions and progress; after
+  // its last one, waits for the other lanes' batches and finishes the evaluation: logs, keeps the
+  // best, writes a checkpoint.
+  void ContinueEvaluation(bool last, const model::Network& network,
+                          const model::Optimizer& optimizer);
+
+  // When the graph has ended.
+  const ProgressState& state() const { return state_; }
+  bool interrupted() const { return interrupted_; }
+  const std::filesystem::path& last_checkpoint() const { return last_checkpoint_; }
+  std::optional<double> last_top1() const { return last_top1_; }
+  std::uint64_t trained_samples() const { return trained_samples_; }
+  double training_seconds() const { return NsToSeconds(training_ns_); }
+  // Of the time from the end of the first step on; mean over lanes.
+  double data_wait_share() const;
+
+ private:
+  void FinishEvaluation(const model::Network& network, const model::Optimizer& optimizer);
+  void KeepIfBest(double top1, const model::Network& network);
+  void WriteCheckpoint(const model::Network& network, const model::Optimizer& optimizer);
+  void LogStep(double loss);
+  void ShowProgress(double loss);
+  bool Interrupted() const;
+
+  Parts parts_;
+  ProgressState state_;
+  bool interrupted_ = false;
+  std::filesystem::path last_checkpoint_;
+  std::optional<double> last_top1_;
+
+  // Time and samples of training alone.
+  std::int64_t mark_ns_ = 0;  // end of the last step or evaluation; 0: no step yet
+  std::int64_t training_ns_ = 0;
+  std::uint64_t trained_samples_ = 0;
+  std::int64_t first_step_ns_ =
+      0;  // end of this process's first step, from which the time left is estimated
+  std::uint64_t first_step_ = 0;
+  double first_data_wait_s_ = 0;  // what lanes had waited until then
+  double last_loss_ = 0;
+  struct {
+    std::int64_t ns = 0;
+    std::uint64_t samples = 0;
+    double data_wait_s = 0;
+  } since_log_;
+
+  std::atomic<std::uint64_t> evaluated_{0};  // samples of the evaluation under way, for progress
+  std::mutex evaluation_mutex_;
+  std::condition_variable evaluation_changed_;
+  model::ClassificationCounts counts_;  // guarded by evaluation_mutex_
+};
+
+}  // namespace millrace::pipeline

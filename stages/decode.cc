@@ -1,0 +1,183 @@
+#include "stages/decode.h"
+
+#include <csetjmp>
+#include <cstdio>  // jpeglib.h needs it first
+#include <cstring>
+// jpeglib.h must come before jerror.h.
+#include <jpeglib.h>
+// clang-format off
+#include <jerror.h>
+// clang-format on
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/check.h"
+
+namespace millrace::stages {
+
+namespace {
+
+// Pixels on every side of a region that its own pixels depend on: fancy upsampling looks one chroma
+// sample to each side, which is two pixels. libjpeg-turbo treats the edge of a partial decode as
+// the edge of the picture, so that without them the outermost pixels come out different.
+constexpr int kContext = 2;
+
+// jpeg_read_scanlines returns at most one row group, which is never more than four rows.
+constexpr int kRowsPerCall = 4;
+
+}  // namespace
+
+struct Decoder::Engine {
+  jpeg_decompress_struct info;
+  jpeg_error_mgr errors;
+  std::jmp_buf escape;
+  char message[JMSG_LENGTH_MAX];
+  std::vector<std::uint8_t> scratch;  // rows as libjpeg delivers them, wider than the region
+
+  Engine();
+  ~Engine() { jpeg_destroy_decompress(&info); }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Of the picture whose header was read.
+  Size size() const {
+    return {static_cast<int>(info.image_width), static_cast<int>(info.image_height)};
+  }
+
+  // The functions below are the only ones that longjmp crosses. None has a local with a destructor,
+  // nor has anything that they call. They answer false with `message` set.
+  bool ReadHeader(std::span<const std::byte> jpeg);
+  bool ReadRegion(Box region, std::uint8_t* out, std::size_t out_row_bytes);
+
+  static void OnError(j_common_ptr common) {
+    Engine* engine = static_cast<Engine*>(common->client_data);
+    common->err->format_message(common, engine->message);
+    std::longjmp(engine->escape, 1);
+  }
+
+  static void OnMessage(j_common_ptr common, int level) {
+    // Negative levels are warnings. An unknown JFIF revision says nothing about the pixels.
+    if (level < 0 && common->err->msg_code != JWRN_JFIF_MAJOR) OnError(common);
+  }
+};
+
+Decoder::Engine::Engine() {
+  info.err = jpeg_std_error(&errors);
+  errors.error_exit = &OnError;
+  errors.emit_message = &OnMessage;
+  info.client_data = this;
+  // Fails only when memory for a few tables is lacking or header and library differ.
+  MILLRACE_CHECK(setjmp(escape) == 0);
+  jpeg_create_decompress(&info);
+}
+
+bool Decoder::Engine::ReadHeader(std::span<const std::byte> jpeg) {
+  jpeg_abort_decompress(&info);  // a picture refused after its header is still open
+  if (setjmp(escape) != 0) {
+    jpeg_abort_decompress(&info);
+    return false;
+  }
+  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(jpeg.data()), jpeg.size());
+  jpeg_read_header(&info, TRUE);
+  return true;
+}
+
+bool Decoder::Engine::ReadRegion(Box region, std::uint8_t* out, std::size_t out_row_bytes) {
+  if (setjmp(escape) != 0) {
+    jpeg_abort_decompress(&info);
+    return false;
+  }
+  info.out_color_space = JCS_RGB;
+  // Files of several scans (progressive, non-interleaved) are read to their end before the first
+  // row comes. They keep their columns and upper rows: block smoothing, which libjpeg applies where
+  // a scan is missing, looks further than our context, and skipping saves little after a full pass.
+  const bool partial = jpeg_has_multiple_scans(&info) == FALSE;
+  jpeg_start_decompress(&info);
+  JDIMENSION left = 0;
+  if (partial) {
+    left = static_cast<JDIMENSION>(std::max(0, region.x - kContext));
+    const auto right =
+        std::min(info.output_width, static_cast<JDIMENSION>(region.x + region.width + kContext));
+    JDIMENSION width = right - left;
+    jpeg_crop_scanline(&info, &left, &width);
+    jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(std::max(0, region.y - kContext)));
+  }
+  JSAMPROW rows[kRowsPerCall];
+  for (int i = 0; i < kRowsPerCall; ++i) {
+    rows[i] = scratch.data() + static_cast<std::size_t>(i) * info.output_width * kChannels;
+  }
+  const auto first = static_cast<JDIMENSION>(region.y);
+  const auto end = static_cast<JDIMENSION>(region.y + region.height);
+  const std::size_t left_bytes = (static_cast<JDIMENSION>(region.x) - left) * kChannels;
+  while (info.output_scanline < end) {
+    const JDIMENSION top = info.output_scanline;
+    const JDIMENSION got = jpeg_read_scanlines(&info, rows, kRowsPerCall);
+    for (JDIMENSION i = 0; i < got; ++i) {
+      if (top + i < first || top + i >= end) continue;
+      std::memcpy(out + (top + i - first) * out_row_bytes, rows[i] + left_bytes, out_row_bytes);
+    }
+  }
+  jpeg_abort_decompress(&info);
+  return true;
+}
+
+Decoder::Decoder() : engine_(std::make_unique<Engine>()) {}
+Decoder::~Decoder() = default;
+Decoder::Decoder(Decoder&&) noexcept = default;
+Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+
+// Reads the header of `jpeg` into engine_ and refuses what cannot be decoded to RGB.
+Outcome Decoder::Open(std::span<const std::byte> jpeg) {
+  if (!engine_->ReadHeader(jpeg)) return Fault{engine_->message};
+  const jpeg_decompress_struct& info = engine_->info;
+  switch (info.jpeg_color_space) {
+    case JCS_GRAYSCALE:
+    case JCS_RGB:
+    case JCS_YCbCr:
+      break;
+    case JCS_CMYK:
+    case JCS_YCCK:
+      return MakeFault("the JPEG is CMYK, not RGB; 'millrace convert --on-bad repair' converts it");
+    default:
+      return MakeFault("the JPEG has {} components of an unknown colour space",
+                       info.num_components);
+  }
+  if (std::size_t{info.image_width} * info.image_height > kMostPixels) {
+    return MakeFault("the JPEG announces {}x{} pixels; more than {} are refused", info.image_width,
+                     info.image_height, kMostPixels);
+  }
+  return Ok();
+}
+
+Outcome Decoder::Read(Box region, Image* out) {
+  out->Resize(region.width, region.height);
+  const std::size_t scratch_bytes = std::size_t{engine_->info.image_width} * kChannels;
+  if (engine_->scratch.size() < scratch_bytes * kRowsPerCall) {
+    engine_->scratch.resize(scratch_bytes * kRowsPerCall);
+  }
+  if (!engine_->ReadRegion(region, out->row(0), out->row_bytes())) return Fault{engine_->message};
+  return Ok();
+}
+
+Outcome Decoder::Decode(std::span<const std::byte> jpeg, Size picture, Box region, Image* out) {
+  MILLRACE_CHECK(region.x >= 0 && region.y >= 0 && region.width > 0 && region.height > 0);
+  MILLRACE_CHECK(region.x + region.width <= picture.width);
+  MILLRACE_CHECK(region.y + region.height <= picture.height);
+  if (Outcome opened = Open(jpeg); !opened) return opened;
+  const Size size = engine_->size();
+  if (size != picture) {
+    return MakeFault("the JPEG is {}x{} pixels where {}x{} were announced", size.width, size.height,
+                     picture.width, picture.height);
+  }
+  return Read(region, out);
+}
+
+Outcome Decoder::DecodeFull(std::span<const std::byte> jpeg, Image* out) {
+  if (Outcome opened = Open(jpeg); !opened) return opened;
+  const Size size = engine_->size();
+  return Read({0, 0, size.width, size.height}, out);
+}
+
+}  // namespace millrace::stages

@@ -1,0 +1,52 @@
+// JPEG to RGB, of a whole picture or only of the region that a crop needs.
+//
+// Pixels are those of libjpeg-turbo at its defaults (accurate integer DCT, fancy upsampling, block
+// smoothing), which are also Pillow's. A region decoded alone equals the same region of the full
+// decode bit for bit.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+#include "stages/geometry.h"
+#include "stages/image.h"
+
+namespace millrace::stages {
+
+// Pictures of more pixels than this are a Fault: a few bytes can announce 65,500 x 65,500 pixels
+// and exhaust the memory. Pillow refuses from the same number on (2 x Image.MAX_IMAGE_PIXELS).
+inline constexpr std::size_t kMostPixels = 178'956'970;
+
+// A libjpeg-turbo decompressor that is used again and again: nothing is allocated per picture
+// outside libjpeg's own pools. One per worker thread; one thread at a time.
+//
+// Faults (empty, truncated or corrupt data, 12-bit samples, CMYK, a size other than the announced
+// one) carry libjpeg's text. Whatever libjpeg warns of as corrupt is a fault too, because the
+// pixels would be guesses. Corruption outside of what a region needs is not noticed. After a fault
+// `out` is undefined and the decoder is ready for the next picture.
+class Decoder {
+ public:
+  Decoder();
+  ~Decoder();
+  Decoder(Decoder&&) noexcept;
+  Decoder& operator=(Decoder&&) noexcept;
+
+  // Decodes `region` of `jpeg` into `out`, which gets the region's size. `picture` is the size that
+  // the record announces. REQUIRES: region not empty and inside the picture
+  Outcome Decode(std::span<const std::byte> jpeg, Size picture, Box region, Image* out);
+
+  // Decodes everything, whatever its size.
+  Outcome DecodeFull(std::span<const std::byte> jpeg, Image* out);
+
+ private:
+  struct Engine;
+
+  Outcome Open(std::span<const std::byte> jpeg);
+  Outcome Read(Box region, Image* out);
+
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace millrace::stages

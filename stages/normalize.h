@@ -1,0 +1,25 @@
+// uint8 pixels to the float32 that a network wants.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "stages/image.h"
+#include "stages/resample.h"
+
+namespace millrace::stages {
+
+// What is taken off each channel of a picture in 0..1, and by what the rest is divided.
+struct ChannelStatistics {
+  std::array<float, kChannels> mean;
+  std::array<float, kChannels> std;
+};
+
+// out = (in / 255 - mean) / std per channel, each operation in float32 as IEEE 754 rounds it: the
+// bits of torchvision's ToTensor followed by Normalize. Both sides are interleaved (NHWC, which is
+// channels-last). REQUIRES: no std is 0
+void Normalize(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
+               const ChannelStatistics& statistics, float* out);
+
+}  // namespace millrace::stages

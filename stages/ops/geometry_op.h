@@ -1,0 +1,38 @@
+// Operations that decide where an output's pixels come from. They fold into one Geometry, so that
+// however many of them there are, every pixel is resampled once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/random.h"
+#include "base/result.h"
+#include "stages/geometry.h"
+
+namespace millrace::stages {
+
+// Operations of a list come in this order; only flips may come more than once. Other orders cannot
+// be folded into one Geometry without changing pixels.
+enum class GeometryPhase : std::uint8_t {
+  kResample,    // random_resized_crop, resize
+  kCenterCrop,  // center_crop
+  kFlip,        // horizontal_flip, vertical_flip
+};
+
+// Immutable after construction: any number of threads may use one object.
+class GeometryOp {
+ public:
+  virtual ~GeometryOp() = default;
+
+  virtual GeometryPhase phase() const = 0;
+
+  // The size that leaves this operation when pictures of size `before` enter it; nullopt where that
+  // depends on the picture, on either side.
+  virtual std::optional<Size> OutputSize(std::optional<Size> before) const = 0;
+
+  // Changes `geometry`, which holds what the operations before this one made of the picture; starts
+  // with the whole picture as it is. A picture that the operation cannot be applied to is a Fault.
+  virtual Outcome Fold(RandomStream random, Geometry* geometry) const = 0;
+};
+
+}  // namespace millrace::stages

@@ -1,0 +1,12 @@
+#include "stages/ops/resize_mode.h"
+
+#include <string>
+
+namespace millrace::stages {
+
+ResizeMode ReadResizeMode(const Params& params) {
+  const std::string mode = params.Choice("resize", {"pillow", "pillow12"}, "pillow");
+  return mode == "pillow" ? ResizeMode::kPillow : ResizeMode::kPillow12;
+}
+
+}  // namespace millrace::stages

@@ -1,0 +1,12 @@
+// The setting with which an operation is told whose resize it reproduces.
+#pragma once
+
+#include "base/params.h"
+#include "stages/geometry.h"
+
+namespace millrace::stages {
+
+// `resize` of the operation: "pillow" (from version 13 on; the default) or "pillow12" (up to 12).
+ResizeMode ReadResizeMode(const Params& params);
+
+}  // namespace millrace::stages

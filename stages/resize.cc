@@ -1,0 +1,162 @@
+#include "stages/resize.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace millrace::stages {
+
+namespace {
+
+// Source rows that go through the horizontal pass together: what the widest vectors take at once.
+constexpr int kRowsTogether = 8;
+
+Axis AxisX(const Geometry& geometry) {
+  return {geometry.crop.width, geometry.resized.width, geometry.window.x, geometry.window.width,
+          geometry.flip_horizontal};
+}
+
+// Never flipped: rows are written in reverse order instead.
+Axis AxisY(const Geometry& geometry) {
+  return {geometry.crop.height, geometry.resized.height, geometry.window.y, geometry.window.height,
+          false};
+}
+
+bool IsResized(const Geometry& geometry) {
+  return geometry.resized != Size{geometry.crop.width, geometry.crop.height};
+}
+
+// Pixels are rounded to 8 bits between the passes, so that their order shows in the result.
+bool IsVerticalFirst(const Geometry& geometry) {
+  const int shrink_x = geometry.crop.width - geometry.resized.width;
+  const int shrink_y = geometry.crop.height - geometry.resized.height;
+  switch (geometry.mode) {
+    case ResizeMode::kPillow:  // ImagingResampleInner of src/libImaging/Resample.c, Pillow 13.0
+      return shrink_y > 0 && shrink_y > 2 * shrink_x;
+    case ResizeMode::kPillow12:  // Image.resize of src/PIL/Image.py, Pillow 9.5
+      return geometry.crop.height > 100 * geometry.crop.width && shrink_y > 0;
+  }
+  MILLRACE_CHECK(false && "unknown resize mode");
+}
+
+}  // namespace
+
+Box SourceOf(const Geometry& geometry) {
+  if (!IsResized(geometry)) {
+    return {geometry.crop.x + geometry.window.x, geometry.crop.y + geometry.window.y,
+            geometry.window.width, geometry.window.height};
+  }
+  const Run x = SourceRun(AxisX(geometry));
+  const Run y = SourceRun(AxisY(geometry));
+  return {geometry.crop.x + x.begin, geometry.crop.y + y.begin, x.count, y.count};
+}
+
+void Resizer::Resize(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                     std::size_t row_bytes) {
+  const Box needed = SourceOf(geometry);
+  MILLRACE_CHECK(source.width() == needed.width && source.height() == needed.height);
+  if (!IsResized(geometry)) return Copy(geometry, source, out, row_bytes);
+  along_x_.Build(AxisX(geometry));
+  along_y_.Build(AxisY(geometry));
+  if (IsVerticalFirst(geometry)) {
+    VerticalFirst(geometry, source, out, row_bytes);
+  } else {
+    HorizontalFirst(geometry, source, out, row_bytes);
+  }
+}
+
+void Resizer::Reserve(std::size_t scratch_bytes, int taps) {
+  if (scratch_.size() < scratch_bytes) scratch_.resize(scratch_bytes);
+  taps_.resize(static_cast<std::size_t>(taps));
+}
+
+// Rows come out of the horizontal pass shortly before the vertical pass wants them and stay in a
+// ring, so that they are still in the cache.
+void Resizer::HorizontalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                              std::size_t row_bytes) {
+  const int taps = 2 * along_y_.pairs();
+  const int capacity = taps + kRowsTogether;
+  const std::size_t stride =
+      static_cast<std::size_t>(along_x_.padded_outputs()) * kChannels + kWritableBytesBehind;
+  Reserve(stride * static_cast<std::size_t>(capacity), taps);
+  const auto ring_row = [&](int y) {
+    return scratch_.data() + stride * static_cast<std::size_t>(y % capacity);
+  };
+
+  const int height = geometry.window.height;
+  int made = 0;  // rows out of the horizontal pass so far
+  for (int y = 0; y < height; ++y) {
+    const int first = along_y_.first(y);
+    while (made < first + along_y_.taps(y)) {
+      const int count = std::min(kRowsTogether, source.height() - made);
+      const std::uint8_t* sources[kRowsTogether];
+      std::uint8_t* outputs[kRowsTogether];
+      for (int i = 0; i < count; ++i) {
+        sources[i] = source.row(made + i);
+        outputs[i] = ring_row(made + i);
+      }
+      ResampleRows(kernels_, along_x_, sources, count, outputs);
+      made += count;
+    }
+    for (int tap = 0; tap < taps; ++tap) {
+      // Taps past the last have no weight; any row that exists will do.
+      taps_[static_cast<std::size_t>(tap)] = ring_row(std::min(first + tap, made - 1));
+    }
+    const int out_y = geometry.flip_vertical ? height - 1 - y : y;
+    ResampleColumns(kernels_, along_y_.coefficients(y), along_y_.pairs(), taps_.data(),
+                    static_cast<std::size_t>(geometry.window.width) * kChannels,
+                    out + row_bytes * static_cast<std::size_t>(out_y));
+  }
+}
+
+void Resizer::VerticalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                            std::size_t row_bytes) {
+  const int taps = 2 * along_y_.pairs();
+  const std::size_t tall_stride = source.row_bytes() + kReadableBytesBehind;
+  const std::size_t done_stride =
+      static_cast<std::size_t>(along_x_.padded_outputs()) * kChannels + kWritableBytesBehind;
+  Reserve((tall_stride + done_stride) * kRowsTogether, taps);
+  std::uint8_t* sources[kRowsTogether];
+  std::uint8_t* outputs[kRowsTogether];  // wider than rows of `out`, which end in others' memory
+  for (std::size_t i = 0; i < kRowsTogether; ++i) {
+    sources[i] = scratch_.data() + tall_stride * i;
+    outputs[i] = scratch_.data() + tall_stride * kRowsTogether + done_stride * i;
+  }
+  const int height = geometry.window.height;
+  for (int y = 0; y < height; y += kRowsTogether) {
+    const int count = std::min(kRowsTogether, height - y);
+    for (int i = 0; i < count; ++i) {
+      for (int tap = 0; tap < taps; ++tap) {
+        taps_[static_cast<std::size_t>(tap)] =
+            source.row(std::min(along_y_.first(y + i) + tap, source.height() - 1));
+      }
+      ResampleColumns(kernels_, along_y_.coefficients(y + i), along_y_.pairs(), taps_.data(),
+                      source.row_bytes(), sources[i]);
+    }
+    ResampleRows(kernels_, along_x_, sources, count, outputs);
+    for (int i = 0; i < count; ++i) {
+      const int out_y = geometry.flip_vertical ? height - 1 - (y + i) : y + i;
+      std::memcpy(out + row_bytes * static_cast<std::size_t>(out_y), outputs[i],
+                  static_cast<std::size_t>(geometry.window.width) * kChannels);
+    }
+  }
+}
+
+// Without a resize the window is copied; flips still apply.
+void Resizer::Copy(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                   std::size_t row_bytes) const {
+  for (int y = 0; y < source.height(); ++y) {
+    const std::uint8_t* from = source.row(geometry.flip_vertical ? source.height() - 1 - y : y);
+    std::uint8_t* to = out + row_bytes * static_cast<std::size_t>(y);
+    if (!geometry.flip_horizontal) {
+      std::memcpy(to, from, source.row_bytes());
+      continue;
+    }
+    for (int x = 0; x < source.width(); ++x) {
+      std::memcpy(to + x * kChannels, from + (source.width() - 1 - x) * kChannels, kChannels);
+    }
+  }
+}
+
+}  // namespace millrace::stages

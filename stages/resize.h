@@ -1,0 +1,52 @@
+// Crop, resize, window and flip of one picture in one pass over its pixels, written straight to
+// where the batch wants them.
+//
+// Mode kPillow equals `image.crop(box).resize(size, BILINEAR)` of Pillow on 8-bit RGB byte for
+// byte, followed by crop(window) and transpose for the flips.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "stages/geometry.h"
+#include "stages/image.h"
+#include "stages/resample.h"
+#include "stages/resample_table.h"
+
+namespace millrace::stages {
+
+// The part of the picture that the geometry's window depends on: what must be decoded. Lies inside
+// geometry.crop.
+Box SourceOf(const Geometry& geometry);
+
+// Tables and rows that are used again from picture to picture, so that nothing is allocated once
+// the largest has been seen. One per worker thread; one thread at a time.
+class Resizer {
+ public:
+  explicit Resizer(Kernels kernels = Kernels::kSimd) : kernels_(kernels) {}
+
+  // Writes geometry.window.height rows of geometry.window.width RGB pixels, `row_bytes` apart, and
+  // nothing between or behind them. `source` holds the pixels of SourceOf(geometry).
+  // REQUIRES: the geometry's boxes are not empty and inside of what they cut
+  void Resize(const Geometry& geometry, const Image& source, std::uint8_t* out,
+              std::size_t row_bytes);
+
+ private:
+  void Copy(const Geometry& geometry, const Image& source, std::uint8_t* out,
+            std::size_t row_bytes) const;
+  void HorizontalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                       std::size_t row_bytes);
+  void VerticalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                     std::size_t row_bytes);
+  // Makes room in scratch_ and taps_.
+  void Reserve(std::size_t scratch_bytes, int taps);
+
+  Kernels kernels_;
+  ResampleTable along_x_;
+  ResampleTable along_y_;
+  std::vector<std::uint8_t> scratch_;      // rows between the two passes
+  std::vector<const std::uint8_t*> taps_;  // rows that make one row of the vertical pass
+};
+
+}  // namespace millrace::stages

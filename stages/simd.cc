@@ -1,0 +1,27 @@
+#include "stages/simd.h"
+
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+
+#include "base/check.h"
+
+namespace millrace::stages {
+
+std::vector<std::string> SimdTargets() {
+  std::vector<std::string> names;
+  for (const auto target : hwy::SupportedAndGeneratedTargets()) {
+    names.emplace_back(hwy::TargetName(target));
+  }
+  return names;
+}
+
+void UseSimdTarget(const std::string& target) {
+  if (target.empty()) return hwy::GetChosenTarget().DeInit();
+  for (const auto candidate : hwy::SupportedAndGeneratedTargets()) {
+    if (target != hwy::TargetName(candidate)) continue;
+    return hwy::GetChosenTarget().Update(candidate);
+  }
+  MILLRACE_CHECK(false && "unknown SIMD target");
+}
+
+}  // namespace millrace::stages

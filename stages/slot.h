@@ -1,0 +1,115 @@
+// A slot: the memory of one batch on its way through the graph. The number of slots bounds all work
+// in flight.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "stages/batch.h"
+#include "stages/geometry.h"
+#include "stages/image.h"
+#include "storage/record_view.h"
+
+namespace millrace::stages {
+
+// What the stages hand on for one sample besides the message; each sample's is touched by one stage
+// at a time.
+struct SampleState {
+  std::uint64_t sample_id = 0;
+  storage::RecordView record;      // read -> decode
+  Geometry geometry;               // decode -> augment
+  std::unique_ptr<Image> decoded;  // decode -> augment: the part of the picture that augment reads
+  std::uint64_t digest = 0;        // augment -> collate: XXH3-64 of the finished pixels
+};
+
+// Host memory for pixels, released by its deleter. A lane on a device that copies from pinned
+// memory brings its own allocator; everybody else takes AllocatePageable.
+using PixelMemory = std::unique_ptr<std::uint8_t[], std::function<void(std::uint8_t*)>>;
+using PixelAllocator = std::function<PixelMemory(std::size_t bytes)>;
+
+inline PixelMemory AllocatePageable(std::size_t bytes) {
+  constexpr std::align_val_t kAlignment{64};
+  return {static_cast<std::uint8_t*>(::operator new(bytes, kAlignment)),
+          [](std::uint8_t* memory) { ::operator delete (memory, std::align_val_t{64}); }};
+}
+
+// Pixels uint8 [batch, height, width, 3], labels and per-sample state of one batch. Made once, used
+// for many batches. Samples of different index may be written from different threads at the same
+// time.
+class Slot {
+ public:
+  // `max_samples` and `max_image_bytes` cover every batch the slot will hold.
+  Slot(std::uint32_t number, std::uint32_t max_samples, std::size_t max_image_bytes,
+       const PixelAllocator& allocate = AllocatePageable)
+      : number_(number),
+        max_image_bytes_(max_image_bytes),
+        pixels_(allocate(max_samples * max_image_bytes)),
+        labels_(max_samples),
+        samples_(max_samples) {}
+
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  // Starts a new batch of pictures of `picture` size. REQUIRES: nothing of the slot's previous
+  // batch is in flight
+  void Begin(const Batch& batch, Size picture) {
+    MILLRACE_CHECK(batch.size > 0 && batch.size <= samples_.size());
+    picture_ = picture;
+    image_bytes_ = static_cast<std::size_t>(picture.width) *
+                   static_cast<std::size_t>(picture.height) * kChannels;
+    MILLRACE_CHECK(image_bytes_ <= max_image_bytes_);
+    batch_ = batch;
+    remaining_.store(batch.size, std::memory_order_relaxed);
+  }
+
+  // One sample is finished. Returns true to the caller that finished the last one, with all others'
+  // writes visible.
+  bool FinishSample() { return remaining_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+
+  std::uint32_t number() const { return number_; }  // index among the graph's slots
+  const Batch& batch() const { return batch_; }
+  Size picture() const { return picture_; }                 // of every picture in the batch
+  std::size_t image_bytes() const { return image_bytes_; }  // [bytes] of one picture, no padding
+
+  std::uint8_t* image(std::uint32_t index) { return pixels_.get() + index * image_bytes_; }
+  std::span<const std::uint8_t> pixels() const {  // [batch().size, height, width, 3]
+    return {pixels_.get(), batch_.size * image_bytes_};
+  }
+  std::int64_t& label(std::uint32_t index) { return labels_[index]; }
+  std::span<const std::int64_t> labels() const { return {labels_.data(), batch_.size}; }
+  SampleState& sample(std::uint32_t index) { return samples_[index]; }
+  const SampleState& sample(std::uint32_t index) const { return samples_[index]; }
+
+  // A hash over ids, labels and finished pixels in batch order: equal for equal batches, whatever
+  // worker did what.
+  std::uint64_t Digest() const {
+    Hasher hasher;
+    for (std::uint32_t i = 0; i < batch_.size; ++i) {
+      hasher.AddU64(samples_[i].sample_id);
+      hasher.AddU64(static_cast<std::uint64_t>(labels_[i]));
+      hasher.AddU64(samples_[i].digest);
+    }
+    return hasher.Digest();
+  }
+
+ private:
+  const std::uint32_t number_;
+  const std::size_t max_image_bytes_;  // [bytes]
+  PixelMemory pixels_;
+  std::vector<std::int64_t> labels_;
+  std::vector<SampleState> samples_;
+  Batch batch_;
+  Size picture_;
+  std::size_t image_bytes_ = 0;
+  std::atomic<std::uint32_t> remaining_{0};
+};
+
+}  // namespace millrace::stages

@@ -1,0 +1,48 @@
+// The list of operations of one loader: `ops` of the recipe.
+//
+// Plan() decides from the picture's size and the random key, before anything is decoded, what every
+// operation does; SourceOf() of the plan is what must be decoded; Apply() makes the pixels.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/params.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "stages/geometry.h"
+#include "stages/image.h"
+#include "stages/ops/geometry_op.h"
+#include "stages/resize.h"
+
+namespace millrace::stages {
+
+// Immutable after construction: any number of threads may use one object.
+class Transform {
+ public:
+  // One section per operation: { op = "<name>", ... }. Throws Error (exit code 2) for an unknown
+  // name or setting, an order that is not allowed (random_resized_crop or resize, then center_crop,
+  // then flips), and a list whose output size depends on the picture.
+  explicit Transform(const std::vector<Params>& ops);
+
+  // What leaves the transform, whatever the picture.
+  Size output_size() const { return output_size_; }
+
+  // A pure function. The operation at position i of the list draws from RandomStream(key, i). The
+  // Fault of a picture that an operation cannot be applied to names the operation.
+  // REQUIRES: picture not empty
+  Result<Geometry> Plan(Size picture, const RandomKey& key) const;
+
+  // Writes output_size() RGB pixels, row after row without gaps. `source` holds the pixels of
+  // SourceOf(geometry); `resizer` is the calling thread's own.
+  void Apply(const Geometry& geometry, const Image& source, Resizer* resizer,
+             std::uint8_t* out) const;
+
+ private:
+  std::vector<std::unique_ptr<GeometryOp>> ops_;
+  Size output_size_;
+};
+
+}  // namespace millrace::stages

@@ -1,0 +1,61 @@
+// One split of a dataset, open for reading in any order: what the pipeline reads samples from.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "storage/manifest.h"
+#include "storage/record_view.h"
+
+namespace millrace::storage {
+
+// A sample id is a record's position in the split: shards in the manifest's order, keys in order.
+//
+// All methods are const, lock-free and may be called from any number of threads; views stay valid
+// while the object lives. Records are read through a shared, read-only map: what has been read
+// counts towards the process's RSS (its file part, RssFile) until the kernel wants the page cache
+// back, and no memory is allocated per record. The files must not be changed meanwhile.
+class SplitReader {
+ public:
+  // Opens every shard of the split. Throws Error naming file or key when the manifest cannot be
+  // used, a shard is missing, has another size than noted or a damaged structure. Raises the
+  // process's soft limit of open files when there are more shards than it allows. Costs one pass
+  // over the shards' index pages (about 26 bytes per record); records are not touched.
+  SplitReader(const std::filesystem::path& dataset, std::string_view split);
+  ~SplitReader();
+  SplitReader(SplitReader&&) noexcept;
+  SplitReader& operator=(SplitReader&&) noexcept;
+
+  const Manifest& manifest() const;
+  const SplitInfo& split() const;
+
+  // Samples; their ids are 0..size()-1.
+  std::uint64_t size() const;
+
+  // The sample, its structure, header, payload hash and label checked. A fault names shard and key
+  // ("train-00003-of-00008.lmdb, key 17: ..."). Does not allocate when it succeeds. May block on
+  // the disk. REQUIRES: sample_id < size()
+  Result<RecordView> Read(std::uint64_t sample_id) const;
+
+  // The same without touching the payload, whose hash is not checked: for whoever wants only the
+  // header.
+  Result<RecordView> Peek(std::uint64_t sample_id) const;
+
+  // Asks the kernel to bring the sample's pages into memory and returns at once. A hint: without it
+  // Read() waits for the disk page by page, as the map is opened without read-ahead.
+  // REQUIRES: sample_id < size()
+  void Prefetch(std::uint64_t sample_id) const;
+
+  // "train-00003-of-00008.lmdb, key 17", for messages. REQUIRES: sample_id < size()
+  std::string Where(std::uint64_t sample_id) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,201 @@
+// The kernels of the feed, each alone, and together in a bare loop over the 200 ImageNet originals:
+// what the whole feed is compared to.
+//
+//   MILLRACE_TEST_DATA=../shared/data build/release/tests/bench/feed_kernels_bench
+//
+// items_per_second are pictures.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "stages/decode.h"
+#include "stages/normalize.h"
+#include "stages/ops/random_resized_crop.h"
+#include "stages/resize.h"
+#include "stages/simd.h"
+#include "tests/support/tar_reader.h"
+
+namespace millrace::stages {
+namespace {
+
+constexpr Size kOutput{224, 224};
+
+struct Picture {
+  std::vector<std::byte> jpeg;
+  Size size;
+  Geometry geometry;  // of a random crop to kOutput
+};
+
+Geometry Crop(Box crop, Size resized) {
+  Geometry geometry;
+  geometry.crop = crop;
+  geometry.resized = resized;
+  geometry.window = {0, 0, resized.width, resized.height};
+  return geometry;
+}
+
+// The originals with a random resized crop each, the same in every run; empty without the data.
+const std::vector<Picture>& Originals() {
+  static const std::vector<Picture> pictures = [] {
+    std::vector<Picture> loaded;
+    const auto archive = testing::TestData("imagenet-originals-200.tar");
+    if (archive.empty()) return loaded;
+    Decoder decoder;
+    Image image;
+    for (auto& member : testing::ReadTar(archive, ".JPEG")) {
+      if (!decoder.DecodeFull(member.bytes, &image)) continue;
+      const Size size{image.width(), image.height()};
+      const RandomStream random(RandomKey{.sample_id = loaded.size()}, 0);
+      loaded.push_back(
+          {std::move(member.bytes), size, Crop(RandomCropBox(size, {}, random), kOutput)});
+    }
+    return loaded;
+  }();
+  return pictures;
+}
+
+// False, with the benchmark marked, when the pictures are not at hand.
+bool HasOriginals(benchmark::State& state) {
+  if (!Originals().empty()) return true;
+  state.SkipWithError("set MILLRACE_TEST_DATA to the folder with imagenet-originals-200.tar");
+  return false;
+}
+
+void CountPictures(benchmark::State& state, std::size_t per_iteration) {
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(per_iteration));
+}
+
+void DecodeFull(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  Decoder decoder;
+  Image image;
+  for (auto _ : state) {
+    for (const Picture& picture : Originals()) {
+      benchmark::DoNotOptimize(decoder.DecodeFull(picture.jpeg, &image).ok());
+    }
+  }
+  CountPictures(state, Originals().size());
+}
+BENCHMARK(DecodeFull)->Unit(benchmark::kMillisecond);
+
+void DecodeCrop(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  Decoder decoder;
+  Image image;
+  for (auto _ : state) {
+    for (const Picture& picture : Originals()) {
+      benchmark::DoNotOptimize(
+          decoder.Decode(picture.jpeg, picture.size, SourceOf(picture.geometry), &image).ok());
+    }
+  }
+  CountPictures(state, Originals().size());
+}
+BENCHMARK(DecodeCrop)->Unit(benchmark::kMillisecond);
+
+// Decode of the crop and its resize into finished uint8 pictures, on every thread for itself.
+void BareLoop(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  const std::size_t threads = static_cast<std::size_t>(state.threads());
+  const std::size_t first = static_cast<std::size_t>(state.thread_index());
+  const std::size_t row_bytes = std::size_t{kOutput.width} * kChannels;
+  std::vector<std::uint8_t> out(row_bytes * kOutput.height);
+  Decoder decoder;
+  Resizer resizer;
+  Image image;
+  std::size_t done = 0;
+  for (auto _ : state) {
+    for (std::size_t i = first; i < Originals().size(); i += threads) {
+      const Picture& picture = Originals()[i];
+      benchmark::DoNotOptimize(
+          decoder.Decode(picture.jpeg, picture.size, SourceOf(picture.geometry), &image).ok());
+      resizer.Resize(picture.geometry, image, out.data(), row_bytes);
+      ++done;
+    }
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(done));
+}
+BENCHMARK(BareLoop)->Unit(benchmark::kMillisecond)->UseRealTime()->Threads(1)->Threads(2);
+
+void Resize(benchmark::State& state, const std::string& target, Kernels kernels, Size from,
+            Size to) {
+  UseSimdTarget(target);
+  const Geometry geometry = Crop({0, 0, from.width, from.height}, to);
+  Image source;
+  source.Resize(from.width, from.height);
+  RandomStream random(RandomKey{}, 0);
+  std::generate_n(source.row(0), source.row_bytes() * static_cast<std::size_t>(from.height),
+                  [&] { return static_cast<std::uint8_t>(random.Next()); });
+  const std::size_t row_bytes = static_cast<std::size_t>(to.width) * kChannels;
+  std::vector<std::uint8_t> out(row_bytes * static_cast<std::size_t>(to.height));
+  Resizer resizer(kernels);
+  // Another geometry in between, so that coefficients are made anew as for every random crop.
+  Geometry other = geometry;
+  other.window.width = 1;
+  other.window.height = 1;
+  Image corner;
+  corner.Resize(SourceOf(other).width, SourceOf(other).height);
+  std::vector<std::uint8_t> one(kChannels);
+  for (auto _ : state) {
+    resizer.Resize(other, corner, one.data(), kChannels);
+    resizer.Resize(geometry, source, out.data(), row_bytes);
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  CountPictures(state, 1);
+  UseSimdTarget("");
+}
+
+void NormalizeOutput(benchmark::State& state, const std::string& target) {
+  UseSimdTarget(target);
+  constexpr std::size_t kPixels = std::size_t{kOutput.width} * kOutput.height;
+  const std::vector<std::uint8_t> in(kPixels * kChannels, 77);
+  std::vector<float> out(in.size());
+  const ChannelStatistics statistics{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+  for (auto _ : state) {
+    Normalize(Kernels::kSimd, in.data(), kPixels, statistics, out.data());
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  CountPictures(state, 1);
+  UseSimdTarget("");
+}
+
+void RegisterTargets() {
+  struct Case {
+    const char* name;
+    Size from;
+    Size to;
+  };
+  for (const Case& c : {Case{"500x375_to_224x224", {500, 375}, {224, 224}},
+                        Case{"400x400_to_224x224", {400, 400}, {224, 224}},
+                        Case{"300x400_to_224x224", {300, 400}, {224, 224}},
+                        Case{"150x150_to_224x224", {150, 150}, {224, 224}},
+                        Case{"180x180_to_64x64", {180, 180}, {64, 64}}}) {
+    const auto add = [&](const std::string& name, const std::string& target, Kernels kernels) {
+      benchmark::RegisterBenchmark((std::string("Resize/") + c.name + "/" + name).c_str(), &Resize,
+                                   target, kernels, c.from, c.to)
+          ->Unit(benchmark::kMicrosecond);
+    };
+    for (const std::string& target : SimdTargets()) {
+      if (target != "SCALAR") add(target, target, Kernels::kSimd);
+    }
+    add("scalar", "", Kernels::kScalar);
+  }
+  for (const std::string& target : SimdTargets()) {
+    benchmark::RegisterBenchmark(("Normalize/224x224/" + target).c_str(), &NormalizeOutput, target)
+        ->Unit(benchmark::kMicrosecond);
+  }
+}
+
+}  // namespace
+}  // namespace millrace::stages
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  millrace::stages::RegisterTargets();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,311 @@
+#include "pipeline/graph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using stages::Batch;
+using stages::Sample;
+using stages::Slot;
+
+// Pictures of 2 x 2 pixels whose first byte is the low byte of the sample id; hooks are called from
+// the stages.
+class FakeSamples : public SampleWork {
+ public:
+  std::function<void(const Sample&)> on_read = [](const Sample&) {};
+  std::function<void(const Sample&)> on_decode = [](const Sample&) {};
+  std::function<void(const Sample&)> on_augment = [](const Sample&) {};
+
+  stages::Size PictureSize(stages::Phase) const override { return {2, 2}; }
+  RandomKey KeyAt(const Batch& batch, std::uint64_t position) override {
+    if (fail_plan) throw Error("plan broke");
+    return {.seed = 1, .epoch = batch.epoch, .sample_id = position};
+  }
+  void Read(const Sample& sample) override { on_read(sample); }
+  void Decode(const Sample& sample) override { on_decode(sample); }
+  void Augment(const Sample& sample) override {
+    on_augment(sample);
+    std::uint8_t* pixels = sample.slot->image(sample.index);
+    std::fill(pixels, pixels + sample.slot->image_bytes(),
+              static_cast<std::uint8_t>(sample.key.sample_id));
+    sample.slot->label(sample.index) = static_cast<std::int64_t>(sample.key.sample_id);
+    sample.slot->sample(sample.index).digest =
+        Hash64(std::as_bytes(std::span(pixels, sample.slot->image_bytes())));
+  }
+
+  bool fail_plan = false;
+};
+
+// Remembers what it was given.
+class FakeLane : public LaneWork {
+ public:
+  std::function<void(const Slot&)> on_copy = [](const Slot&) {};
+  std::function<void(const Slot&)> on_step = [](const Slot&) {};
+  std::vector<std::uint64_t> sequences;
+  std::vector<std::uint64_t> digests;
+  std::uint64_t num_copies = 0;
+
+  void Copy(const Slot& slot) override {
+    on_copy(slot);
+    ++num_copies;
+  }
+  void TrainStep(const Slot& slot) override {
+    sequences.push_back(slot.batch().sequence);
+    digests.push_back(slot.Digest());
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      EXPECT_EQ(slot.sample(i).sample_id, slot.batch().first_position + i);
+      EXPECT_EQ(slot.labels()[i], static_cast<std::int64_t>(slot.sample(i).sample_id));
+    }
+    on_step(slot);
+  }
+};
+
+// `count` batches of `size` samples, dealt to `lanes` in turn.
+std::function<std::optional<Batch>()> Batches(std::uint64_t count, std::uint32_t size,
+                                              std::uint32_t lanes = 1) {
+  return [=, next = std::uint64_t{0}]() mutable -> std::optional<Batch> {
+    if (next == count) return std::nullopt;
+    const Batch batch{.sequence = next,
+                      .lane = static_cast<std::uint32_t>(next % lanes),
+                      .step = next,
+                      .first_position = next * size,
+                      .size = size};
+    ++next;
+    return batch;
+  };
+}
+
+struct FakeRun {
+  FakeSamples samples;
+  std::vector<FakeLane> lanes = std::vector<FakeLane>(1);
+  Stop stop;
+  StageStats stats;
+  GraphOptions options{.workers = 2, .num_slots = 3, .max_batch = 16, .max_image_bytes = 12};
+
+  void operator()(std::function<std::optional<Batch>()> next_batch) {
+    std::vector<LaneWork*> work;
+    for (FakeLane& lane : lanes) work.push_back(&lane);
+    RunGraph(options, next_batch, samples, work, stop, stats);
+  }
+};
+
+std::vector<std::uint64_t> Numbers(std::uint64_t first, std::uint64_t count,
+                                   std::uint64_t step = 1) {
+  std::vector<std::uint64_t> numbers;
+  for (std::uint64_t i = 0; i < count; ++i) numbers.push_back(first + i * step);
+  return numbers;
+}
+
+TEST(Graph, BatchesReachTheLaneWholeAndInOrder) {
+  FakeRun run;
+  run(Batches(200, 16));
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 200));
+  EXPECT_EQ(run.lanes[0].num_copies, 200u);
+  EXPECT_EQ(run.stats.Figures(Stage::kAugment).calls, 3200u);
+  EXPECT_EQ(run.stats.Figures(Stage::kTrainStep).calls, 200u);
+}
+
+TEST(Graph, SeveralLanesReceiveTheirBatchesInOrder) {
+  FakeRun run;
+  run.lanes = std::vector<FakeLane>(3);
+  run.options.num_slots = 7;
+  run(Batches(100, 5, 3));
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 34, 3));
+  EXPECT_EQ(run.lanes[1].sequences, Numbers(1, 33, 3));
+  EXPECT_EQ(run.lanes[2].sequences, Numbers(2, 33, 3));
+}
+
+TEST(Graph, NumberOfWorkersAndSlotsDoesNotChangeBatches) {
+  std::vector<std::vector<std::uint64_t>> digests;
+  for (const auto& [workers, slots] : {std::pair{1, 1u}, {1, 4u}, {2, 2u}, {8, 5u}}) {
+    FakeRun run;
+    run.options.workers = workers;
+    run.options.num_slots = slots;
+    // Samples that take unequal time finish out of order.
+    run.samples.on_decode = [](const Sample& sample) {
+      std::this_thread::sleep_for(std::chrono::microseconds(sample.key.sample_id * 37 % 200));
+    };
+    run(Batches(30, 8));
+    digests.push_back(run.lanes[0].digests);
+  }
+  for (const auto& other : digests) EXPECT_TRUE(other == digests.front());
+}
+
+TEST(Graph, SlotsBoundTheWorkInFlight) {
+  FakeRun run;
+  std::atomic<std::int64_t> in_flight{0};
+  std::atomic<std::int64_t> most{0};
+  run.samples.on_read = [&](const Sample&) {
+    const std::int64_t now = ++in_flight;
+    std::int64_t seen = most;
+    while (seen < now && !most.compare_exchange_weak(seen, now)) {
+    }
+  };
+  run.lanes[0].on_step = [&](const Slot& slot) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    in_flight -= slot.batch().size;
+  };
+  run(Batches(60, 16));
+  EXPECT_LE(most, 3 * 16);
+  EXPECT_GT(most, 16) << "later batches were not prepared during a step";
+}
+
+TEST(Graph, SamplesOfLaterBatchesAreMadeWhileAStepRuns) {
+  FakeRun run;
+  run.lanes[0].on_step = [](const Slot&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  };
+  run(Batches(20, 16));
+  for (const Stage stage : {Stage::kRead, Stage::kDecode, Stage::kAugment}) {
+    const StageFigures figures = run.stats.Figures(stage);
+    EXPECT_EQ(figures.calls, 320u) << StageName(stage);
+    EXPECT_GT(figures.overlapped_calls, 160u) << StageName(stage);
+  }
+}
+
+TEST(Graph, NoBatchesEndsAtOnce) {
+  FakeRun run;
+  run(Batches(0, 1));
+  EXPECT_TRUE(run.lanes[0].sequences.empty());
+}
+
+TEST(Graph, OldestBatchIsMadeFirst) {
+  FakeRun run;
+  run.options.workers = 1;
+  run.options.num_slots = 4;
+  std::vector<std::uint64_t> order;
+  run.samples.on_read = [&](const Sample& sample) { order.push_back(sample.key.sample_id); };
+  run(Batches(4, 4));
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end())) << ::testing::PrintToString(order);
+}
+
+class GraphEnd : public ::testing::TestWithParam<std::string> {
+ protected:
+  // Calls `trigger` from the node that the parameter names, somewhere in the middle of the run.
+  void Arm(FakeRun& run, const std::function<void()>& trigger) {
+    const std::string& node = GetParam();
+    const auto at_sample = [trigger](const Sample& sample) {
+      if (sample.key.sample_id >= 777) trigger();
+    };
+    const auto at_batch = [trigger](const Slot& slot) {
+      if (slot.batch().sequence >= 97) trigger();
+    };
+    if (node == "read") run.samples.on_read = at_sample;
+    if (node == "decode") run.samples.on_decode = at_sample;
+    if (node == "augment") run.samples.on_augment = at_sample;
+    if (node == "copy") run.lanes[1].on_copy = at_batch;
+    if (node == "train_step") run.lanes[1].on_step = at_batch;
+  }
+};
+
+TEST_P(GraphEnd, FailureStopsEverythingWithinASecondAndIsThrown) {
+  FakeRun run;
+  run.lanes = std::vector<FakeLane>(2);
+  run.options.num_slots = 6;
+  auto next = Batches(1'000'000'000, 8, 2);
+  std::atomic<std::int64_t> moment_ns{0};
+  Arm(run, [&] {
+    std::int64_t unset = 0;
+    moment_ns.compare_exchange_strong(unset, NowNs());
+    throw Error(GetParam() + " broke");
+  });
+  EXPECT_THAT([&] { run([&] { return next(); }); },
+              ::testing::ThrowsMessage<Error>(GetParam() + " broke"));
+  EXPECT_LT(NsToSeconds(NowNs() - moment_ns), 1.0);
+}
+
+TEST_P(GraphEnd, StopEndsEverythingWithinASecondWithoutError) {
+  FakeRun run;
+  run.lanes = std::vector<FakeLane>(2);
+  run.options.num_slots = 6;
+  auto next = Batches(1'000'000'000, 8, 2);
+  std::atomic<std::int64_t> moment_ns{0};
+  Arm(run, [&] {
+    std::int64_t unset = 0;
+    moment_ns.compare_exchange_strong(unset, NowNs());
+    run.stop.Request();
+  });
+  EXPECT_NO_THROW(run([&] { return next(); }));
+  EXPECT_LT(NsToSeconds(NowNs() - moment_ns), 1.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryNode, GraphEnd,
+                         ::testing::Values("read", "decode", "augment", "copy", "train_step"),
+                         [](const auto& info) { return info.param; });
+
+TEST(Graph, FailureInThePlanIsThrown) {
+  FakeRun run;
+  run.samples.fail_plan = true;
+  EXPECT_THAT([&] { run(Batches(10, 4)); }, ::testing::ThrowsMessage<Error>("plan broke"));
+}
+
+TEST(Graph, FirstOfSeveralFailuresIsThrown) {
+  FakeRun run;
+  std::mutex mutex;
+  std::string first_text;
+  run.samples.on_decode = [&](const Sample& sample) {
+    const std::string text = "sample " + std::to_string(sample.key.sample_id);
+    {
+      const std::lock_guard lock(mutex);
+      if (first_text.empty()) first_text = text;
+    }
+    throw Error(text);
+  };
+  run.options.workers = 1;
+  EXPECT_THROW(run(Batches(10, 4)), Error);
+  EXPECT_EQ(first_text, "sample 0");
+}
+
+TEST(Graph, ExceptionsOfOtherKindsAreThrownToo) {
+  FakeRun run;
+  run.lanes[0].on_step = [](const Slot&) { throw std::bad_alloc(); };
+  EXPECT_THROW(run(Batches(10, 4)), std::bad_alloc);
+}
+
+TEST(Graph, StopFromOutsideEndsWithinASecond) {
+  FakeRun run;
+  auto next = Batches(1'000'000'000, 8);
+  std::atomic<std::int64_t> moment_ns{0};
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    moment_ns = NowNs();
+    run.stop.Request();
+  });
+  run([&] { return next(); });
+  EXPECT_LT(NsToSeconds(NowNs() - moment_ns), 1.0);
+  other.join();
+}
+
+TEST(Graph, DataWaitIsLongWhenSamplesAreSlowAndShortWhenStepsAre) {
+  FakeRun slow_samples;
+  slow_samples.samples.on_decode = [](const Sample&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  };
+  slow_samples(Batches(20, 8));
+  EXPECT_GT(slow_samples.stats.DataWaitSeconds(), 20 * 8 * 0.002 / 2 * 0.8);
+
+  FakeRun slow_steps;
+  slow_steps.lanes[0].on_step = [](const Slot&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  };
+  slow_steps(Batches(20, 8));
+  EXPECT_LT(slow_steps.stats.DataWaitSeconds(), 0.1);
+}
+
+}  // namespace
+}  // namespace millrace::pipeline

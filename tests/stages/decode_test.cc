@@ -1,0 +1,217 @@
+#include "stages/decode.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "tests/support/make_jpeg.h"
+
+namespace millrace::stages {
+namespace {
+
+using ::millrace::testing::FindScans;
+using ::millrace::testing::JpegColors;
+using ::millrace::testing::JpegKind;
+using ::millrace::testing::MakeJpeg;
+using ::testing::HasSubstr;
+
+using Bytes = std::vector<std::byte>;
+
+const Size kSizes[] = {{1, 1},   {1, 2},   {2, 1},   {3, 2},   {5, 4},    {8, 8},    {9, 7},
+                       {15, 17}, {16, 16}, {17, 16}, {18, 33}, {19, 35},  {33, 18},  {35, 19},
+                       {64, 48}, {65, 50}, {67, 49}, {90, 71}, {131, 97}, {160, 130}};
+
+bool IsRegionOf(const Image& full, Box region, const Image& part) {
+  if (part.width() != region.width || part.height() != region.height) return false;
+  for (int y = 0; y < region.height; ++y) {
+    if (std::memcmp(part.row(y), full.row(region.y + y) + region.x * kChannels, part.row_bytes()) !=
+        0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Boxes at every edge and corner, slivers, and random ones.
+std::vector<Box> Boxes(Size size, RandomStream* random) {
+  const int w = size.width;
+  const int h = size.height;
+  std::vector<Box> boxes = {{0, 0, w, h},     {0, 0, 1, 1},         {w - 1, 0, 1, h},
+                            {0, h - 1, w, 1}, {w - 1, h - 1, 1, 1}, {w / 2, h / 2, 1, 1}};
+  for (int i = 0; i < 40; ++i) {
+    const auto below = [&](int bound) {
+      return static_cast<int>(random->Below(static_cast<std::uint32_t>(bound)));
+    };
+    Box box{0, 0, 1 + below(w), 1 + below(h)};
+    box.x = below(w - box.width + 1);
+    box.y = below(h - box.height + 1);
+    if (i % 4 == 1) box.x = w - box.width;
+    if (i % 4 == 2) box.y = h - box.height;
+    boxes.push_back(box);
+  }
+  return boxes;
+}
+
+std::string Describe(Size size, Box box) {
+  return fmt::format("picture {}x{}, region {}x{} at {},{}", size.width, size.height, box.width,
+                     box.height, box.x, box.y);
+}
+
+class DecoderKinds : public ::testing::TestWithParam<JpegKind> {};
+
+TEST_P(DecoderKinds, RegionEqualsFullDecode) {
+  Decoder decoder;
+  Image full;
+  Image part;
+  std::uint64_t seed = 0;
+  for (const Size size : kSizes) {
+    RandomStream random(RandomKey{.seed = ++seed}, 1);
+    const Bytes jpeg = MakeJpeg(GetParam(), size.width, size.height, seed);
+    ASSERT_TRUE(decoder.DecodeFull(jpeg, &full));
+    ASSERT_EQ(full.width(), size.width);
+    ASSERT_EQ(full.height(), size.height);
+    for (const Box box : Boxes(size, &random)) {
+      const Outcome outcome = decoder.Decode(jpeg, size, box, &part);
+      ASSERT_TRUE(outcome) << Describe(size, box) << ": " << outcome.fault().message;
+      EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    AllKinds, DecoderKinds,
+    ::testing::Values(
+        JpegKind{.name = "s444", .luma_h = 1, .luma_v = 1}, JpegKind{.name = "s422", .luma_v = 1},
+        JpegKind{.name = "s420"}, JpegKind{.name = "s440", .luma_h = 1},
+        JpegKind{.name = "s411", .luma_h = 4, .luma_v = 1},
+        JpegKind{.name = "s410", .luma_h = 4, .luma_v = 2},
+        JpegKind{.name = "s441", .luma_h = 1, .luma_v = 4},
+        JpegKind{.name = "gray", .luma_h = 1, .luma_v = 1, .colors = JpegColors::kGray},
+        JpegKind{.name = "gray_sampled_2x2", .colors = JpegColors::kGray},
+        JpegKind{.name = "rgb", .luma_h = 1, .luma_v = 1, .colors = JpegColors::kRgb},
+        JpegKind{.name = "restarts_420", .restart_interval = 1},
+        JpegKind{.name = "restarts_422", .luma_v = 1, .restart_interval = 3},
+        JpegKind{.name = "separate_scans_420", .separate_scans = true},
+        JpegKind{.name = "progressive_420", .progressive = true},
+        JpegKind{.name = "progressive_444", .luma_h = 1, .luma_v = 1, .progressive = true},
+        JpegKind{.name = "progressive_restarts", .progressive = true, .restart_interval = 2},
+        JpegKind{.name = "arithmetic_420", .arithmetic = true},
+        JpegKind{.name = "arithmetic_restarts", .arithmetic = true, .restart_interval = 2},
+        JpegKind{.name = "low_quality_420", .quality = 8}),
+    [](const auto& kind) { return std::string(kind.param.name); });
+
+TEST(Decoder, ProgressiveWithScansMissingIsSmoothedAlikeInEveryRegion) {
+  const Size size{150, 110};
+  const Bytes whole = MakeJpeg({.progressive = true}, size.width, size.height, 3);
+  const std::vector<std::size_t> scans = FindScans(whole);
+  ASSERT_GE(scans.size(), 4u);
+  // Legal: only the first scans, which hold no fine detail, and then the end of the picture.
+  Bytes jpeg(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(scans[2]));
+  jpeg.push_back(std::byte{0xFF});
+  jpeg.push_back(std::byte{0xD9});
+  Decoder decoder;
+  Image full;
+  Image part;
+  ASSERT_TRUE(decoder.DecodeFull(jpeg, &full));
+  RandomStream random(RandomKey{}, 1);
+  for (const Box box : Boxes(size, &random)) {
+    ASSERT_TRUE(decoder.Decode(jpeg, size, box, &part));
+    EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
+  }
+}
+
+TEST(Decoder, GrayGivesThreeEqualChannels) {
+  const JpegKind kind{.luma_h = 1, .luma_v = 1, .colors = JpegColors::kGray};
+  Decoder decoder;
+  Image image;
+  ASSERT_TRUE(decoder.DecodeFull(MakeJpeg(kind, 40, 30, 1), &image));
+  for (int y = 0; y < image.height(); ++y) {
+    for (int x = 0; x < image.width(); ++x) {
+      const std::uint8_t* pixel = image.row(y) + x * kChannels;
+      ASSERT_TRUE(pixel[0] == pixel[1] && pixel[1] == pixel[2]);
+    }
+  }
+}
+
+std::string FaultOf(const Bytes& jpeg, Size size = {40, 30}) {
+  Decoder decoder;
+  Image image;
+  const Outcome outcome = decoder.Decode(jpeg, size, {0, 0, size.width, size.height}, &image);
+  return outcome ? "no fault" : outcome.fault().message;
+}
+
+TEST(Decoder, BadDataIsAFaultWithLibjpegsText) {
+  const Bytes good = MakeJpeg({}, 40, 30, 1);
+  EXPECT_EQ(FaultOf(good), "no fault");
+  EXPECT_THAT(FaultOf({}), HasSubstr("Empty input file"));
+  EXPECT_THAT(FaultOf({std::byte{0x89}, std::byte{'P'}, std::byte{'N'}, std::byte{'G'}}),
+              HasSubstr("Not a JPEG file"));
+  const Bytes half(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(good.size() / 2));
+  EXPECT_THAT(FaultOf(half), HasSubstr("Premature end of JPEG file"));
+  Bytes garbage = good;
+  std::fill(garbage.begin() + static_cast<std::ptrdiff_t>(FindScans(good)[0]) + 40,
+            garbage.end() - 40, std::byte{0x55});
+  EXPECT_THAT(FaultOf(garbage), HasSubstr("Corrupt JPEG data"));
+}
+
+TEST(Decoder, CmykIsAFaultThatSaysWhatToDo) {
+  const JpegKind kind{.luma_h = 1, .luma_v = 1, .colors = JpegColors::kCmyk};
+  EXPECT_THAT(FaultOf(MakeJpeg(kind, 40, 30, 1)), HasSubstr("CMYK"));
+  EXPECT_THAT(FaultOf(MakeJpeg(kind, 40, 30, 1)), HasSubstr("--on-bad repair"));
+}
+
+TEST(Decoder, OtherSizeThanAnnouncedIsAFault) {
+  EXPECT_EQ(FaultOf(MakeJpeg({}, 40, 31, 1)),
+            "the JPEG is 40x31 pixels where 40x30 were announced");
+}
+
+TEST(Decoder, AbsurdSizeIsAFault) {
+  Bytes jpeg = MakeJpeg({}, 40, 30, 1);
+  for (std::size_t i = 0; i + 8 < jpeg.size(); ++i) {
+    if (jpeg[i] != std::byte{0xFF} || jpeg[i + 1] != std::byte{0xC0}) continue;
+    std::fill_n(jpeg.begin() + static_cast<std::ptrdiff_t>(i) + 5, 4, std::byte{0xFE});
+    break;
+  }
+  EXPECT_THAT(FaultOf(jpeg), HasSubstr("announces 65278x65278 pixels"));
+}
+
+TEST(Decoder, UnknownJfifRevisionIsNoFault) {
+  Bytes jpeg = MakeJpeg({}, 40, 30, 1);
+  jpeg[11] = std::byte{9};  // major revision in the APP0 marker
+  EXPECT_EQ(FaultOf(jpeg), "no fault");
+}
+
+TEST(Decoder, DamageNeverHarmsTheNextPicture) {
+  const Size size{70, 50};
+  Decoder decoder;
+  Image expected;
+  Image image;
+  const Bytes kinds[] = {MakeJpeg({}, size.width, size.height, 1),
+                         MakeJpeg({.progressive = true}, size.width, size.height, 2),
+                         MakeJpeg({.restart_interval = 2}, size.width, size.height, 3)};
+  ASSERT_TRUE(decoder.DecodeFull(kinds[0], &expected));
+  RandomStream random(RandomKey{.seed = 9}, 0);
+  int faults = 0;
+  for (int round = 0; round < 1500; ++round) {
+    Bytes bad = kinds[round % 3];
+    for (std::uint32_t i = 0; i <= random.Below(4); ++i) {
+      bad[random.Below(static_cast<std::uint32_t>(bad.size()))] =
+          static_cast<std::byte>(random.Below(256));
+    }
+    if (round % 5 == 0) bad.resize(random.Below(static_cast<std::uint32_t>(bad.size())));
+    if (!decoder.Decode(bad, size, {20, 10, 30, 30}, &image)) ++faults;
+    if (round % 10 != 0) continue;
+    ASSERT_TRUE(decoder.Decode(kinds[0], size, {0, 0, size.width, size.height}, &image));
+    ASSERT_TRUE(IsRegionOf(expected, {0, 0, size.width, size.height}, image)) << round;
+  }
+  EXPECT_GT(faults, 300);
+}
+
+}  // namespace
+}  // namespace millrace::stages

@@ -1,0 +1,216 @@
+#include "stages/resize.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "stages/simd.h"
+
+namespace millrace::stages {
+namespace {
+
+using Pixels = std::vector<std::uint8_t>;
+
+class Draws {
+ public:
+  explicit Draws(std::uint64_t seed) : stream_(RandomKey{.seed = seed}, 0) {}
+
+  int Between(int low, int high) {
+    return low + static_cast<int>(stream_.Below(static_cast<std::uint32_t>(high - low + 1)));
+  }
+  bool Coin() { return stream_.Below(2) == 1; }
+
+  Image Noise(Size size) {
+    Image image;
+    image.Resize(size.width, size.height);
+    std::generate_n(image.row(0), image.row_bytes() * static_cast<std::size_t>(size.height),
+                    [&] { return static_cast<std::uint8_t>(stream_.Next()); });
+    return image;
+  }
+
+  Geometry Any(int largest_source, int largest_result) {
+    Geometry g;
+    g.crop = {Between(0, 50), Between(0, 50), Between(1, largest_source),
+              Between(1, largest_source)};
+    g.resized = {Between(1, largest_result), Between(1, largest_result)};
+    g.window.width = Between(1, g.resized.width);
+    g.window.height = Between(1, g.resized.height);
+    g.window.x = Between(0, g.resized.width - g.window.width);
+    g.window.y = Between(0, g.resized.height - g.window.height);
+    g.flip_horizontal = Coin();
+    g.flip_vertical = Coin();
+    g.mode = Coin() ? ResizeMode::kPillow : ResizeMode::kPillow12;
+    return g;
+  }
+
+ private:
+  RandomStream stream_;
+};
+
+std::string Describe(const Geometry& g) {
+  return fmt::format("crop {}x{} to {}x{}, window {}x{} at {},{}, flips {} {}, mode {}",
+                     g.crop.width, g.crop.height, g.resized.width, g.resized.height, g.window.width,
+                     g.window.height, g.window.x, g.window.y, g.flip_horizontal, g.flip_vertical,
+                     static_cast<int>(g.mode));
+}
+
+// The part of `crop_pixels` that the geometry wants decoded.
+Image Cut(const Image& crop_pixels, const Geometry& g) {
+  const Box box = SourceOf(g);
+  Image part;
+  part.Resize(box.width, box.height);
+  for (int y = 0; y < box.height; ++y) {
+    std::memcpy(part.row(y), crop_pixels.row(box.y - g.crop.y + y) + (box.x - g.crop.x) * kChannels,
+                part.row_bytes());
+  }
+  return part;
+}
+
+Pixels Resized(Resizer* resizer, const Geometry& g, const Image& crop_pixels) {
+  const auto row_bytes = static_cast<std::size_t>(g.window.width) * kChannels;
+  Pixels out(row_bytes * static_cast<std::size_t>(g.window.height));
+  resizer->Resize(g, Cut(crop_pixels, g), out.data(), row_bytes);
+  return out;
+}
+
+// Every target that this machine has, against plain C++.
+class ResizerTargets : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { UseSimdTarget(GetParam()); }
+  void TearDown() override { UseSimdTarget(""); }
+};
+
+TEST_P(ResizerTargets, AgreeWithScalarTwin) {
+  Draws draws(1);
+  Resizer simd;
+  Resizer scalar(Kernels::kScalar);
+  for (int round = 0; round < 400; ++round) {
+    const int largest = round % 40 == 0 ? 900 : 120;
+    const Geometry g = draws.Any(largest, round % 3 == 0 ? 12 : 150);
+    const Image crop = draws.Noise({g.crop.width, g.crop.height});
+    ASSERT_EQ(Resized(&simd, g, crop), Resized(&scalar, g, crop)) << Describe(g);
+  }
+}
+
+TEST_P(ResizerTargets, WriteNothingBesideTheirRows) {
+  Draws draws(2);
+  Resizer resizer;
+  for (int round = 0; round < 200; ++round) {
+    const Geometry g = draws.Any(100, 70);
+    const Image source = Cut(draws.Noise({g.crop.width, g.crop.height}), g);
+    const auto row_bytes = static_cast<std::size_t>(g.window.width) * kChannels;
+    const std::size_t stride = row_bytes + 7;
+    const auto height = static_cast<std::size_t>(g.window.height);
+    // Exactly as long as it must be, so that AddressSanitizer sees the rest.
+    const std::size_t total = stride * (height - 1) + row_bytes;
+    Pixels first(total, 0x11);
+    Pixels second(total, 0xEE);
+    resizer.Resize(g, source, first.data(), stride);
+    resizer.Resize(g, source, second.data(), stride);
+    for (std::size_t i = 0; i < total; ++i) {
+      if (i % stride < row_bytes) {
+        ASSERT_EQ(first[i], second[i]) << Describe(g);
+      } else {
+        ASSERT_TRUE(first[i] == 0x11 && second[i] == 0xEE) << Describe(g);
+      }
+    }
+  }
+}
+
+TEST_P(ResizerTargets, FlatPicturesStayAsTheyAre) {
+  Draws draws(3);
+  Resizer resizer;
+  for (int round = 0; round < 200; ++round) {
+    const Geometry g = draws.Any(300, 60);
+    Image crop = draws.Noise({g.crop.width, g.crop.height});
+    const int shade = round % 3 == 0 ? 255 : draws.Between(0, 255);
+    std::memset(crop.row(0), shade, crop.row_bytes() * static_cast<std::size_t>(g.crop.height));
+    for (const std::uint8_t byte : Resized(&resizer, g, crop))
+      ASSERT_EQ(byte, shade) << Describe(g);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simd, ResizerTargets, ::testing::ValuesIn(SimdTargets()),
+                         [](const auto& target) { return target.param; });
+
+TEST(Resizer, WindowAndFlipsEqualThoseOfTheWholeResult) {
+  Draws draws(4);
+  Resizer resizer;
+  for (int round = 0; round < 200; ++round) {
+    const Geometry g = draws.Any(90, 60);
+    const Image crop = draws.Noise({g.crop.width, g.crop.height});
+    Geometry whole = g;
+    whole.window = {0, 0, g.resized.width, g.resized.height};
+    whole.flip_horizontal = whole.flip_vertical = false;
+    const Pixels all = Resized(&resizer, whole, crop);
+    const Pixels some = Resized(&resizer, g, crop);
+    for (int y = 0; y < g.window.height; ++y) {
+      for (int x = 0; x < g.window.width; ++x) {
+        const int from_x = g.window.x + (g.flip_horizontal ? g.window.width - 1 - x : x);
+        const int from_y = g.window.y + (g.flip_vertical ? g.window.height - 1 - y : y);
+        ASSERT_EQ(
+            0, std::memcmp(some.data() + (y * g.window.width + x) * kChannels,
+                           all.data() + (from_y * g.resized.width + from_x) * kChannels, kChannels))
+            << Describe(g);
+      }
+    }
+  }
+}
+
+TEST(Resizer, SameSizeIsACopy) {
+  Draws draws(5);
+  Resizer resizer;
+  Geometry g;
+  g.crop = {3, 4, 31, 17};
+  g.resized = {31, 17};
+  g.window = {0, 0, 31, 17};
+  const Image crop = draws.Noise({31, 17});
+  const Pixels out = Resized(&resizer, g, crop);
+  EXPECT_EQ(0, std::memcmp(out.data(), crop.row(0), out.size()));
+}
+
+TEST(Resizer, HundredThousandTapsAgreeWithScalarTwin) {
+  Draws draws(6);
+  Resizer simd;
+  Resizer scalar(Kernels::kScalar);
+  for (const ResizeMode mode : {ResizeMode::kPillow, ResizeMode::kPillow12}) {
+    for (const Size size : {Size{65500, 3}, Size{3, 65500}}) {
+      Geometry g;
+      g.crop = {0, 0, size.width, size.height};
+      g.resized = {2, 1};
+      g.window = {0, 0, 2, 1};
+      g.mode = mode;
+      Image crop = draws.Noise(size);
+      EXPECT_EQ(Resized(&simd, g, crop), Resized(&scalar, g, crop)) << Describe(g);
+      std::memset(crop.row(0), 255, crop.row_bytes() * static_cast<std::size_t>(size.height));
+      EXPECT_EQ(Resized(&simd, g, crop), Pixels(6, 255)) << Describe(g);
+    }
+  }
+}
+
+TEST(SourceOf, IsInsideTheCropAndReachesItsEdges) {
+  Draws draws(7);
+  for (int round = 0; round < 2000; ++round) {
+    Geometry g = draws.Any(500, 300);
+    const Box part = SourceOf(g);
+    EXPECT_GE(part.x, g.crop.x);
+    EXPECT_GE(part.y, g.crop.y);
+    EXPECT_GT(part.width, 0);
+    EXPECT_GT(part.height, 0);
+    EXPECT_LE(part.x + part.width, g.crop.x + g.crop.width);
+    EXPECT_LE(part.y + part.height, g.crop.y + g.crop.height);
+    g.window = {0, 0, g.resized.width, g.resized.height};
+    // Enlarging never loses an edge pixel.
+    if (g.resized.width >= g.crop.width && g.resized.height >= g.crop.height) {
+      EXPECT_EQ(SourceOf(g), g.crop) << Describe(g);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::stages

@@ -1,0 +1,201 @@
+// Runs single parts of model/ for tests/reference/test_model.py, which sets them beside PyTorch.
+//
+// Arguments: a verb, then what the verb needs; tensors travel in safetensors files. Sections of
+// settings are JSON.
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/params.h"
+#include "model/loss.h"
+#include "model/metrics.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "model/safetensors.h"
+#include "model/schedule.h"
+#include "model/threads.h"
+#include "model/weights.h"
+
+namespace millrace::model {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+std::unique_ptr<Network> Make(const std::string& section, std::int64_t classes,
+                              std::uint64_t seed) {
+  const Params params = Params::FromJson(section, "model");
+  auto network = MakeNetwork(params, classes, seed);
+  params.RefuseUnknown();
+  return network;
+}
+
+at::Tensor Find(const TensorFile& file, const std::string& name) {
+  for (const NamedTensor& entry : file.tensors) {
+    if (entry.name == name) return entry.tensor;
+  }
+  Fail("the input lacks {}", name);
+}
+
+// init SECTION CLASSES SEED OUT: the initial weights.
+void Init(const Arguments& args) {
+  SaveWeights(*Make(args.at(0), std::stoll(args.at(1)), std::stoull(args.at(2))), args.at(3), {});
+}
+
+// step SECTION CLASSES WEIGHTS INPUTS OUT: logits of both modes, gradients, and buffers afterwards.
+void Step(const Arguments& args) {
+  auto network = Make(args.at(0), std::stoll(args.at(1)), 0);
+  LoadWeights(*network, std::filesystem::path(args.at(2)));
+  const TensorFile inputs = ReadSafetensors(args.at(3));
+  const at::Tensor images = Find(inputs, "images");
+  const auto loss = MakeLoss(Params::FromJson(R"({"label_smoothing": 0.1})", "loss"));
+
+  std::vector<NamedTensor> out;
+  {
+    const c10::InferenceMode inference;
+    out.push_back({"eval", network->Forward(images, false)});
+  }
+  const at::Tensor logits = network->Forward(images, true);
+  const at::Tensor value = loss->Mean(logits, Find(inputs, "labels"));
+  value.backward();
+  out.push_back({"train", logits});
+  out.push_back({"loss", value});
+  for (const NamedTensor& entry : network->parameters()) {
+    out.push_back({"gradient." + entry.name, entry.tensor.grad()});
+  }
+  for (const NamedTensor& entry : network->buffers()) out.push_back(entry);
+  WriteSafetensors(args.at(4), out, {});
+}
+
+// train SECTION OPTIMIZER CLASSES WEIGHTS INPUTS OUT: one update for each "images.<i>" and
+// "labels.<i>", learning rate as in the section; the weights after the last, and all losses.
+void Train(const Arguments& args) {
+  auto network = Make(args.at(0), std::stoll(args.at(2)), 0);
+  LoadWeights(*network, std::filesystem::path(args.at(3)));
+  const auto optimizer =
+      MakeOptimizer(Params::FromJson(args.at(1), "optimizer"), network->parameters());
+  const auto loss = MakeLoss(Params::FromJson(R"({"label_smoothing": 0.1})", "loss"));
+  const TensorFile inputs = ReadSafetensors(args.at(4));
+  const std::size_t steps = inputs.tensors.size() / 2;
+  at::Tensor losses = at::zeros({static_cast<std::int64_t>(steps)});
+  for (std::size_t i = 0; i < steps; ++i) {
+    optimizer->ZeroGradients();
+    const at::Tensor logits = network->Forward(Find(inputs, fmt::format("images.{}", i)), true);
+    const at::Tensor value = loss->Mean(logits, Find(inputs, fmt::format("labels.{}", i)));
+    value.backward();
+    optimizer->Step(optimizer->learning_rate());
+    losses[static_cast<std::int64_t>(i)] = value.detach();
+  }
+  std::vector<NamedTensor> out = network->state();
+  out.push_back({"losses", losses});
+  WriteSafetensors(args.at(5), out, {});
+}
+
+// schedule SECTION LR STEPS_PER_EPOCH TOTAL: the rate of every step, one a line.
+void PrintSchedule(const Arguments& args) {
+  const Params params = Params::FromJson(args.at(0), "schedule");
+  const std::int64_t total = std::stoll(args.at(3));
+  const auto schedule = MakeSchedule(params, std::stod(args.at(1)), std::stoll(args.at(2)), total);
+  params.RefuseUnknown();
+  for (std::int64_t i = 0; i < total; ++i) {
+    fmt::print("{:.17g}\n", schedule->LearningRateAt(i));
+  }
+}
+
+// counts CLASSES INPUTS: samples, top-1, top-5 and mean loss of "logits" and "labels".
+void Counts(const Arguments& args) {
+  const TensorFile inputs = ReadSafetensors(args.at(1));
+  const at::Tensor logits = Find(inputs, "logits");
+  const at::Tensor labels = Find(inputs, "labels");
+  ClassificationCounts counts(std::stoll(args.at(0)));
+  counts.Add(logits, labels, MakeLoss(Params("loss"))->PerSample(logits, labels));
+  fmt::print("{} {} {} {:.17g}\n", counts.samples(), counts.top1(), counts.top5(),
+             counts.MeanLoss());
+}
+
+// copy IN OUT: a safetensors file read and written again.
+void Copy(const Arguments& args) {
+  const TensorFile file = ReadSafetensors(args.at(0));
+  WriteSafetensors(args.at(1), file.tensors, file.metadata);
+}
+
+// bench SECTION BATCH PIXELS THREADS STEPS: the median of a train step after two of warm-up, in
+// seconds of the clock and of the processor (which others on the machine change less).
+void Bench(const Arguments& args) {
+  constexpr std::int64_t kClasses = 10;
+  const std::int64_t batch = std::stoll(args.at(1));
+  const std::int64_t pixels = std::stoll(args.at(2));
+  SetComputeThreads(std::stoi(args.at(3)));
+  const auto network = Make(args.at(0), kClasses, 0);
+  const auto optimizer = MakeOptimizer(
+      Params::FromJson(
+          R"({"name":"sgd","lr":0.01,"momentum":0.9,"nesterov":true,"weight_decay":5e-4})", "o"),
+      network->parameters());
+  const auto loss = MakeLoss(Params::FromJson(R"({"label_smoothing": 0.1})", "loss"));
+  const at::Tensor images =
+      at::randn({batch, 3, pixels, pixels}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor labels = at::randint(kClasses, {batch}, at::kLong);
+  std::vector<double> wall, cpu;
+  for (int i = 0; i < std::stoi(args.at(4)) + 2; ++i) {
+    const auto wall_begin = std::chrono::steady_clock::now();
+    const std::clock_t cpu_begin = std::clock();
+    optimizer->ZeroGradients();
+    const at::Tensor value = loss->Mean(network->Forward(images, true), labels);
+    value.backward();
+    optimizer->Step(0.01);
+    if (i < 2) continue;
+    cpu.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
+    wall.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - wall_begin).count());
+  }
+  std::sort(wall.begin(), wall.end());
+  std::sort(cpu.begin(), cpu.end());
+  fmt::print("{:.6f} {:.6f}\n", wall.at(wall.size() / 2), cpu.at(cpu.size() / 2));
+}
+
+int Run(const Arguments& all) {
+  const std::string verb = all.empty() ? "" : all.front();
+  const Arguments args(all.begin() + (all.empty() ? 0 : 1), all.end());
+  if (verb == "init") {
+    Init(args);
+  } else if (verb == "step") {
+    Step(args);
+  } else if (verb == "train") {
+    Train(args);
+  } else if (verb == "schedule") {
+    PrintSchedule(args);
+  } else if (verb == "counts") {
+    Counts(args);
+  } else if (verb == "copy") {
+    Copy(args);
+  } else if (verb == "bench") {
+    Bench(args);
+  } else {
+    fmt::print(stderr, "verbs: init step train schedule counts copy bench\n");
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace millrace::model
+
+int main(int argc, char** argv) {
+  try {
+    return millrace::model::Run({argv + 1, argv + argc});
+  } catch (const millrace::Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return static_cast<int>(error.exit_code());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,28 @@
+// How a subcommand hangs itself into the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <functional>
+
+#include "base/error.h"
+
+namespace millrace::tools {
+
+// What the command line asked for; set by the subcommand that was named.
+using Action = std::function<ExitCode()>;
+
+// Each defines its options on `app` and, when it is named, sets `action`. One file per subcommand.
+void AddConvert(CLI::App& app, Action& action);
+void AddVerify(CLI::App& app, Action& action);
+void AddInspect(CLI::App& app, Action& action);
+void AddTrain(CLI::App& app, Action& action);
+void AddEval(CLI::App& app, Action& action);
+void AddExport(CLI::App& app, Action& action);
+void AddConfig(CLI::App& app, Action& action);
+
+// Set by the first SIGINT or SIGTERM after the call; a second one ends the process at once.
+const std::atomic<bool>& CatchInterrupts();
+
+}  // namespace millrace::tools

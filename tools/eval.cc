@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "pipeline/trainer.h"
+#include "storage/manifest.h"
+#include "tools/command.h"
+#include "tools/recipe_options.h"
+#include "tracking/console.h"
+
+namespace millrace::tools {
+namespace {
+
+using model::ClassificationCounts;
+
+struct Options {
+  RecipeOptions recipe;
+  std::string weights;
+  std::string devices = "cpu";
+  bool json = false;
+};
+
+struct Confusion {
+  std::int64_t label = 0;
+  std::int64_t answer = 0;
+  std::int64_t count = 0;
+};
+
+// The most frequent wrong answers, most frequent first.
+std::vector<Confusion> WorstConfusions(const ClassificationCounts& counts, std::size_t limit) {
+  std::vector<Confusion> confusions;
+  for (std::int64_t label = 0; label < counts.classes(); ++label) {
+    for (std::int64_t answer = 0; answer < counts.classes(); ++answer) {
+      const std::int64_t count = counts.Confusion(label, answer);
+      if (label != answer && count > 0) confusions.push_back({label, answer, count});
+    }
+  }
+  std::stable_sort(confusions.begin(), confusions.end(),
+                   [](const Confusion& a, const Confusion& b) { return a.count > b.count; });
+  if (confusions.size() > limit) confusions.resize(limit);
+  return confusions;
+}
+
+std::string ClassLabel(const storage::ClassInfo& info) {
+  return info.name == info.id ? info.id : fmt::format("{} ({})", info.name, info.id);
+}
+
+double ClassTop1(const ClassificationCounts& counts, std::int64_t label) {
+  const std::int64_t samples = counts.ClassSamples(label);
+  return samples == 0
+             ? 0
+             : static_cast<double>(counts.ClassRight(label)) / static_cast<double>(samples);
+}
+
+void PrintJson(const ClassificationCounts& counts, const std::vector<storage::ClassInfo>& classes) {
+  nlohmann::ordered_json json;
+  json["samples"] = counts.samples();
+  json["top1"] = counts.Top1Rate();
+  json["top5"] = counts.Top5Rate();
+  json["loss"] = counts.MeanLoss();
+  json["top1_count"] = counts.top1();
+  json["top5_count"] = counts.top5();
+  for (std::int64_t label = 0; label < counts.classes(); ++label) {
+    nlohmann::ordered_json row;
+    row["id"] = classes[static_cast<std::size_t>(label)].id;
+    row["name"] = classes[static_cast<std::size_t>(label)].name;
+    row["samples"] = counts.ClassSamples(label);
+    row["top1"] = ClassTop1(counts, label);
+    for (std::int64_t answer = 0; answer < counts.classes(); ++answer) {
+      row["answers"].push_back(counts.Confusion(label, answer));
+    }
+    json["classes"].push_back(std::move(row));
+  }
+  fmt::print("{}\n", json.dump(2));
+}
+
+void PrintTable(const ClassificationCounts& counts,
+                const std::vector<storage::ClassInfo>& classes) {
+  fmt::print("{} images  top-1 {:.4f}  top-5 {:.4f}  loss {:.4f}\n", counts.samples(),
+             counts.Top1Rate(), counts.Top5Rate(), counts.MeanLoss());
+  std::vector<std::int64_t> order;
+  for (std::int64_t label = 0; label < counts.classes(); ++label) order.push_back(label);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return ClassTop1(counts, a) < ClassTop1(counts, b);
+  });
+  constexpr std::size_t kRows = 20;
+  const std::size_t rows = std::min(kRows, order.size());
+  fmt::print("\n{:>7} {:>8}  class{}\n", "top-1", "images",
+             order.size() > rows ? fmt::format(" (the {} hardest of {})", rows, order.size()) : "");
+  for (std::size_t i = 0; i < rows; ++i) {
+    fmt::print("{:>7.4f} {:>8}  {}\n", ClassTop1(counts, order[i]), counts.ClassSamples(order[i]),
+               ClassLabel(classes[static_cast<std::size_t>(order[i])]));
+  }
+  const std::vector<Confusion> confusions = WorstConfusions(counts, 10);
+  if (confusions.empty()) return;
+  fmt::print("\n{:>7}  most frequent mistakes\n", "images");
+  for (const Confusion& confusion : confusions) {
+    fmt::print("{:>7}  {} taken for {}\n", confusion.count,
+               ClassLabel(classes[static_cast<std::size_t>(confusion.label)]),
+               ClassLabel(classes[static_cast<std::size_t>(confusion.answer)]));
+  }
+}
+
+ExitCode Run(const Options& options) {
+  const pipeline::Recipe recipe = options.recipe.Load();
+  const std::filesystem::path dataset = options.recipe.Dataset(recipe);
+  tracking::RunLog log;
+  log.Add(std::make_unique<tracking::Console>());
+  const ClassificationCounts counts =
+      pipeline::Evaluate(recipe,
+                         {.dataset = dataset,
+                          .weights = options.weights,
+                          .devices = pipeline::Devices::Parse(options.devices),
+                          .interrupt = &CatchInterrupts()},
+                         log);
+  const storage::Manifest manifest = storage::ReadManifest(dataset);
+  if (options.json) {
+    PrintJson(counts, manifest.classes);
+  } else {
+    PrintTable(counts, manifest.classes);
+  }
+  return ExitCode::kDone;
+}
+
+}  // namespace
+
+void AddEval(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("eval", "exact accuracy of weights on the validation split");
+  options->recipe.AddTo(*command);
+  command
+      ->add_option("--weights", options->weights, "exported weights or a checkpoint (safetensors)")
+      ->required();
+  command->add_option("--devices", options->devices, "cpu or cpu:N for N lanes")
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "print the result as one JSON object");
+  command->footer(
+      "Example:\n"
+      "  millrace eval configs/imagenette-resnet18-64px-cpu.toml --data data/imagenette \\\n"
+      "      --weights runs/a/checkpoints/step-00000735.safetensors");
+  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+}
+
+}  // namespace millrace::tools

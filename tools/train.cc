@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "pipeline/trainer.h"
+#include "tools/command.h"
+#include "tools/recipe_options.h"
+#include "tracking/console.h"
+
+namespace millrace::tools {
+namespace {
+
+struct Options {
+  RecipeOptions recipe;
+  std::string out;
+  std::string resume;
+  std::string devices = "cpu";
+  bool json = false;
+};
+
+nlohmann::ordered_json ToJson(const pipeline::TrainResult& result) {
+  nlohmann::ordered_json json;
+  json["step"] = result.step;
+  json["total_steps"] = result.total_steps;
+  json["interrupted"] = result.exit_code == ExitCode::kInterrupted;
+  json["checkpoint"] = result.checkpoint.string();
+  if (result.top1) json["top1"] = *result.top1;
+  if (result.best_top1) json["best_top1"] = *result.best_top1;
+  json["images_per_s"] = result.images_per_s;
+  json["data_wait_share"] = result.data_wait_share;
+  json["resident_bytes"] = result.resident_bytes;
+  for (std::size_t i = 0; i < pipeline::kNumStages; ++i) {
+    const pipeline::StageFigures& figures = result.stages[i];
+    json["stages"][std::string(pipeline::StageName(static_cast<pipeline::Stage>(i)))] = {
+        {"calls", figures.calls},     {"overlapped_calls", figures.overlapped_calls},
+        {"total_s", figures.total_s}, {"mean_ms", figures.mean_ms},
+        {"p50_ms", figures.p50_ms},   {"p90_ms", figures.p90_ms},
+        {"p99_ms", figures.p99_ms}};
+  }
+  return json;
+}
+
+ExitCode Run(const Options& options) {
+  const pipeline::Recipe recipe = options.recipe.Load();
+  pipeline::TrainOptions train{.dataset = options.recipe.Dataset(recipe),
+                               .out = options.out.empty()
+                                          ? std::filesystem::path("runs") / recipe.name
+                                          : std::filesystem::path(options.out),
+                               .devices = pipeline::Devices::Parse(options.devices),
+                               .resume = {},
+                               .resume_newest = options.resume == "auto",
+                               .interrupt = &CatchInterrupts()};
+  if (!options.resume.empty() && !train.resume_newest) train.resume = options.resume;
+  tracking::RunLog log;
+  log.Add(std::make_unique<tracking::Console>());
+  const pipeline::TrainResult result = pipeline::Train(recipe, train, log);
+  if (options.json) {
+    fmt::print("{}\n", ToJson(result).dump(2));
+  } else if (result.top1) {
+    fmt::print("top-1 {:.4f}  best {:.4f}  {}\n", *result.top1,
+               result.best_top1.value_or(*result.top1), result.checkpoint.string());
+  }
+  return result.exit_code;
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("train", "train a recipe on a converted dataset");
+  options->recipe.AddTo(*command);
+  command->add_option("--out", options->out,
+                      "the run's folder (default: runs/<name of the recipe>)");
+  command->add_option(
+      "--resume", options->resume,
+      "auto: go on from the newest checkpoint of --out; or the path of a checkpoint");
+  command->add_option("--devices", options->devices, "cpu or cpu:N for N lanes")
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "print the result as one JSON object");
+  command->footer(
+      "Examples:\n"
+      "  millrace train configs/imagenette-resnet18-64px-cpu.toml --data data/imagenette --out "
+      "runs/a\n"
+      "  millrace train configs/imagenette-resnet18-64px-cpu.toml --data data/imagenette --out "
+      "runs/a --resume auto\n"
+      "  millrace train my.toml --set optimizer.lr=0.05 --set train.epochs=10\n"
+      "Ctrl-C or SIGTERM ends after the step under way with a checkpoint and exit code 3.");
+  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+}
+
+}  // namespace millrace::tools

@@ -1,0 +1,38 @@
+#include "tracking/png.h"
+
+#include <png.h>
+
+#include <string>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/file.h"
+
+namespace millrace::tracking {
+
+void WritePng(const std::filesystem::path& path, std::uint32_t width, std::uint32_t height,
+              std::span<const std::uint8_t> pixels) {
+  MILLRACE_CHECK(width > 0 && height > 0 && pixels.size() == std::size_t{3} * width * height);
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = width;
+  image.height = height;
+  image.format = PNG_FORMAT_RGB;
+  // Twice: the first call asks for the room that the second one fills.
+  png_alloc_size_t size = 0;
+  std::string bytes;
+  for (int pass = 0; pass < 2; ++pass) {
+    if (png_image_write_to_memory(&image, pass == 0 ? nullptr : bytes.data(), &size,
+                                  /*convert_to_8_bit=*/0, pixels.data(), /*row_stride=*/0,
+                                  /*colormap=*/nullptr) == 0) {
+      const std::string reason = image.message;
+      png_image_free(&image);
+      Fail("cannot make the picture {}: {}", path.string(), reason);
+    }
+    if (pass == 0) bytes.resize(size);
+  }
+  bytes.resize(size);
+  WriteFileAtomically(path, bytes);
+}
+
+}  // namespace millrace::tracking
