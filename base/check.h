@@ -5,10 +5,11 @@
 #include <cstdlib>
 
 // Aborts with file and line when `condition` does not hold, in every build type.
-#define MILLRACE_CHECK(condition)                                                        \
-  do {                                                                                   \
-    if (!(condition)) [[unlikely]] {                                                     \
-      std::fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                      \
-    }                                                                                    \
+#define MILLRACE_CHECK(condition)                                                             \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]] {                                                          \
+      static_cast<void>(                                                                      \
+          std::fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition)); \
+      std::abort();                                                                           \
+    }                                                                                         \
   } while (false)

@@ -45,7 +45,7 @@ void Hasher::Add(std::string_view text) {
 }
 
 void Hasher::AddU64(std::uint64_t value) {
-  std::array<std::byte, 8> bytes;
+  std::array<std::byte, 8> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] = static_cast<std::byte>(value >> (8 * i));
   }

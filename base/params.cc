@@ -139,19 +139,19 @@ std::int64_t Params::Integer(std::string_view key, std::optional<std::int64_t> f
 double Params::Number(std::string_view key, std::optional<double> fallback) const {
   return node_->Get(key, fallback, "a number", ToNumber);
 }
-std::string Params::Text(std::string_view key, std::optional<std::string> fallback) const {
+std::string Params::Text(std::string_view key, const std::optional<std::string>& fallback) const {
   return node_->Get(key, fallback, "a text in quotes", ToText);
 }
 std::vector<double> Params::Numbers(std::string_view key,
-                                    std::optional<std::vector<double>> fallback) const {
+                                    const std::optional<std::vector<double>>& fallback) const {
   return node_->GetList(key, fallback, "a list of numbers", ToNumber);
 }
 std::vector<std::int64_t> Params::Integers(
-    std::string_view key, std::optional<std::vector<std::int64_t>> fallback) const {
+    std::string_view key, const std::optional<std::vector<std::int64_t>>& fallback) const {
   return node_->GetList(key, fallback, "a list of whole numbers", ToInteger);
 }
-std::vector<std::string> Params::Texts(std::string_view key,
-                                       std::optional<std::vector<std::string>> fallback) const {
+std::vector<std::string> Params::Texts(
+    std::string_view key, const std::optional<std::vector<std::string>>& fallback) const {
   return node_->GetList(key, fallback, "a list of texts in quotes", ToText);
 }
 
@@ -174,8 +174,8 @@ double Params::NumberIn(std::string_view key, double low, double high,
 }
 
 std::string Params::Choice(std::string_view key, std::initializer_list<std::string_view> choices,
-                           std::optional<std::string> fallback) const {
-  std::string value = Text(key, std::move(fallback));
+                           const std::optional<std::string>& fallback) const {
+  std::string value = Text(key, fallback);
   if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
     Blame(key, fmt::format("is \"{}\"; it must be one of {}{}", value, fmt::join(choices, ", "),
                            Suggest(value, {choices.begin(), choices.end()})));

@@ -33,13 +33,13 @@ class Params {
   bool Flag(std::string_view key, std::optional<bool> fallback = {}) const;
   std::int64_t Integer(std::string_view key, std::optional<std::int64_t> fallback = {}) const;
   double Number(std::string_view key, std::optional<double> fallback = {}) const;
-  std::string Text(std::string_view key, std::optional<std::string> fallback = {}) const;
+  std::string Text(std::string_view key, const std::optional<std::string>& fallback = {}) const;
   std::vector<double> Numbers(std::string_view key,
-                              std::optional<std::vector<double>> fallback = {}) const;
-  std::vector<std::int64_t> Integers(std::string_view key,
-                                     std::optional<std::vector<std::int64_t>> fallback = {}) const;
-  std::vector<std::string> Texts(std::string_view key,
-                                 std::optional<std::vector<std::string>> fallback = {}) const;
+                              const std::optional<std::vector<double>>& fallback = {}) const;
+  std::vector<std::int64_t> Integers(
+      std::string_view key, const std::optional<std::vector<std::int64_t>>& fallback = {}) const;
+  std::vector<std::string> Texts(
+      std::string_view key, const std::optional<std::vector<std::string>>& fallback = {}) const;
 
   // The same with limits, both inclusive; a value outside them is an Error that names them.
   std::int64_t IntegerIn(std::string_view key, std::int64_t low, std::int64_t high,
@@ -50,7 +50,7 @@ class Params {
   std::string RawJson(std::string_view key, std::string_view fallback) const;
   // One of `choices`; anything else is an Error that lists them.
   std::string Choice(std::string_view key, std::initializer_list<std::string_view> choices,
-                     std::optional<std::string> fallback = {}) const;
+                     const std::optional<std::string>& fallback = {}) const;
 
   // A sub-section, or an empty one when the key is missing.
   Params Section(std::string_view key) const;

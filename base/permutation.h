@@ -30,7 +30,7 @@ class Permutation {
   std::uint64_t size_;
   unsigned half_bits_;  // each Feistel half has so many bits
   std::uint64_t half_mask_;
-  std::array<std::uint64_t, kRounds> round_keys_;
+  std::array<std::uint64_t, kRounds> round_keys_{};
 };
 
 }  // namespace millrace

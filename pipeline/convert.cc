@@ -17,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/build_info.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -597,7 +598,7 @@ ConvertReport Convert(const ConvertOptions& options,
   report.records = split.records;
   report.fingerprint = split.fingerprint;
   for (const auto& shard : split.shards) report.bytes += shard.bytes;
-  manifest.tool_version = storage::ToolVersion();
+  manifest.tool_version = BuildVersion();
   manifest.splits[options.split] = std::move(split);
   WriteFileAtomically(storage::ManifestPath(options.to), storage::ManifestText(manifest));
   for (const auto& path : OwnFiles(options.to, options.split, OwnFile::kSummary)) RemoveFile(path);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -114,45 +113,50 @@ Json ToJson(const toml::node& node, const std::string& where) {
   FailUsage("{}: dates and times have no meaning in a recipe", where);
 }
 
-toml::array ToTomlArray(const Json& list);
-
-template <typename Insert>
-void ToTomlValue(const Json& value, Insert insert);
-
-toml::table ToTomlTable(const Json& object) {
-  toml::table table;
-  for (const auto& [key, value] : object.items()) {
-    ToTomlValue(value, [&, &name = key](auto&& converted) {
-      table.insert_or_assign(name, std::forward<decltype(converted)>(converted));
-    });
+// Numbers in their shortest form that reads back as the same value (toml++ writes all 17 digits).
+std::string ToTomlValue(const Json& value) {
+  if (value.is_number_float()) {
+    const std::string text = fmt::format("{}", value.get<double>());
+    return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
   }
-  return table;
-}
-
-toml::array ToTomlArray(const Json& list) {
-  toml::array array;
-  for (const Json& value : list) {
-    ToTomlValue(value, [&](auto&& converted) {
-      array.push_back(std::forward<decltype(converted)>(converted));
-    });
+  if (value.is_array()) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < value.size(); ++i)
+      text += (i == 0 ? "" : ", ") + ToTomlValue(value[i]);
+    return text + "]";
   }
-  return array;
-}
-
-template <typename Insert>
-void ToTomlValue(const Json& value, Insert insert) {
   if (value.is_object()) {
-    insert(ToTomlTable(value));
-  } else if (value.is_array()) {
-    insert(ToTomlArray(value));
-  } else if (value.is_boolean()) {
-    insert(value.get<bool>());
-  } else if (value.is_number_integer()) {
-    insert(value.get<std::int64_t>());
-  } else if (value.is_number()) {
-    insert(value.get<double>());
-  } else {
-    insert(value.get<std::string>());
+    std::string text;
+    for (const auto& [key, entry] : value.items()) {
+      text += (text.empty() ? "{ " : ", ") + key + " = " + ToTomlValue(entry);
+    }
+    return text + " }";
+  }
+  return value.dump();  // texts, whole numbers and flags are written alike in JSON and TOML
+}
+
+bool IsListOfSections(const Json& value) {
+  return value.is_array() && !value.empty() && value.front().is_object();
+}
+
+// Settings first, then lists of sections with a line per entry, then sub-sections under their
+// headings.
+void AppendSection(const Json& section, const std::string& name, std::string& text) {
+  for (const auto& [key, value] : section.items()) {
+    if (!value.is_object() && !IsListOfSections(value))
+      text += key + " = " + ToTomlValue(value) + "\n";
+  }
+  for (const auto& [key, value] : section.items()) {
+    if (!IsListOfSections(value)) continue;
+    text += key + " = [\n";
+    for (const Json& entry : value) text += "  " + ToTomlValue(entry) + ",\n";
+    text += "]\n";
+  }
+  for (const auto& [key, value] : section.items()) {
+    if (!value.is_object()) continue;
+    const std::string path = name.empty() ? key : name + "." + key;
+    text += "\n[" + path + "]\n";
+    AppendSection(value, path, text);
   }
 }
 
@@ -264,9 +268,9 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
 }
 
 std::string Recipe::ToToml() const {
-  std::ostringstream text;
-  text << ToTomlTable(Json::parse(params.EffectiveJson()));
-  return text.str() + "\n";
+  std::string text;
+  AppendSection(Json::parse(params.EffectiveJson()), "", text);
+  return text;
 }
 
 }  // namespace millrace::pipeline

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/build_info.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -131,8 +132,6 @@ SplitInfo ParseSplit(const Value& value) {
 
 }  // namespace
 
-std::string_view ToolVersion() { return MILLRACE_VERSION; }
-
 std::filesystem::path ManifestPath(const std::filesystem::path& dataset) {
   return dataset / "manifest.json";
 }
@@ -168,7 +167,7 @@ Manifest ParseManifest(std::string_view text, const std::string& where) {
   const std::uint64_t version = root.At("format_version").Count();
   if (version != kFormatVersion) {
     Fail("{}: format_version is {}, and this program ({}) reads version {}; {}", where, version,
-         ToolVersion(), kFormatVersion,
+         BuildVersion(), kFormatVersion,
          version > kFormatVersion ? "use a newer millrace" : "convert again");
   }
   Manifest manifest{.tool_version = root.At("tool_version").Text(),

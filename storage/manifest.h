@@ -17,9 +17,6 @@ namespace millrace::storage {
 // The version that this program writes, and the newest that it reads.
 inline constexpr std::int64_t kFormatVersion = 1;
 
-// The version of this program, as written into manifests.
-std::string_view ToolVersion();
-
 // A class; its index in the manifest's list is the label.
 struct ClassInfo {
   std::string id;    // the source's folder name; the list is sorted by its bytes

@@ -2,13 +2,15 @@
 
 #include <CLI/CLI.hpp>
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 
+#include "base/build_info.h"
 #include "base/error.h"
-#include "storage/manifest.h"
 #include "tools/command.h"
 
 namespace millrace::tools {
@@ -20,7 +22,7 @@ int Main(int argc, char** argv) {
 
   CLI::App app("Trains image classifiers reproducibly and at the speed of their devices.",
                "millrace");
-  app.set_version_flag("--version", std::string(storage::ToolVersion()));
+  app.set_version_flag("--version", fmt::format("{} ({})", BuildVersion(), BuildCommit()));
   app.require_subcommand(1);
   app.footer(
       "First steps:\n"

@@ -58,7 +58,7 @@ class FileSizeLimit {
   }
   ~FileSizeLimit() {
     ::setrlimit(RLIMIT_FSIZE, &old_limit_);
-    std::signal(SIGXFSZ, old_handler_);
+    static_cast<void>(std::signal(SIGXFSZ, old_handler_));
   }
   FileSizeLimit(const FileSizeLimit&) = delete;
   FileSizeLimit& operator=(const FileSizeLimit&) = delete;
@@ -175,7 +175,7 @@ TEST_F(FileTest, WriteCutShortGivesAnErrorAndKeepsTheOldFile) {
 }
 
 TEST_F(FileTest, UnwritableFolderIsNamed) {
-  std::filesystem::permissions(folder_.path(), std::filesystem::perms(0555));
+  std::filesystem::permissions(folder_.path(), static_cast<std::filesystem::perms>(0555));
   const OrdinaryUser user;
   EXPECT_EQ(ErrorOf([&] { WriteFileAtomically(file_, "new"); }),
             "cannot create " + file_.string() + ".tmp: Permission denied");

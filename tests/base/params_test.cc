@@ -195,7 +195,8 @@ TEST(Params, UnknownKeysAreFoundInEverySection) {
 TEST(Params, CopiesShareWhatWasAsked) {
   const Params params = Recipe(R"({"a": {"x": 1}})");
   {
-    const Params copy = params;
+    Params copy("other.toml");
+    copy = params;
     copy.Section("a").Integer("x");
   }
   params.RefuseUnknown();

@@ -88,6 +88,7 @@ TEST(Permutation, ReachesAllOrdersOfFourEquallyOften) {
   }
   ASSERT_EQ(orders.size(), 24u);
   std::vector<int> counts;
+  counts.reserve(orders.size());
   for (const auto& [order, count] : orders) counts.push_back(count);
   // 23 degrees of freedom: above 56 with probability 1e-4.
   EXPECT_LT(ChiSquare(counts, kKeys / 24.0), 56.0);

@@ -14,8 +14,8 @@ using Block = std::array<std::uint32_t, 4>;
 
 std::vector<std::uint32_t> Draws(const RandomKey& key, std::uint32_t op_index, int count) {
   RandomStream stream(key, op_index);
-  std::vector<std::uint32_t> draws;
-  for (int i = 0; i < count; ++i) draws.push_back(stream.Next());
+  std::vector<std::uint32_t> draws(static_cast<std::size_t>(count));
+  for (std::uint32_t& draw : draws) draw = stream.Next();
   return draws;
 }
 
@@ -84,7 +84,7 @@ TEST(RandomStream, UniformIsEvenOnItsInterval) {
     ++counts[static_cast<std::size_t>(value * 20)];
   }
   EXPECT_NEAR(sum / kDraws, 0.5, 0.004);  // four standard errors
-  for (const int count : counts) EXPECT_NEAR(count, kDraws / 20, 300);
+  for (const int count : counts) EXPECT_NEAR(count, kDraws / 20.0, 300);
 }
 
 TEST(RandomStream, UniformUsesAll53Bits) {

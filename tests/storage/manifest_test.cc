@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/build_info.h"
 #include "tests/storage/record_fixture.h"
 #include "tests/support/temporary_folder.h"
 
@@ -51,7 +52,7 @@ TEST(Manifest, NewerVersionIsNamedBeforeAnythingElse) {
   EXPECT_EQ(ErrorOfText(R"({"format": "millrace dataset", "format_version": 2})"),
             fmt::format("d/manifest.json: format_version is 2, and this program ({}) reads version "
                         "1; use a newer millrace",
-                        ToolVersion()));
+                        BuildVersion()));
 }
 
 TEST(Manifest, VersionZeroIsRefused) {

@@ -1,0 +1,179 @@
+// The whole feed, from records to finished uint8 batches through the graph, beside a bare loop over
+// the same crop decodes and resizes with the same threads.
+//
+//   MILLRACE_TEST_DATA=../shared/data build/release/tests/bench/feed_bench
+//       --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
+//
+// items_per_second are pictures.
+#include <benchmark/benchmark.h>
+
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pipeline/convert.h"
+#include "pipeline/graph.h"
+#include "pipeline/loader_stages.h"
+#include "pipeline/recipe.h"
+#include "stages/decode.h"
+#include "stages/resize.h"
+#include "stages/transform.h"
+#include "tests/support/tar_reader.h"
+#include "tests/support/temporary_folder.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::uint32_t kBatch = 50;
+constexpr std::uint64_t kEpochs = 10;  // passes over the originals in one iteration
+
+constexpr const char* kRecipe = R"(
+seed = 1
+[data.train]
+ops = [ { op = "random_resized_crop", size = 224, scale = [0.08, 1.0] }, { op = "horizontal_flip" } ]
+[batch]
+per_device = 50
+[train]
+epochs = 1
+)";
+
+// The 200 originals as a converted dataset, made once per process.
+class Originals {
+ public:
+  Originals() {
+    const auto archive = testing::TestData("imagenet-originals-200.tar");
+    if (archive.empty()) return;
+    for (const auto& member : testing::ReadTar(archive, ".JPEG")) {
+      const auto file = folder_.path() / "images" / member.name;
+      std::filesystem::create_directories(file.parent_path());
+      std::ofstream(file, std::ios::binary)
+          .write(reinterpret_cast<const char*>(member.bytes.data()),
+                 static_cast<std::streamsize>(member.bytes.size()));
+    }
+    pipeline::Convert(
+        {.sources = {folder_.path() / "images" / "train"}, .to = folder_.path() / "records"});
+    std::ofstream(folder_.path() / "recipe.toml") << kRecipe;
+    recipe_ = pipeline::Recipe::Load(folder_.path() / "recipe.toml", {});
+    stages_ = std::make_unique<pipeline::LoaderStages>(recipe_, folder_.path() / "records");
+  }
+
+  bool there() const { return stages_ != nullptr; }
+  const pipeline::Recipe& recipe() const { return recipe_; }
+  pipeline::LoaderStages& stages() { return *stages_; }
+
+ private:
+  test::TemporaryFolder folder_;
+  pipeline::Recipe recipe_;
+  std::unique_ptr<pipeline::LoaderStages> stages_;
+};
+
+Originals& Data() {
+  static Originals originals;
+  return originals;
+}
+
+bool HasOriginals(benchmark::State& state) {
+  if (Data().there()) return true;
+  state.SkipWithError("set MILLRACE_TEST_DATA to the folder with imagenet-originals-200.tar");
+  return false;
+}
+
+class NullLane final : public pipeline::LaneWork {
+ public:
+  void Copy(const stages::Slot&) override {}
+  void TrainStep(const stages::Slot& slot) override { samples += slot.batch().size; }
+  std::int64_t samples = 0;
+};
+
+void WholeFeed(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  std::int64_t done = 0;
+  for (auto _ : state) {
+    const std::uint64_t batches_per_epoch = Data().stages().train().size() / kBatch;
+    std::uint64_t next = 0;
+    const auto next_batch = [&]() -> std::optional<stages::Batch> {
+      if (next == batches_per_epoch * kEpochs) return std::nullopt;
+      const stages::Batch batch{.sequence = next,
+                                .epoch = static_cast<std::uint32_t>(next / batches_per_epoch),
+                                .step = next,
+                                .first_position = next % batches_per_epoch * kBatch,
+                                .size = kBatch};
+      ++next;
+      return batch;
+    };
+    NullLane lane;
+    pipeline::Stop stop;
+    pipeline::StageStats stats;
+    pipeline::RunGraph({.workers = static_cast<int>(state.range(0)),
+                        .num_slots = 4,
+                        .max_batch = kBatch,
+                        .max_image_bytes = std::size_t{224} * 224 * 3},
+                       next_batch, Data().stages(), {&lane}, stop, stats);
+    done += lane.samples;
+  }
+  state.SetItemsProcessed(done);
+}
+
+// Decode and resize of the same crops, nothing else: no check of the record, no batch order, no
+// digest.
+void BareLoop(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  const stages::Transform transform(Data().recipe().train.ops);
+  const storage::SplitReader& reader = Data().stages().train();
+  std::vector<storage::RecordView> records;
+  for (std::uint64_t id = 0; id < reader.size(); ++id) records.push_back(*reader.Read(id));
+  std::int64_t done = 0;
+  for (auto _ : state) {
+    std::atomic<std::uint64_t> next{0};
+    const auto work = [&] {
+      stages::Decoder decoder;
+      stages::Resizer resizer;
+      stages::Image image;
+      std::vector<std::uint8_t> out(std::size_t{224} * 224 * 3);
+      for (;;) {
+        const std::uint64_t i = next.fetch_add(1);
+        if (i >= records.size() * kEpochs) return;
+        const std::uint64_t id = i % records.size();
+        const storage::RecordView& record = records[id];
+        const stages::Size size{static_cast<int>(record.width), static_cast<int>(record.height)};
+        const auto geometry = *transform.Plan(
+            size,
+            {.seed = 1, .epoch = static_cast<std::uint32_t>(i / records.size()), .sample_id = id});
+        benchmark::DoNotOptimize(
+            decoder.Decode(record.payload, size, stages::SourceOf(geometry), &image).ok());
+        transform.Apply(geometry, image, &resizer, out.data());
+      }
+    };
+    std::vector<std::thread> threads;
+    for (std::int64_t i = 1; i < state.range(0); ++i) threads.emplace_back(work);
+    work();
+    for (std::thread& thread : threads) thread.join();
+    done += static_cast<std::int64_t>(records.size() * kEpochs);
+  }
+  state.SetItemsProcessed(done);
+}
+
+BENCHMARK(WholeFeed)
+    ->ArgName("threads")
+    ->Arg(1)
+    ->Arg(2)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(1);
+BENCHMARK(BareLoop)
+    ->ArgName("threads")
+    ->Arg(1)
+    ->Arg(2)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(1);
+
+}  // namespace
+}  // namespace millrace
+
+BENCHMARK_MAIN();

@@ -1,0 +1,153 @@
+#include "model/network.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/error.h"
+#include "model/loss.h"
+#include "model/resnet.h"
+
+namespace millrace::model {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::unique_ptr<Network> Make(const std::string& json, std::int64_t classes = 10,
+                              std::uint64_t seed = 0) {
+  const Params params = Params::FromJson(json, "recipe.toml: model");
+  auto network = MakeNetwork(params, classes, seed);
+  params.RefuseUnknown();
+  return network;
+}
+
+TEST(Network, UnknownNameIsAnErrorThatListsTheKnownOnes) {
+  try {
+    Make(R"({"name": "resnet81"})");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::kUsage);
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("name: is \"resnet81\""), HasSubstr("resnet50, resnet101"),
+                      HasSubstr("did you mean \"resnet18\"?")));
+  }
+}
+
+TEST(Network, StateIsInTorchvisionsOrder) {
+  const auto network = Make(R"({"name": "resnet18"})");
+  const auto& state = network->state();
+  EXPECT_EQ(state.size(), 122u);
+  EXPECT_EQ(network->parameters().size(), 62u);
+  EXPECT_EQ(network->buffers().size(), 60u);
+  const std::vector<std::string> first = {
+      "conv1.weight",         "bn1.weight",      "bn1.bias",
+      "bn1.running_mean",     "bn1.running_var", "bn1.num_batches_tracked",
+      "layer1.0.conv1.weight"};
+  for (std::size_t i = 0; i < first.size(); ++i) EXPECT_EQ(state[i].name, first[i]);
+  EXPECT_EQ(state.back().name, "fc.bias");
+  EXPECT_EQ(state[5].tensor.scalar_type(), at::kLong);
+}
+
+TEST(Network, WeightsDependOnTheSeedAlone) {
+  const auto first = Make(R"({"name": "resnet18"})", 10, 5);
+  at::randn({100});
+  const auto second = Make(R"({"name": "resnet18"})", 10, 5);
+  const auto other = Make(R"({"name": "resnet18"})", 10, 6);
+  for (std::size_t i = 0; i < first->state().size(); ++i) {
+    EXPECT_TRUE(at::equal(first->state()[i].tensor, second->state()[i].tensor));
+  }
+  EXPECT_FALSE(at::equal(first->state()[0].tensor, other->state()[0].tensor));
+}
+
+TEST(Network, ConvolutionsAreChannelsLast) {
+  const auto network = Make(R"({"name": "resnet18"})");
+  for (const NamedTensor& parameter : network->parameters()) {
+    if (parameter.tensor.dim() != 4) continue;
+    EXPECT_TRUE(parameter.tensor.is_contiguous(at::MemoryFormat::ChannelsLast)) << parameter.name;
+  }
+}
+
+TEST(Network, MemoryFormatOfTheImagesDoesNotMatter) {
+  const c10::InferenceMode inference;
+  const auto network = Make(R"({"name": "resnet18"})");
+  const at::Tensor images = at::randn({2, 3, 40, 48});
+  const at::Tensor logits = network->Forward(images, false);
+  EXPECT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, 10}));
+  EXPECT_TRUE(at::equal(network->Forward(images.contiguous(at::MemoryFormat::ChannelsLast), false),
+                        logits));
+}
+
+TEST(Network, TrainingMovesTheRunningStatisticsAndEvaluationDoesNot) {
+  const auto network = Make(R"({"name": "resnet18"})");
+  const at::Tensor images = at::randn({2, 3, 32, 32});
+  const auto find = [&](const std::string& name) {
+    for (const NamedTensor& entry : network->state()) {
+      if (entry.name == name) return entry.tensor;
+    }
+    return at::Tensor();
+  };
+  network->Forward(images, false);
+  EXPECT_EQ(find("bn1.num_batches_tracked").item<std::int64_t>(), 0);
+  EXPECT_TRUE(at::equal(find("bn1.running_mean"), at::zeros({64})));
+  network->Forward(images, true);
+  network->Forward(images, true);
+  EXPECT_EQ(find("layer4.1.bn2.num_batches_tracked").item<std::int64_t>(), 2);
+  EXPECT_FALSE(at::equal(find("bn1.running_mean"), at::zeros({64})));
+}
+
+TEST(Network, EveryParameterGetsAGradient) {
+  for (const char* json : {R"({"name": "resnet18"})", R"({"name": "resnet50"})"}) {
+    const auto network = Make(json);
+    const auto loss = MakeLoss(Params::FromJson(R"({"label_smoothing": 0.1})", "loss"));
+    const at::Tensor logits = network->Forward(at::randn({2, 3, 64, 64}), true);
+    loss->Mean(logits, at::tensor({1, 7}, at::kLong)).backward();
+    for (const NamedTensor& parameter : network->parameters()) {
+      ASSERT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
+      EXPECT_TRUE(parameter.tensor.grad().isfinite().all().item<bool>()) << parameter.name;
+    }
+  }
+}
+
+TEST(Network, ZeroInitResidualMakesBlocksIdentities) {
+  const auto network = Make(R"({"name": "resnet50", "zero_init_residual": true})");
+  for (const NamedTensor& parameter : network->parameters()) {
+    if (parameter.name.ends_with(".bn3.weight")) {
+      EXPECT_EQ(parameter.tensor.abs().max().item<float>(), 0) << parameter.name;
+    }
+    if (parameter.name.ends_with(".bn2.weight")) {
+      EXPECT_EQ(parameter.tensor.min().item<float>(), 1) << parameter.name;
+    }
+  }
+}
+
+TEST(ResNet, EveryMemberRecognisesItself) {
+  for (const char* name :
+       {"resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"}) {
+    EXPECT_EQ(RecognizeResNet(MakeResNet(*FindResNet(name), 3, false, 0)->state()), name);
+  }
+  EXPECT_EQ(RecognizeResNet({}), "");
+}
+
+TEST(Loss, SmoothingIsTheFormula) {
+  const at::Tensor logits = at::randn({6, 5});
+  const at::Tensor labels = at::tensor({0, 1, 2, 3, 4, 0}, at::kLong);
+  const auto loss = MakeLoss(Params::FromJson(R"({"label_smoothing": 0.2})", "loss"));
+  const at::Tensor target = at::one_hot(labels, 5) * 0.8 + 0.2 / 5;
+  const at::Tensor wanted = -(target * logits.log_softmax(1)).sum(1);
+  EXPECT_TRUE(at::allclose(loss->PerSample(logits, labels), wanted, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(loss->Mean(logits, labels), wanted.mean(), 1e-5, 1e-6));
+  const auto plain = MakeLoss(Params("loss"));
+  EXPECT_TRUE(at::allclose(plain->PerSample(logits, target), wanted, 1e-5, 1e-6));
+}
+
+TEST(Loss, WrongSettingsAreNamed) {
+  EXPECT_THROW(MakeLoss(Params::FromJson(R"({"name": "hinge"})", "loss")), Error);
+  EXPECT_THROW(MakeLoss(Params::FromJson(R"({"label_smoothing": 1.5})", "loss")), Error);
+}
+
+}  // namespace
+}  // namespace millrace::model
