@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -87,7 +88,10 @@ struct Params::Node {
   void RefuseUnknown() const {
     for (const auto& [key, value] : values.items()) {
       if (asked.contains(key)) continue;
-      const std::string hint = Suggest(key, {asked.begin(), asked.end()});
+      std::string hint = Suggest(key, {asked.begin(), asked.end()});
+      if (hint.empty() && !asked.empty()) {
+        hint = fmt::format("; there are {}", fmt::join(asked, ", "));
+      }
       Blame(key, "is not a setting that is read here" + hint);
     }
     for (const auto& [key, nodes] : children) {
@@ -109,6 +113,14 @@ std::optional<double> ToNumber(const Json& value) {
 }
 std::optional<std::string> ToText(const Json& value) {
   return value.is_string() ? std::optional(value.get<std::string>()) : std::nullopt;
+}
+
+template <typename T>
+std::string OutOfRange(T value, T low, T high) {
+  if (high == std::numeric_limits<T>::max()) {
+    return fmt::format("is {}; it must be at least {}", value, low);
+  }
+  return fmt::format("is {}; it must be between {} and {}", value, low, high);
 }
 
 }  // namespace
@@ -158,18 +170,14 @@ std::vector<std::string> Params::Texts(
 std::int64_t Params::IntegerIn(std::string_view key, std::int64_t low, std::int64_t high,
                                std::optional<std::int64_t> fallback) const {
   const std::int64_t value = Integer(key, fallback);
-  if (value < low || value > high) {
-    Blame(key, fmt::format("is {}; it must be between {} and {}", value, low, high));
-  }
+  if (value < low || value > high) Blame(key, OutOfRange(value, low, high));
   return value;
 }
 
 double Params::NumberIn(std::string_view key, double low, double high,
                         std::optional<double> fallback) const {
   const double value = Number(key, fallback);
-  if (!(value >= low && value <= high)) {
-    Blame(key, fmt::format("is {}; it must be between {} and {}", value, low, high));
-  }
+  if (!(value >= low && value <= high)) Blame(key, OutOfRange(value, low, high));
   return value;
 }
 

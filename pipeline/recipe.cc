@@ -2,6 +2,7 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -14,7 +15,6 @@ namespace millrace::pipeline {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int kMaxExtends = 16;
 
 toml::table ParseToml(const std::filesystem::path& path) {
   const std::string text = ReadFile(path);
@@ -38,21 +38,33 @@ void MergeInto(toml::table& table, const toml::table& later) {
   }
 }
 
-toml::table LoadWithExtends(const std::filesystem::path& path, int depth) {
-  if (depth > kMaxExtends) {
-    FailUsage("{}: more than {} recipes extend one another; is there a circle?", path.string(),
-              kMaxExtends);
-  }
+// `children` are the recipes that led here, each extending the next one.
+toml::table LoadWithExtends(const std::filesystem::path& path,
+                            std::vector<std::filesystem::path> children = {}) {
   std::error_code code;
   if (!std::filesystem::is_regular_file(path, code)) {
-    FailUsage("there is no recipe {}", path.string());
+    FailUsage("{}there is no recipe {}",
+              children.empty() ? "" : children.back().string() + ": extends: ", path.string());
+  }
+  std::string chain;
+  for (const auto& child : children) {
+    chain += child.string() + " -> ";
+    if (child == path || std::filesystem::equivalent(child, path, code)) {
+      for (auto later = std::find(children.begin(), children.end(), child) + 1;
+           later != children.end(); ++later) {
+        chain += later->string() + " -> ";
+      }
+      FailUsage("{}: extends: the recipes extend one another in a circle: {}{}",
+                children.back().string(), chain, path.string());
+    }
   }
   toml::table table = ParseToml(path);
   const toml::node* extends = table.get("extends");
   if (extends == nullptr) return table;
   const auto parent = extends->value<std::string>();
   if (!parent) FailUsage("{}: extends: must be the path of a recipe in quotes", path.string());
-  toml::table base = LoadWithExtends(path.parent_path() / *parent, depth + 1);
+  children.push_back(path);
+  toml::table base = LoadWithExtends(path.parent_path() / *parent, std::move(children));
   table.erase("extends");
   MergeInto(base, table);
   return base;
@@ -93,22 +105,30 @@ toml::table ParseAssignment(const std::string& text) {
   return table;
 }
 
-Json ToJson(const toml::node& node, const std::string& where) {
+// `where` and `separator` stand before the names of settings in messages.
+Json ToJson(const toml::node& node, const std::string& where, const char* separator = ".") {
   if (const auto* table = node.as_table()) {
     Json object = Json::object();
     for (const auto& [key, value] : *table) {
-      object[std::string(key.str())] = ToJson(value, where + "." + std::string(key.str()));
+      object[std::string(key.str())] = ToJson(value, where + separator + std::string(key.str()));
     }
     return object;
   }
   if (const auto* array = node.as_array()) {
     Json list = Json::array();
-    for (const auto& value : *array) list.push_back(ToJson(value, where));
+    for (const auto& value : *array) {
+      list.push_back(ToJson(value, fmt::format("{}[{}]", where, list.size())));
+    }
     return list;
   }
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* integer = node.as_integer()) return integer->get();
-  if (const auto* number = node.as_floating_point()) return number->get();
+  if (const auto* number = node.as_floating_point()) {
+    if (!std::isfinite(number->get())) {
+      FailUsage("{}: is {}; it must be a finite number", where, number->get());
+    }
+    return number->get();
+  }
   if (const auto* flag = node.as_boolean()) return flag->get();
   FailUsage("{}: dates and times have no meaning in a recipe", where);
 }
@@ -198,14 +218,14 @@ std::uint32_t AutoOr(const Params& section, std::string_view key, std::int64_t l
 }  // namespace
 
 Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
-  toml::table table = LoadWithExtends(path, 0);
+  toml::table table = LoadWithExtends(path);
   for (const std::string& text : overrides) MergeInto(table, ParseAssignment(text));
 
   constexpr std::int64_t kMax32 = std::numeric_limits<std::int32_t>::max();
   constexpr std::int64_t kMax64 = std::numeric_limits<std::int64_t>::max();
   const std::string file = path.string();
   Recipe recipe;
-  recipe.params = Params::FromJson(ToJson(table, file).dump(), file);
+  recipe.params = Params::FromJson(ToJson(table, file, ": ").dump(), file);
   const Params& root = recipe.params;
   recipe.name = root.Text("name", path.stem().string());
   recipe.seed = static_cast<std::uint64_t>(root.IntegerIn("seed", 0, kMax64, 0));

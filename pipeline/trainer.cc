@@ -153,6 +153,7 @@ void RequireFreshFolder(const RunFolder& folder) {
 
 struct Start {
   ProgressState state;
+  std::filesystem::path source;  // of the checkpoint
   std::optional<model::Checkpoint> checkpoint;
 };
 
@@ -161,9 +162,14 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
                 tracking::RunLog& log) {
   Start start;
   start.state.identity = identity;
-  std::filesystem::path source;
+  std::filesystem::path& source = start.source;
+  bool from_elsewhere = false;
   if (options.resume) {
     source = *options.resume;
+    std::error_code code;
+    from_elsewhere = !std::filesystem::equivalent(std::filesystem::absolute(source).parent_path(),
+                                                  folder.checkpoints(), code);
+    if (from_elsewhere) RequireFreshFolder(folder);
     start.checkpoint = model::ReadCheckpoint(source);
   } else if (options.resume_newest) {
     model::CheckpointSearch search = model::FindNewestCheckpoint(folder.checkpoints());
@@ -181,6 +187,11 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
   }
   start.state = ProgressState::FromMetadata(start.checkpoint->metadata, source.string());
   start.state.RequireSameRun(identity, source.string());
+  if (from_elsewhere) {
+    // Metrics and best weights up to here stay in the folder of the run that wrote the checkpoint.
+    start.state.metrics_bytes = 0;
+    start.state.best.clear();
+  }
   log.Text("resuming from {} at step {}", source.string(), FormatCount(start.state.step));
   return start;
 }
@@ -277,10 +288,25 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   start.state.config = recipe.ToToml();
   if (start.checkpoint) {
     for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-      model::LoadWeights(*networks[lane], start.checkpoint->weights, "the checkpoint");
-      optimizers[lane]->LoadState(start.checkpoint->optimizer);
+      model::LoadWeights(*networks[lane], start.checkpoint->weights, start.source.string());
+      try {
+        optimizers[lane]->LoadState(start.checkpoint->optimizer);
+      } catch (const Error& error) {
+        throw error.Within(start.source.string());
+      }
     }
     start.checkpoint.reset();
+  }
+
+  TrainResult result;
+  result.step = start.state.step;
+  result.total_steps = counts.total_steps();
+  if (start.state.step >= counts.total_steps() && !start.state.evaluation_pending) {
+    log.Text("nothing to do: all {} steps are done", FormatCount(counts.total_steps()));
+    result.checkpoint =
+        model::CheckpointPath(folder.checkpoints(), static_cast<std::int64_t>(start.state.step));
+    if (!start.state.best.empty()) result.best_top1 = start.state.best.front().top1;
+    return result;
   }
 
   CreateFolders(folder.checkpoints());
@@ -295,17 +321,6 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   const std::uint64_t timings_bytes = std::filesystem::file_size(folder.timings(), code);
   log.Add(std::make_unique<tracking::JsonLines>(folder.timings(), tracking::Scalars::Kind::kTiming,
                                                 code ? 0 : timings_bytes));
-
-  TrainResult result;
-  result.step = start.state.step;
-  result.total_steps = counts.total_steps();
-  if (start.state.step >= counts.total_steps() && !start.state.evaluation_pending) {
-    log.Text("nothing to do: all {} steps are done", FormatCount(counts.total_steps()));
-    result.checkpoint =
-        model::CheckpointPath(folder.checkpoints(), static_cast<std::int64_t>(start.state.step));
-    if (!start.state.best.empty()) result.best_top1 = start.state.best.front().top1;
-    return result;
-  }
 
   log.Text(
       "training {} on {} ({} images, {} classes): {} epochs of {} steps, global batch {} = {} x {} "

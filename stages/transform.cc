@@ -45,8 +45,8 @@ std::unique_ptr<GeometryOp> MakeOp(const Params& params) {
     }
     names.emplace_back(entry.name);
   }
-  params.Blame("op", fmt::format("\"{}\" is not an operation{}; there are {}", name,
-                                 Suggest(name, names), fmt::join(names, ", ")));
+  params.Blame("op", fmt::format("\"{}\" is not an operation; there are {}{}", name,
+                                 fmt::join(names, ", "), Suggest(name, names)));
 }
 
 void CheckOrder(const GeometryOp& before, const GeometryOp& op, const Params& params_before,

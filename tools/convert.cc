@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <map>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -19,6 +19,7 @@ namespace {
 
 struct Options {
   pipeline::ConvertOptions convert;
+  std::string on_bad = "fail";
   bool json = false;
 };
 
@@ -63,6 +64,8 @@ void PrintSummary(const Options& options, const pipeline::ConvertReport& report)
 
 ExitCode Run(Options& options) {
   options.convert.stop = &CatchInterrupts();
+  options.convert.on_bad =
+      options.on_bad == "skip" ? pipeline::OnBad::kSkip : pipeline::OnBad::kFail;
   pipeline::ConvertReport report;
   {
     tracking::ProgressLine line(stderr);
@@ -103,19 +106,19 @@ void AddConvert(CLI::App& app, Action& action) {
   command->add_option("--shards", convert.shards, "number of shards (default: one per 256 MiB)")
       ->check(CLI::Range(1, 4096));
   command->add_option("--seed", convert.seed, "of the order in which samples are dealt to shards")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   command
       ->add_option("--jobs", convert.jobs,
                    "threads (default: one per core); the output does not depend on them")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1024));
   command
-      ->add_option("--on-bad", convert.on_bad,
+      ->add_option("--on-bad", options->on_bad,
                    "fail: check all files, then fail and list the bad ones; skip: leave them out "
                    "and list them in "
                    "report.json")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, pipeline::OnBad>{
-          {"fail", pipeline::OnBad::kFail}, {"skip", pipeline::OnBad::kSkip}}))
-      ->default_str("fail");
+      ->check(CLI::IsMember({"fail", "skip"}))
+      ->capture_default_str();
   command->add_flag("--json", options->json, "print the result as one JSON object");
   command->footer(
       "Example:\n"

@@ -26,8 +26,10 @@ ExitCode Run(const Options& options) {
   const std::string data = options.data.empty() ? recipe.data_path : options.data;
   if (data.empty()) FailUsage("no dataset: give --data DIR or data.path in {}", options.config);
   pipeline::ImportWeights(options.from, recipe, data, options.to);
-  fmt::print("checkpoint at step 0 written to {}; start with train {} --resume {}\n", options.to,
-             options.config, options.to);
+  fmt::print(
+      "checkpoint at step 0 written to {}; start with: millrace train {} --data {} --out RUN "
+      "--resume {}\n",
+      options.to, options.config, data, options.to);
   return ExitCode::kDone;
 }
 

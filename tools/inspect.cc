@@ -125,18 +125,33 @@ ExitCode InspectSample(const Options& options) {
   const auto record = reader.Read(*options.sample);
   if (!record) Fail("sample {}: {}", *options.sample, record.fault().message);
   const storage::ClassInfo& info = reader.manifest().classes[record->label];
+  if (!options.save.empty()) {
+    AtomicFile file(options.save);
+    file.Write(record->payload);
+    file.Commit();
+  }
+  if (options.json) {
+    const nlohmann::ordered_json json = {{"sample", *options.sample},
+                                         {"where", reader.Where(*options.sample)},
+                                         {"path", record->path},
+                                         {"label", record->label},
+                                         {"class", info.id},
+                                         {"name", info.name},
+                                         {"width", record->width},
+                                         {"height", record->height},
+                                         {"bytes", record->payload.size()},
+                                         {"chroma", storage::SubsamplingName(record->subsampling)}};
+    // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return ExitCode::kDone;
+  }
   fmt::print("sample {} of {} ({})\n  {}\n  class {}: {}\n  {} x {} pixels, {}, {}\n",
              *options.sample, options.split, reader.Where(*options.sample), record->path,
              record->label,
              info.name == info.id ? info.id : fmt::format("{} ({})", info.name, info.id),
              record->width, record->height, storage::SubsamplingName(record->subsampling),
              FormatBytes(record->payload.size()));
-  if (!options.save.empty()) {
-    AtomicFile file(options.save);
-    file.Write(record->payload);
-    file.Commit();
-    fmt::print("  saved as {}\n", options.save);
-  }
+  if (!options.save.empty()) fmt::print("  saved as {}\n", options.save);
   return ExitCode::kDone;
 }
 
@@ -164,7 +179,8 @@ void AddInspect(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("inspect", "statistics of a dataset, single samples, augmented pictures");
   command->add_option("DIR", options->dataset, "the converted dataset")->required();
-  command->add_option("--split", options->split, "of --sample")->capture_default_str();
+  CLI::Option* split =
+      command->add_option("--split", options->split, "of --sample")->capture_default_str();
   CLI::Option* sample =
       command->add_option("--sample", options->sample, "show one sample by its id");
   command->add_option("--save", options->save, "with --sample: write its picture to this file")
@@ -174,6 +190,7 @@ void AddInspect(CLI::App& app, Action& action) {
   CLI::Option* config = command->add_option("--config", options->config, "with --grid: the recipe");
   config->needs(grid);
   grid->excludes(sample);
+  split->needs(sample);
   command->add_option("--rows", options->rows, "of --grid")
       ->needs(grid)
       ->check(CLI::Range(1, 64))
@@ -182,7 +199,7 @@ void AddInspect(CLI::App& app, Action& action) {
       ->needs(grid)
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "print the statistics as one JSON object");
+  command->add_flag("--json", options->json, "print the result as one JSON object")->excludes(grid);
   command->footer(
       "Examples:\n"
       "  millrace inspect data/imagenette\n"

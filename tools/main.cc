@@ -1,20 +1,50 @@
 // millrace: one native program to convert, train, evaluate and export.
 
-#include <CLI/CLI.hpp>
-
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "base/build_info.h"
 #include "base/error.h"
+#include "base/suggest.h"
 #include "tools/command.h"
 
 namespace millrace::tools {
 namespace {
+
+// What is wrong with a command line, as one line with a way on.
+std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<CLI::App*> verbs = app.get_subcommands();  // that were named
+  if (verbs.empty()) {
+    const std::vector<std::string> words = app.remaining();
+    std::vector<std::string> known;
+    for (const CLI::App* verb : app.get_subcommands({})) known.push_back(verb->get_name());
+    if (words.empty()) {
+      return fmt::format("say what to do: {}; `millrace --help` explains", fmt::join(known, ", "));
+    }
+    return fmt::format("there is no verb \"{}\"; there are {}{}", words.front(),
+                       fmt::join(known, ", "), Suggest(words.front(), known));
+  }
+  const CLI::App& verb = *verbs.front();
+  std::string text = error.what();
+  if (const std::vector<std::string> unknown = verb.remaining(); !unknown.empty()) {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : verb.get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    text =
+        fmt::format("\"{}\" is not known here{}", unknown.front(), Suggest(unknown.front(), known));
+  }
+  return fmt::format("{}: {}; `millrace {} --help` explains", verb.get_name(), text,
+                     verb.get_name());
+}
 
 int Main(int argc, char** argv) {
   // A full disk is reported by write(), not by a signal that ends the process.
@@ -41,8 +71,9 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // a request for help or the version
+    std::fprintf(stderr, "millrace: %s\n", Explain(app, error).c_str());
+    return static_cast<int>(ExitCode::kUsage);
   }
   try {
     return static_cast<int>(action());

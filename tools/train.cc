@@ -52,7 +52,14 @@ ExitCode Run(const Options& options) {
                                .resume = {},
                                .resume_newest = options.resume == "auto",
                                .interrupt = &CatchInterrupts()};
-  if (!options.resume.empty() && !train.resume_newest) train.resume = options.resume;
+  if (!options.resume.empty() && !train.resume_newest) {
+    if (std::filesystem::is_directory(options.resume)) {
+      FailUsage(
+          "--resume {}: is a folder; name one of its checkpoints, or write --out {} --resume auto",
+          options.resume, options.resume);
+    }
+    train.resume = options.resume;
+  }
   tracking::RunLog log;
   log.Add(std::make_unique<tracking::Console>());
   const pipeline::TrainResult result = pipeline::Train(recipe, train, log);

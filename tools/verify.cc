@@ -42,14 +42,16 @@ ExitCode Run(Options& options) {
     for (const auto& problem : report.problems) {
       json["problems"].push_back({{"where", problem.where}, {"what", problem.what}});
     }
-    fmt::print("{}\n", json.dump(2));
+    // Paths may hold any bytes; what is not UTF-8 is shown as a replacement character.
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     for (const auto& problem : report.problems) fmt::print("{}: {}\n", problem.where, problem.what);
     fmt::print("{}: {} records in {} shards, {}: {}\n", options.verify.dataset.string(),
                FormatCount(report.records), report.shards, FormatBytes(report.bytes),
                report.stopped ? "stopped before the end"
                : report.ok()  ? "all well"
-                              : fmt::format("{} problems", report.problems.size()));
+                              : fmt::format("{} problem{}", report.problems.size(),
+                                           report.problems.size() == 1 ? "" : "s"));
   }
   if (report.stopped) return ExitCode::kInterrupted;
   return report.ok() ? ExitCode::kDone : ExitCode::kFailed;
@@ -65,7 +67,7 @@ void AddVerify(CLI::App& app, Action& action) {
   command->add_flag("--quick", options->verify.quick,
                     "structure and hashes only; no picture is decoded");
   command->add_option("--jobs", options->verify.jobs, "threads (default: one per core)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1024));
   command->add_flag("--json", options->json, "print the result as one JSON object");
   command->footer(
       "Example:\n  millrace verify data/imagenette\nExit code 1 when anything is damaged.");

@@ -119,6 +119,15 @@ TEST(Params, ValueOutsideItsLimitsNamesThem) {
             "r.toml: x: is -0.5; it must be between 0 and 1");
 }
 
+TEST(Params, ValueBelowItsOnlyLimitNamesIt) {
+  const Params params = Recipe(R"({"i": 4, "x": -0.5})");
+  EXPECT_EQ(
+      UsageErrorOf([&] { params.IntegerIn("i", 5, std::numeric_limits<std::int64_t>::max()); }),
+      "r.toml: i: is 4; it must be at least 5");
+  EXPECT_EQ(UsageErrorOf([&] { params.NumberIn("x", 0, std::numeric_limits<double>::max()); }),
+            "r.toml: x: is -0.5; it must be at least 0");
+}
+
 TEST(Params, ChoiceListsAllAndSuggestsTheNearest) {
   const Params params = Recipe(R"({"name": "one_cycl", "other": "zzz"})");
   EXPECT_EQ(UsageErrorOf([&] {
@@ -175,6 +184,14 @@ TEST(Params, KeyThatNobodyAskedForIsRefusedWithAHint) {
             "r.toml: momentun: is not a setting that is read here; did you mean \"momentum\"?");
 }
 
+TEST(Params, KeyUnlikeAnyOtherIsRefusedWithAllThatWereAskedFor) {
+  const Params params = Recipe(R"({"learning_rate": 0.1})");
+  params.Number("lr", 0.0);
+  params.Number("momentum", 0.0);
+  EXPECT_EQ(UsageErrorOf([&] { params.RefuseUnknown(); }),
+            "r.toml: learning_rate: is not a setting that is read here; there are lr, momentum");
+}
+
 TEST(Params, SectionThatNobodyAskedForIsRefused) {
   const Params params = Recipe(R"({"plugins": {"a": 1}})");
   EXPECT_EQ(UsageErrorOf([&] { params.RefuseUnknown(); }),
@@ -189,7 +206,7 @@ TEST(Params, UnknownKeysAreFoundInEverySection) {
             "r.toml: ops[1].q: is not a setting that is read here");
   for (const Params& op : params.Sections("ops")) op.Integer("q", 0);
   EXPECT_EQ(UsageErrorOf([&] { params.RefuseUnknown(); }),
-            "r.toml: optimizer.wd: is not a setting that is read here");
+            "r.toml: optimizer.wd: is not a setting that is read here; there are lr");
 }
 
 TEST(Params, CopiesShareWhatWasAsked) {

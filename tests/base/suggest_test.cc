@@ -11,6 +11,12 @@ TEST(Suggest, NamesTheNearestCandidate) {
   EXPECT_EQ(Suggest("lr_", {"lr"}), "; did you mean \"lr\"?");
 }
 
+TEST(Suggest, TakesSwappedNeighboursForOneMistake) {
+  EXPECT_EQ(Suggest("sdg", {"sgd"}), "; did you mean \"sgd\"?");
+  EXPECT_EQ(Suggest("scael", {"size", "scale"}), "; did you mean \"scale\"?");
+  EXPECT_EQ(Suggest("ba", {"ab"}), "; did you mean \"ab\"?");
+}
+
 TEST(Suggest, PrefersTheFirstOfEquallyNearOnes) {
   EXPECT_EQ(Suggest("bet", {"beta", "best"}), "; did you mean \"beta\"?");
 }
