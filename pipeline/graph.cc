@@ -5,6 +5,7 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -27,6 +28,11 @@ constexpr flow::node_priority_t kDecodePriority = 2;
 constexpr flow::node_priority_t kAugmentPriority = 3;
 constexpr flow::node_priority_t kCollatePriority = 4;
 constexpr flow::node_priority_t kPlanPriority = 5;
+// A finished batch goes to its lane before any more samples are made. oneTBB runs the bodies of
+// nodes without a priority only when no other work is left: without these, a lane would wait for
+// its ready batch until the workers had filled every slot.
+constexpr flow::node_priority_t kSequencePriority = 6;
+constexpr flow::node_priority_t kLanePriority = 7;
 
 // Older batches first: what the lanes need next is made next, and a slot is soon free again.
 struct IsLaterSample {
@@ -82,8 +88,8 @@ class Graph {
               Collate(sample, std::get<0>(ports));
             },
             kCollatePriority),
-        sequence_(graph_, [](Slot* slot) { return slot->batch().sequence; }),
-        deal_(graph_, flow::serial, [this](Slot* slot) { Deal(slot); }) {
+        sequence_(
+            graph_, flow::serial, [this](Slot* slot) { Sequence(slot); }, kSequencePriority) {
     for (std::uint32_t i = 0; i < options.num_slots; ++i) {
       slots_.push_back(
           std::make_unique<Slot>(i, options.max_batch, options.max_image_bytes, options.allocate));
@@ -95,7 +101,6 @@ class Graph {
     flow::make_edge(decode_, augment_);
     flow::make_edge(augment_, collate_);
     flow::make_edge(flow::output_port<0>(collate_), sequence_);
-    flow::make_edge(sequence_, deal_);
   }
 
   void Run() {
@@ -161,8 +166,18 @@ class Graph {
     }
   }
 
-  void Deal(Slot* slot) noexcept {
-    Guard(Stage::kSequence, [&] { lanes_[slot->batch().lane].copy->try_put(slot); });
+  // Gives batches to their lanes in order; those that come early wait for the ones before them.
+  // (A sequencer_node does the same, but takes no priority.)
+  void Sequence(Slot* slot) noexcept {
+    Guard(Stage::kSequence, [&] {
+      early_[slot->batch().sequence] = slot;
+      while (!early_.empty() && early_.begin()->first == next_sequence_) {
+        Slot* const next = early_.begin()->second;
+        early_.erase(early_.begin());
+        ++next_sequence_;
+        lanes_[next->batch().lane].copy->try_put(next);
+      }
+    });
   }
 
   void AddLane(LaneWork& work) {
@@ -199,7 +214,8 @@ class Graph {
             if (Guard(stage, [&] { body(*slot); })) gateway.try_put(slot);
             gateway.release_wait();
           });
-        });
+        },
+        kLanePriority);
   }
 
   const std::function<std::optional<Batch>()>& next_batch_;
@@ -215,8 +231,9 @@ class Graph {
   SampleNode decode_;
   SampleNode augment_;
   CollateNode collate_;
-  flow::sequencer_node<Slot*> sequence_;
-  flow::function_node<Slot*> deal_;
+  flow::function_node<Slot*> sequence_;
+  std::map<std::uint64_t, Slot*> early_;  // by sequence; touched by sequence_ alone
+  std::uint64_t next_sequence_ = 0;       // the same
   std::vector<Lane> lanes_;
 };
 

@@ -167,6 +167,11 @@ TEST(Graph, SlotsBoundTheWorkInFlight) {
 
 TEST(Graph, SamplesOfLaterBatchesAreMadeWhileAStepRuns) {
   FakeRun run;
+  // Long enough that a batch is not made between two steps, where a busy machine may let the
+  // workers run.
+  run.samples.on_decode = [](const Sample&) {
+    std::this_thread::sleep_for(std::chrono::microseconds(300));
+  };
   run.lanes[0].on_step = [](const Slot&) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   };
@@ -192,6 +197,38 @@ TEST(Graph, OldestBatchIsMadeFirst) {
   run.samples.on_read = [&](const Sample& sample) { order.push_back(sample.key.sample_id); };
   run(Batches(4, 4));
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end())) << ::testing::PrintToString(order);
+}
+
+TEST(Graph, FinishedBatchReachesItsLaneBeforeAllSlotsAreFull) {
+  FakeRun run;
+  run.options.workers = 1;
+  run.options.num_slots = 4;
+  std::atomic<bool> copied{false};
+  std::atomic<bool> stepping{false};
+  run.lanes[0].on_copy = [&](const Slot&) { copied = true; };
+  run.lanes[0].on_step = [&](const Slot&) { stepping = true; };
+  const auto wait_for = [](const std::atomic<bool>& flag, int milliseconds) {
+    for (int i = 0; i < milliseconds && !flag; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  std::atomic<bool> copied_in_time{false};
+  std::atomic<bool> stepping_in_time{false};
+  // The only worker is at the samples of the last slot: the first batch must have gone on before.
+  run.samples.on_decode = [&](const Sample& sample) {
+    if (sample.slot->batch().sequence != 3 || copied_in_time) return;
+    wait_for(copied, 10'000);
+    copied_in_time = copied.load();
+  };
+  // Between two samples the worker can bring the batch from the copy to the step.
+  run.samples.on_augment = [&](const Sample& sample) {
+    if (sample.slot->batch().sequence != 3 || stepping_in_time) return;
+    wait_for(stepping, 200);
+    stepping_in_time = stepping.load();
+  };
+  run(Batches(4, 16));
+  EXPECT_TRUE(copied_in_time);
+  EXPECT_TRUE(stepping_in_time);
 }
 
 class GraphEnd : public ::testing::TestWithParam<std::string> {

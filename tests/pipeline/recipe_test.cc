@@ -370,9 +370,8 @@ TEST_F(RecipeTest, ValuesOutsideTheirLimitsAreErrors) {
         {"pipeline.workers", "1025", "between 1 and 1024"},
         {"pipeline.slots", "65537", "between 1 and 65536"},
         {"pipeline.cpu_budget", "-2", "between 1 and 1024"}}) {
-    EXPECT_EQ(
-        ErrorWith(std::string(key) + "=" + value),
-        std::string("recipe.toml: ") + key + ": is " + value + "; it must be between " + limits);
+    EXPECT_EQ(ErrorWith(std::string(key) + "=" + value),
+              std::string("recipe.toml: ") + key + ": is " + value + "; it must be " + limits);
   }
 }
 
