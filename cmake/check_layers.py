@@ -41,7 +41,8 @@ LIBRARIES = {
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "Highway": (("hwy/",), ("stages/",)),
     "LibTorch": (("torch/", "ATen/", "c10/", "cuda", "nccl"),
-                 ("model/", "stages/copy", "stages/train_step", "pipeline/trainer")),
+                 ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",
+                  "pipeline/cpu_lane")),
     "CLI11": (("CLI/",), ("tools/",)),
 }
 

@@ -25,17 +25,26 @@ constexpr std::string_view kVersion = "1";
 constexpr std::string_view kStem = "step-";
 constexpr std::string_view kExtension = ".safetensors";
 
-// Over names, shapes and bytes. Independent of the order, which a file may change.
-// REQUIRES: contiguous CPU tensors
-std::string HashTensors(std::span<const NamedTensor> tensors) {
+// Over all tensors (name, type, shape, bytes) and the metadata. Independent of the order, which a
+// file may change. REQUIRES: contiguous CPU tensors
+std::string HashContents(std::span<const NamedTensor> tensors,
+                         const std::map<std::string, std::string>& metadata) {
+  Hasher hasher;
+  const auto add_text = [&](std::string_view text) {
+    hasher.AddU64(text.size());
+    hasher.Add(text);
+  };
+  for (const auto& [key, value] : metadata) {
+    add_text(key);
+    add_text(value);
+  }
   std::vector<const NamedTensor*> sorted;
   for (const NamedTensor& entry : tensors) sorted.push_back(&entry);
   std::sort(sorted.begin(), sorted.end(),
             [](const auto* a, const auto* b) { return a->name < b->name; });
-  Hasher hasher;
   for (const NamedTensor* entry : sorted) {
-    hasher.AddU64(entry->name.size());
-    hasher.Add(entry->name);
+    add_text(entry->name);
+    add_text(c10::toString(entry->tensor.scalar_type()));
     for (const std::int64_t size : entry->tensor.sizes()) {
       hasher.AddU64(static_cast<std::uint64_t>(size));
     }
@@ -98,9 +107,10 @@ void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkp
   }
   add("", checkpoint.weights);
   add(kOptimizerPrefix, checkpoint.optimizer);
-  auto metadata = checkpoint.metadata;
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, value] : checkpoint.metadata) metadata.emplace(AsUtf8(key), AsUtf8(value));
+  metadata.insert_or_assign(std::string(kHashKey), HashContents(tensors, metadata));
   metadata.insert_or_assign(std::string(kVersionKey), std::string(kVersion));
-  metadata.insert_or_assign(std::string(kHashKey), HashTensors(tensors));
   WriteSafetensors(path, tensors, metadata);
 }
 
@@ -118,8 +128,8 @@ Checkpoint SplitCheckpoint(TensorFile file, const std::filesystem::path& path) {
          version.mapped(), kVersion);
   }
   const auto hash = checkpoint.metadata.extract(std::string(kHashKey));
-  if (hash.empty() || hash.mapped() != HashTensors(file.tensors)) {
-    Fail("{}: damaged: its tensors are not those that were written", path.string());
+  if (hash.empty() || hash.mapped() != HashContents(file.tensors, checkpoint.metadata)) {
+    Fail("{}: damaged: its contents are not those that were written", path.string());
   }
   for (NamedTensor& entry : file.tensors) {
     if (entry.name.starts_with(kOptimizerPrefix)) {

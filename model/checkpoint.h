@@ -1,8 +1,9 @@
 // Everything that a run needs to go on, in one safetensors file.
 //
 // Weights stand under their own names, optimizer state under "optimizer.<parameter>.<state>". The
-// metadata holds whatever else the run keeps, and two entries of this file's own: the format
-// version and a hash over all tensors, by which a damaged file is told from a whole one.
+// metadata holds whatever else the run keeps (texts; bytes that are not UTF-8 become U+FFFD), and
+// two entries of this file's own: the format version and a hash over everything else, by which a
+// damaged file is told from a whole one.
 #pragma once
 
 #include <cstddef>

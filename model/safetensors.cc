@@ -222,6 +222,11 @@ std::span<const std::byte> Bytes(const at::Tensor& tensor) {
 
 }  // namespace
 
+std::string AsUtf8(const std::string& text) {
+  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace))
+      .get<std::string>();
+}
+
 TensorFile ReadSafetensors(const std::filesystem::path& path) { return Reader(path).Read(); }
 
 void WriteSafetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,

@@ -35,4 +35,7 @@ TensorFile ReadSafetensors(const std::filesystem::path& path);
 void WriteSafetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                       const std::map<std::string, std::string>& metadata);
 
+// What WriteSafetensors makes of a text of the metadata: itself when it is UTF-8.
+std::string AsUtf8(const std::string& text);
+
 }  // namespace millrace::model

@@ -87,7 +87,8 @@ std::optional<Batch> BatchPlan::NextEvaluation() {
   }
   ++evaluation_batch_;
   const std::uint64_t first = index * options_.evaluate_per_device;
-  const std::uint64_t epoch = step_ == 0 ? 0 : (step_ - 1) / steps_per_epoch_;
+  const std::uint64_t epoch =
+      step_ == 0 || options_.evaluate_only ? 0 : (step_ - 1) / steps_per_epoch_;
   return Batch{
       .sequence = sequence_++,
       .phase = Phase::kEvaluate,

@@ -24,7 +24,7 @@ struct BatchPlanOptions {
   std::uint32_t validate_every_epochs = 1;  // 0: only at the end
   std::uint64_t first_step = 0;             // global steps already done by a resumed run
   bool evaluate_first = false;              // begin with an evaluation of the state at first_step
-  bool evaluate_only = false;               // one evaluation and nothing else
+  bool evaluate_only = false;  // one evaluation and nothing else; its batches have epoch 0
 };
 
 // Global step s consumes the positions [s * G, (s + 1) * G) of its epoch, G = per_device *

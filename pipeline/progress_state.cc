@@ -74,7 +74,8 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   state.identity.seed = Number(metadata, "seed", source);
   state.identity.global_batch = Number(metadata, "global_batch", source);
   try {
-    for (const auto& entry : nlohmann::json::parse(Entry(metadata, "best", source))) {
+    const auto list = nlohmann::json::parse(Entry(metadata, "best", source));
+    for (const auto& entry : list.get<std::vector<nlohmann::json>>()) {
       state.best.push_back({.top1 = entry.at("top1").get<double>(),
                             .step = entry.at("step").get<std::uint64_t>(),
                             .file = entry.at("file").get<std::string>()});

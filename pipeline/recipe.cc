@@ -76,28 +76,33 @@ toml::table ParseAssignment(const std::string& text) {
   if (equals == std::string::npos || equals == 0) {
     FailUsage("--set {}: write section.key=value", text);
   }
-  const std::string key = text.substr(0, equals);
-  const std::string value = text.substr(equals + 1);
+  toml::table table;
   try {
-    return toml::parse(key + " = " + value);
-  } catch (const toml::parse_error&) {
-    // Not TOML: try it as a text.
-  }
-  try {
-    toml::table table = toml::parse(key + " = ''");
-    toml::table* section = &table;
-    for (;;) {
-      auto entry = section->begin();
-      if (entry->second.is_table()) {
-        section = entry->second.as_table();
-        continue;
-      }
-      section->insert_or_assign(entry->first.str(), value);
-      return table;
-    }
+    table = toml::parse(text.substr(0, equals) + " = ''");
   } catch (const toml::parse_error& error) {
     FailUsage("--set {}: {}", text, error.description());
   }
+  // Empty when the key is a comment.
+  if (table.empty()) FailUsage("--set {}: write section.key=value", text);
+  toml::table* section = &table;
+  while (section->begin()->second.is_table()) section = section->begin()->second.as_table();
+  const std::string key(section->begin()->first.str());
+  const std::string value = text.substr(equals + 1);
+  toml::table parsed;
+  try {
+    parsed = toml::parse("value = " + value);
+  } catch (const toml::parse_error&) {
+    parsed.insert("value", value);
+    try {
+      (void)Json(value).dump();
+    } catch (const Json::exception&) {
+      FailUsage("--set {}: the value is not UTF-8 text", text);
+    }
+  }
+  if (parsed.size() != 1) FailUsage("--set {}: write one setting at a time", text);
+  parsed.get("value")->visit(
+      [&](const auto& concrete) { section->insert_or_assign(key, concrete); });
+  return table;
 }
 
 // `where` and `separator` stand before the names of settings in messages.

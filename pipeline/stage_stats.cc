@@ -13,7 +13,6 @@ std::string_view StageName(Stage stage) {
 
 void StageStats::Record(Stage stage, std::int64_t duration_ns, bool overlapped) {
   Counters& counters = stages_[static_cast<std::size_t>(stage)];
-  counters.calls.fetch_add(1, std::memory_order_relaxed);
   if (overlapped) counters.overlapped_calls.fetch_add(1, std::memory_order_relaxed);
   counters.total_ns.fetch_add(duration_ns, std::memory_order_relaxed);
   const double octave = std::log2(static_cast<double>(std::max<std::int64_t>(duration_ns, 1)));

@@ -82,10 +82,9 @@ class StageStats {
   static constexpr std::size_t kNumBuckets = 40 * kBucketsPerDoubling;
 
   struct Counters {
-    std::atomic<std::uint64_t> calls{0};
     std::atomic<std::uint64_t> overlapped_calls{0};
     std::atomic<std::int64_t> total_ns{0};
-    std::array<std::atomic<std::uint32_t>, kNumBuckets> buckets{};
+    std::array<std::atomic<std::uint32_t>, kNumBuckets> buckets{};  // calls by duration
   };
 
   std::array<Counters, kNumStages> stages_;

@@ -15,12 +15,12 @@ class Stop {
   // Ends the work without blame: interrupted, or all done.
   void Request() { stopped_.store(true, std::memory_order_release); }
 
-  // Ends the work because of `error`. The first failure is kept, later ones are consequences.
+  // Ends the work because of `error`. What fails once the work is ending, for whatever reason, is a
+  // consequence of that (a lane that waits for another one in vain) and is not kept.
   void Fail(std::exception_ptr error) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!failure_) failure_ = std::move(error);
-    }
+    const std::lock_guard lock(mutex_);
+    if (stopped()) return;
+    failure_ = std::move(error);
     Request();
   }
 

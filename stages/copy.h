@@ -6,16 +6,11 @@
 
 #include <vector>
 
+#include "stages/device_batch.h"
 #include "stages/normalize.h"
 #include "stages/slot.h"
 
 namespace millrace::stages {
-
-// One batch on the device.
-struct DeviceBatch {
-  at::Tensor images;  // float32 [N, 3, H, W], channels-last memory, normalised
-  at::Tensor labels;  // int64 [N]
-};
 
 // Copies for a CPU lane: one pass over the pixels normalises them, makes them float32 and writes
 // them channels-last. Each slot has a buffer of its own here, so that a batch stays valid until its

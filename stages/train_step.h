@@ -5,7 +5,7 @@
 #include "model/metrics.h"
 #include "model/network.h"
 #include "model/optimizer.h"
-#include "stages/copy.h"
+#include "stages/device_batch.h"
 
 namespace millrace::stages {
 

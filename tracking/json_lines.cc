@@ -31,7 +31,7 @@ JsonLines::JsonLines(std::filesystem::path path, Scalars::Kind kind, std::uint64
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (descriptor_ < 0) Fail("cannot open {}: {}", path_.string(), Reason());
   const off_t size = ::lseek(descriptor_, 0, SEEK_END);
-  if (size < static_cast<off_t>(keep_bytes)) {
+  if (size < 0 || static_cast<std::uint64_t>(size) < keep_bytes) {
     ::close(descriptor_);
     Fail(
         "{} has {} bytes, but the checkpoint was written when it had {}: the file was cut; resume "

@@ -246,7 +246,7 @@ TEST_P(GraphEnd, StopEndsEverythingWithinASecondWithoutError) {
 
 INSTANTIATE_TEST_SUITE_P(EveryNode, GraphEnd,
                          ::testing::Values("read", "decode", "augment", "copy", "train_step"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& node) { return node.param; });
 
 TEST(Graph, FailureInThePlanIsThrown) {
   FakeRun run;

@@ -6,9 +6,6 @@
 #include "base/hash.h"
 #include "pipeline/convert.h"
 #include "storage/manifest.h"
-#include "storage/record.h"
-#include "storage/shard_writer.h"
-#include "storage/split_reader.h"
 #include "tests/pipeline/convert_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_images.h"
@@ -36,27 +33,9 @@ class VerifyTest : public testing::Test {
     return to_ / storage::ShardFileName("train", static_cast<std::uint64_t>(index), 3);
   }
 
-  // Writes shard 1 again with its records changed by `change`, and what the manifest says about the
-  // file with it, so that only the record itself is wrong.
   template <typename Change>
   void RewriteShard(Change change) {
-    auto manifest = storage::ReadManifest(to_);
-    auto& split = manifest.splits.at("train");
-    storage::ShardFacts facts;
-    {
-      const storage::SplitReader reader(to_, "train");
-      storage::ShardWriter writer(folder_ / "rewritten");
-      for (std::uint64_t key = 0; key < split.shards[1].records; ++key) {
-        auto record = *reader.Read(split.shards[0].records + key);
-        change(key, &record);
-        writer.Append(storage::SerializeRecord(record));
-      }
-      facts = writer.Finish();
-    }
-    fs::rename(folder_ / "rewritten", Shard(1));
-    split.shards[1].bytes = facts.bytes;
-    split.shards[1].hash = facts.hash;
-    WriteFileAtomically(storage::ManifestPath(to_), storage::ManifestText(manifest));
+    test::RewriteShard(to_, "train", 1, change);
   }
 
   static auto IsProblem(const std::string& where, const std::string& what) {

@@ -10,15 +10,14 @@
 #include <vector>
 
 #include "base/random.h"
-#include "tests/support/make_jpeg.h"
+#include "tests/support/tiny_images.h"
 
 namespace millrace::stages {
 namespace {
 
-using ::millrace::testing::FindScans;
-using ::millrace::testing::JpegColors;
-using ::millrace::testing::JpegKind;
-using ::millrace::testing::MakeJpeg;
+using test::FindScans;
+using test::JpegSpec;
+using test::Planes;
 using ::testing::HasSubstr;
 
 using Bytes = std::vector<std::byte>;
@@ -26,6 +25,13 @@ using Bytes = std::vector<std::byte>;
 const Size kSizes[] = {{1, 1},   {1, 2},   {2, 1},   {3, 2},   {5, 4},    {8, 8},    {9, 7},
                        {15, 17}, {16, 16}, {17, 16}, {18, 33}, {19, 35},  {33, 18},  {35, 19},
                        {64, 48}, {65, 50}, {67, 49}, {90, 71}, {131, 97}, {160, 130}};
+
+Bytes MakeJpeg(JpegSpec spec, Size size, std::uint64_t seed) {
+  spec.width = size.width;
+  spec.height = size.height;
+  spec.seed = seed;
+  return test::MakeJpeg(spec);
+}
 
 bool IsRegionOf(const Image& full, Box region, const Image& part) {
   if (part.width() != region.width || part.height() != region.height) return false;
@@ -63,6 +69,12 @@ std::string Describe(Size size, Box box) {
                      box.height, box.x, box.y);
 }
 
+struct JpegKind {
+  const char* name;
+  JpegSpec spec;
+};
+void PrintTo(const JpegKind& kind, std::ostream* out) { *out << kind.name; }
+
 class DecoderKinds : public ::testing::TestWithParam<JpegKind> {};
 
 TEST_P(DecoderKinds, RegionEqualsFullDecode) {
@@ -72,7 +84,7 @@ TEST_P(DecoderKinds, RegionEqualsFullDecode) {
   std::uint64_t seed = 0;
   for (const Size size : kSizes) {
     RandomStream random(RandomKey{.seed = ++seed}, 1);
-    const Bytes jpeg = MakeJpeg(GetParam(), size.width, size.height, seed);
+    const Bytes jpeg = MakeJpeg(GetParam().spec, size, seed);
     ASSERT_TRUE(decoder.DecodeFull(jpeg, &full));
     ASSERT_EQ(full.width(), size.width);
     ASSERT_EQ(full.height(), size.height);
@@ -87,28 +99,26 @@ TEST_P(DecoderKinds, RegionEqualsFullDecode) {
 INSTANTIATE_TEST_SUITE_P(
     AllKinds, DecoderKinds,
     ::testing::Values(
-        JpegKind{.name = "s444", .luma_h = 1, .luma_v = 1}, JpegKind{.name = "s422", .luma_v = 1},
-        JpegKind{.name = "s420"}, JpegKind{.name = "s440", .luma_h = 1},
-        JpegKind{.name = "s411", .luma_h = 4, .luma_v = 1},
-        JpegKind{.name = "s410", .luma_h = 4, .luma_v = 2},
-        JpegKind{.name = "s441", .luma_h = 1, .luma_v = 4},
-        JpegKind{.name = "gray", .luma_h = 1, .luma_v = 1, .colors = JpegColors::kGray},
-        JpegKind{.name = "gray_sampled_2x2", .colors = JpegColors::kGray},
-        JpegKind{.name = "rgb", .luma_h = 1, .luma_v = 1, .colors = JpegColors::kRgb},
-        JpegKind{.name = "restarts_420", .restart_interval = 1},
-        JpegKind{.name = "restarts_422", .luma_v = 1, .restart_interval = 3},
-        JpegKind{.name = "separate_scans_420", .separate_scans = true},
-        JpegKind{.name = "progressive_420", .progressive = true},
-        JpegKind{.name = "progressive_444", .luma_h = 1, .luma_v = 1, .progressive = true},
-        JpegKind{.name = "progressive_restarts", .progressive = true, .restart_interval = 2},
-        JpegKind{.name = "arithmetic_420", .arithmetic = true},
-        JpegKind{.name = "arithmetic_restarts", .arithmetic = true, .restart_interval = 2},
-        JpegKind{.name = "low_quality_420", .quality = 8}),
+        JpegKind{"s444", {.planes = Planes::k444}}, JpegKind{"s422", {.planes = Planes::k422}},
+        JpegKind{"s420", {}}, JpegKind{"s440", {.planes = Planes::k440}},
+        JpegKind{"s411", {.planes = Planes::k411}}, JpegKind{"s410", {.planes = Planes::k410}},
+        JpegKind{"s441", {.planes = Planes::k441}}, JpegKind{"gray", {.planes = Planes::kGray}},
+        JpegKind{"gray_sampled_2x2", {.planes = Planes::kGray2x2}},
+        JpegKind{"rgb", {.planes = Planes::kRgb}},
+        JpegKind{"restarts_420", {.restart_interval = 1}},
+        JpegKind{"restarts_422", {.planes = Planes::k422, .restart_interval = 3}},
+        JpegKind{"separate_scans_420", {.separate_scans = true}},
+        JpegKind{"progressive_420", {.progressive = true}},
+        JpegKind{"progressive_444", {.planes = Planes::k444, .progressive = true}},
+        JpegKind{"progressive_restarts", {.progressive = true, .restart_interval = 2}},
+        JpegKind{"arithmetic_420", {.arithmetic = true}},
+        JpegKind{"arithmetic_restarts", {.arithmetic = true, .restart_interval = 2}},
+        JpegKind{"low_quality_420", {.quality = 8}}),
     [](const auto& kind) { return std::string(kind.param.name); });
 
 TEST(Decoder, ProgressiveWithScansMissingIsSmoothedAlikeInEveryRegion) {
   const Size size{150, 110};
-  const Bytes whole = MakeJpeg({.progressive = true}, size.width, size.height, 3);
+  const Bytes whole = MakeJpeg({.progressive = true}, size, 3);
   const std::vector<std::size_t> scans = FindScans(whole);
   ASSERT_GE(scans.size(), 4u);
   // Legal: only the first scans, which hold no fine detail, and then the end of the picture.
@@ -127,10 +137,10 @@ TEST(Decoder, ProgressiveWithScansMissingIsSmoothedAlikeInEveryRegion) {
 }
 
 TEST(Decoder, GrayGivesThreeEqualChannels) {
-  const JpegKind kind{.luma_h = 1, .luma_v = 1, .colors = JpegColors::kGray};
+  const JpegSpec kind{.planes = Planes::kGray};
   Decoder decoder;
   Image image;
-  ASSERT_TRUE(decoder.DecodeFull(MakeJpeg(kind, 40, 30, 1), &image));
+  ASSERT_TRUE(decoder.DecodeFull(MakeJpeg(kind, {40, 30}, 1), &image));
   for (int y = 0; y < image.height(); ++y) {
     for (int x = 0; x < image.width(); ++x) {
       const std::uint8_t* pixel = image.row(y) + x * kChannels;
@@ -147,7 +157,7 @@ std::string FaultOf(const Bytes& jpeg, Size size = {40, 30}) {
 }
 
 TEST(Decoder, BadDataIsAFaultWithLibjpegsText) {
-  const Bytes good = MakeJpeg({}, 40, 30, 1);
+  const Bytes good = MakeJpeg({}, {40, 30}, 1);
   EXPECT_EQ(FaultOf(good), "no fault");
   EXPECT_THAT(FaultOf({}), HasSubstr("Empty input file"));
   EXPECT_THAT(FaultOf({std::byte{0x89}, std::byte{'P'}, std::byte{'N'}, std::byte{'G'}}),
@@ -161,18 +171,18 @@ TEST(Decoder, BadDataIsAFaultWithLibjpegsText) {
 }
 
 TEST(Decoder, CmykIsAFaultThatSaysWhatToDo) {
-  const JpegKind kind{.luma_h = 1, .luma_v = 1, .colors = JpegColors::kCmyk};
-  EXPECT_THAT(FaultOf(MakeJpeg(kind, 40, 30, 1)), HasSubstr("CMYK"));
-  EXPECT_THAT(FaultOf(MakeJpeg(kind, 40, 30, 1)), HasSubstr("--on-bad repair"));
+  const JpegSpec kind{.planes = Planes::kCmyk};
+  EXPECT_THAT(FaultOf(MakeJpeg(kind, {40, 30}, 1)), HasSubstr("CMYK"));
+  EXPECT_THAT(FaultOf(MakeJpeg(kind, {40, 30}, 1)), HasSubstr("--on-bad repair"));
 }
 
 TEST(Decoder, OtherSizeThanAnnouncedIsAFault) {
-  EXPECT_EQ(FaultOf(MakeJpeg({}, 40, 31, 1)),
+  EXPECT_EQ(FaultOf(MakeJpeg({}, {40, 31}, 1)),
             "the JPEG is 40x31 pixels where 40x30 were announced");
 }
 
 TEST(Decoder, AbsurdSizeIsAFault) {
-  Bytes jpeg = MakeJpeg({}, 40, 30, 1);
+  Bytes jpeg = MakeJpeg({}, {40, 30}, 1);
   for (std::size_t i = 0; i + 8 < jpeg.size(); ++i) {
     if (jpeg[i] != std::byte{0xFF} || jpeg[i + 1] != std::byte{0xC0}) continue;
     std::fill_n(jpeg.begin() + static_cast<std::ptrdiff_t>(i) + 5, 4, std::byte{0xFE});
@@ -182,7 +192,7 @@ TEST(Decoder, AbsurdSizeIsAFault) {
 }
 
 TEST(Decoder, UnknownJfifRevisionIsNoFault) {
-  Bytes jpeg = MakeJpeg({}, 40, 30, 1);
+  Bytes jpeg = MakeJpeg({}, {40, 30}, 1);
   jpeg[11] = std::byte{9};  // major revision in the APP0 marker
   EXPECT_EQ(FaultOf(jpeg), "no fault");
 }
@@ -192,9 +202,8 @@ TEST(Decoder, DamageNeverHarmsTheNextPicture) {
   Decoder decoder;
   Image expected;
   Image image;
-  const Bytes kinds[] = {MakeJpeg({}, size.width, size.height, 1),
-                         MakeJpeg({.progressive = true}, size.width, size.height, 2),
-                         MakeJpeg({.restart_interval = 2}, size.width, size.height, 3)};
+  const Bytes kinds[] = {MakeJpeg({}, size, 1), MakeJpeg({.progressive = true}, size, 2),
+                         MakeJpeg({.restart_interval = 2}, size, 3)};
   ASSERT_TRUE(decoder.DecodeFull(kinds[0], &expected));
   RandomStream random(RandomKey{.seed = 9}, 0);
   int faults = 0;

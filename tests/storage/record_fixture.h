@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/random.h"
 #include "storage/manifest.h"
 #include "storage/record.h"
 #include "storage/shard_writer.h"
+#include "tests/support/error_text.h"
 
 namespace millrace::test {
 
@@ -97,17 +97,6 @@ inline storage::Manifest WriteDataset(const std::filesystem::path& folder, std::
   manifest.fingerprint = storage::DatasetFingerprint(manifest);
   WriteFileAtomically(storage::ManifestPath(folder), storage::ManifestText(manifest));
   return manifest;
-}
-
-// The text of the Error that `action` throws; "" when it throws none.
-template <typename Action>
-std::string ErrorOf(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace millrace::test

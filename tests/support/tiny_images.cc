@@ -28,6 +28,7 @@ namespace {
 int NumPlanes(Planes planes) {
   switch (planes) {
     case Planes::kGray:
+    case Planes::kGray2x2:
       return 1;
     case Planes::kCmyk:
     case Planes::kYcck:
@@ -45,13 +46,21 @@ void SetSampling(jpeg_compress_struct& info, Planes planes) {
       horizontal = 2;
       break;
     case Planes::k420:
+    case Planes::kGray2x2:
       horizontal = vertical = 2;
       break;
     case Planes::k440:
       vertical = 2;
       break;
+    case Planes::k441:
+      vertical = 4;
+      break;
     case Planes::k411:
       horizontal = 4;
+      break;
+    case Planes::k410:
+      horizontal = 4;
+      vertical = 2;
       break;
     default:
       break;
@@ -155,6 +164,14 @@ std::vector<std::byte> MakeJpeg(const JpegSpec& spec) {
   info.optimize_coding = spec.optimize ? TRUE : FALSE;
   info.restart_interval = spec.restart_interval;
   if (spec.progressive) jpeg_simple_progression(&info);
+  std::array<jpeg_scan_info, MAX_COMPS_IN_SCAN> scans{};
+  if (spec.separate_scans) {
+    for (int i = 0; i < info.num_components; ++i) {
+      scans[static_cast<std::size_t>(i)] = {1, {i, 0, 0, 0}, 0, DCTSIZE2 - 1, 0, 0};
+    }
+    info.scan_info = scans.data();
+    info.num_scans = info.num_components;
+  }
   jpeg_start_compress(&info, TRUE);
   if (!spec.comment.empty()) {
     jpeg_write_marker(&info, JPEG_COM, reinterpret_cast<const JOCTET*>(spec.comment.data()),
@@ -171,6 +188,15 @@ std::vector<std::byte> MakeJpeg(const JpegSpec& spec) {
   std::free(buffer);
   jpeg_destroy_compress(&info);
   return jpeg;
+}
+
+std::vector<std::size_t> FindScans(std::span<const std::byte> jpeg) {
+  std::vector<std::size_t> scans;
+  for (std::size_t i = 0; i + 1 < jpeg.size(); ++i) {
+    // 0xFF in scan data is always followed by a zero or a restart marker.
+    if (jpeg[i] == std::byte{0xFF} && jpeg[i + 1] == std::byte{0xDA}) scans.push_back(i);
+  }
+  return scans;
 }
 
 std::vector<std::byte> MakePng(int width, int height, std::uint64_t seed) {

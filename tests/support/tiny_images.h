@@ -14,11 +14,14 @@ namespace millrace::test {
 // The colour planes of a JPEG and how finely they are sampled.
 enum class Planes : std::uint8_t {
   kGray,
+  kGray2x2,  // one plane that claims the sampling factors 2x2, which mean nothing there
   k444,
   k422,
   k420,
   k440,
+  k441,
   k411,
+  k410,
   kRgb,   // three planes stored as RGB (Adobe marker), no YCbCr
   kCmyk,  // four planes, Adobe marker, as Photoshop writes them
   kYcck,
@@ -33,6 +36,7 @@ struct JpegSpec {
   bool progressive = false;
   bool arithmetic = false;        // arithmetic coding instead of Huffman
   bool optimize = false;          // Huffman tables made for this picture
+  bool separate_scans = false;    // one scan per plane, still baseline
   unsigned restart_interval = 0;  // [MCUs] between restart markers; 0: none
   std::string_view comment = {};  // text of a COM marker; none when empty
 };
@@ -43,6 +47,9 @@ std::vector<std::uint8_t> MakePixels(int width, int height, std::uint64_t seed);
 
 // A complete JPEG file.
 std::vector<std::byte> MakeJpeg(const JpegSpec& spec = {});
+
+// Where the scan data of every scan begins: the offsets of the SOS markers.
+std::vector<std::size_t> FindScans(std::span<const std::byte> jpeg);
 
 // A complete PNG file of 8-bit RGB pixels.
 std::vector<std::byte> MakePng(int width, int height, std::uint64_t seed);

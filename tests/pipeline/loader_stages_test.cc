@@ -1,0 +1,231 @@
+#include "pipeline/loader_stages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "pipeline/batch_plan.h"
+#include "pipeline/graph.h"
+#include "pipeline/sample_order.h"
+#include "tests/pipeline/loader_fixture.h"
+
+namespace millrace::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using stages::Batch;
+using stages::Phase;
+using stages::Sample;
+using stages::Slot;
+using test::ErrorOf;
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Keeps the digest of every batch and, where asked to, looks at the slot.
+class RecordingLane final : public LaneWork {
+ public:
+  std::function<void(const Slot&)> on_step = [](const Slot&) {};
+  std::vector<std::tuple<Phase, std::uint64_t, std::uint64_t>> digests;  // phase, step, digest
+
+  void Copy(const Slot&) override {}
+  void TrainStep(const Slot& slot) override {
+    digests.emplace_back(slot.batch().phase, slot.batch().step, slot.Digest());
+    on_step(slot);
+  }
+};
+
+class LoaderStagesTest : public test::LoaderTest {
+ protected:
+  // Two epochs of 24 samples in batches of 4, each followed by an evaluation of 9 in batches of 5.
+  void Run(LoaderStages& loaders, RecordingLane& lane, int workers, std::uint32_t slots = 3) {
+    BatchPlan plan({.train_samples = loaders.train().size(),
+                    .evaluate_samples = loaders.val() != nullptr ? loaders.val()->size() : 0,
+                    .per_device = 4,
+                    .evaluate_per_device = 5,
+                    .epochs = 2});
+    Stop stop;
+    StageStats stats;
+    RunGraph(
+        {.workers = workers, .num_slots = slots, .max_batch = 5, .max_image_bytes = 3 * 24 * 22},
+        [&plan] { return plan.Next(); }, loaders, {&lane}, stop, stats);
+  }
+
+  fs::path Shard(std::uint64_t index) const {
+    return dataset_ / storage::ShardFileName("train", index, 2);
+  }
+};
+
+TEST_F(LoaderStagesTest, PixelsAndLabelsAreThoseOfTheWholePictureTransformedByHand) {
+  const Recipe recipe = LoadRecipe();
+  LoaderStages loaders(recipe, dataset_);
+  ASSERT_EQ(loaders.train().size(), 24u);
+  ASSERT_EQ(loaders.val()->size(), 9u);
+  EXPECT_EQ(loaders.PictureSize(Phase::kTrain), (stages::Size{20, 20}));
+  EXPECT_EQ(loaders.PictureSize(Phase::kEvaluate), (stages::Size{24, 22}));
+  std::set<std::uint64_t> flips;
+  std::multiset<std::uint64_t> trained;
+  RecordingLane lane;
+  lane.on_step = [&](const Slot& slot) {
+    const bool trains = slot.batch().phase == Phase::kTrain;
+    const storage::SplitReader& reader = trains ? loaders.train() : *loaders.val();
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      const std::uint64_t id = slot.sample(i).sample_id;
+      if (trains) trained.insert(id);
+      const auto pixels = slot.pixels().subspan(i * slot.image_bytes(), slot.image_bytes());
+      const RandomKey key{.seed = 11, .epoch = trains ? slot.batch().epoch : 0, .sample_id = id};
+      EXPECT_TRUE(std::ranges::equal(
+          pixels, Expected(reader, trains ? recipe.train.ops : recipe.val->ops, key)))
+          << "sample " << id;
+      EXPECT_EQ(slot.labels()[i], static_cast<std::int64_t>(reader.Read(id)->label));
+      EXPECT_EQ(slot.sample(i).digest, Hash64(std::as_bytes(pixels)));
+    }
+  };
+  Run(loaders, lane, 2);
+  EXPECT_EQ(lane.digests.size(), 2u * (6 + 2));
+  // Every sample once in each of the two epochs.
+  ASSERT_EQ(trained.size(), 48u);
+  for (std::uint64_t id = 0; id < 24; ++id) EXPECT_EQ(trained.count(id), 2u);
+}
+
+TEST_F(LoaderStagesTest, BatchesAreTheSameWithAnyNumberOfWorkersAndSlots) {
+  const Recipe recipe = LoadRecipe();
+  std::vector<RecordingLane> lanes(5);
+  const std::pair<int, std::uint32_t> settings[] = {{1, 1}, {1, 4}, {2, 3}, {8, 2}, {8, 6}};
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    LoaderStages loaders(recipe, dataset_);
+    Run(loaders, lanes[i], settings[i].first, settings[i].second);
+  }
+  ASSERT_EQ(lanes[0].digests.size(), 16u);
+  for (const RecordingLane& lane : lanes) EXPECT_EQ(lane.digests, lanes[0].digests);
+}
+
+TEST_F(LoaderStagesTest, EvaluationsAreEqualAndEpochsAreNot) {
+  // An operation that draws, in the evaluation too.
+  const Recipe recipe = LoadRecipe(
+      {"data.val.ops=[{ op = 'random_resized_crop', size = 20 }, { op = 'horizontal_flip' }]"});
+  LoaderStages loaders(recipe, dataset_);
+  RecordingLane lane;
+  Run(loaders, lane, 2);
+  std::map<std::uint64_t, std::vector<std::uint64_t>> evaluations;  // digests by step
+  std::set<std::uint64_t> training;
+  for (const auto& [phase, step, digest] : lane.digests) {
+    if (phase == Phase::kEvaluate) evaluations[step].push_back(digest);
+    if (phase == Phase::kTrain) training.insert(digest);
+  }
+  ASSERT_EQ(evaluations.size(), 2u);
+  EXPECT_EQ(evaluations[6], evaluations[12]);
+  EXPECT_EQ(training.size(), 12u) << "two training batches were equal";
+}
+
+TEST_F(LoaderStagesTest, KeysOfAnEvaluationDependOnThePositionAlone) {
+  LoaderStages loaders(LoadRecipe(), dataset_);
+  for (const std::uint32_t epoch : {0u, 1u, 7u}) {
+    for (std::uint64_t position = 0; position < 9; ++position) {
+      const RandomKey key = loaders.KeyAt({.phase = Phase::kEvaluate, .epoch = epoch}, position);
+      EXPECT_EQ(key.seed, 11u);
+      EXPECT_EQ(key.epoch, 0u);
+      EXPECT_EQ(key.sample_id, position);
+    }
+  }
+}
+
+TEST_F(LoaderStagesTest, KeysOfTrainingFollowTheSampleOrderOfTheEpoch) {
+  LoaderStages loaders(LoadRecipe(), dataset_);
+  for (const std::uint32_t epoch : {0u, 3u, 0u}) {
+    const SampleOrder order(24, Shuffle::kFull, 11, epoch);
+    for (std::uint64_t position = 0; position < 24; ++position) {
+      const RandomKey key = loaders.KeyAt({.phase = Phase::kTrain, .epoch = epoch}, position);
+      EXPECT_EQ(key.seed, 11u);
+      EXPECT_EQ(key.epoch, epoch);
+      EXPECT_EQ(key.sample_id, order.At(position));
+    }
+  }
+  LoaderStages stored(LoadRecipe({"data.train.shuffle=none"}), dataset_);
+  EXPECT_EQ(stored.KeyAt({.phase = Phase::kTrain, .epoch = 5}, 17).sample_id, 17u);
+}
+
+TEST_F(LoaderStagesTest, FlippedByteInARecordNamesSampleShardAndKey) {
+  std::uint64_t size_of_first = 0;
+  std::string payload;
+  {
+    const storage::SplitReader reader(dataset_, "train");
+    size_of_first = reader.split().shards[0].records;
+    const auto record = *reader.Read(size_of_first + 3);
+    payload.assign(reinterpret_cast<const char*>(record.payload.data()), record.payload.size());
+  }
+  std::string shard = ReadFile(Shard(1));
+  const std::size_t at = shard.find(payload);
+  ASSERT_NE(at, std::string::npos);
+  shard[at + payload.size() / 2] ^= 1;
+  test::WriteText(Shard(1), shard);
+
+  LoaderStages loaders(LoadRecipe(), dataset_);
+  RecordingLane lane;
+  const std::string error = ErrorOf([&] { Run(loaders, lane, 2); });
+  EXPECT_THAT(error, StartsWith("sample " + std::to_string(size_of_first + 3) +
+                                ": train-00001-of-00002.lmdb, key 3: "));
+  EXPECT_THAT(error, EndsWith("; run `millrace verify` on the dataset"));
+}
+
+TEST_F(LoaderStagesTest, PictureThatDoesNotDecodeNamesSampleShardAndKey) {
+  const std::uint64_t first = storage::ReadManifest(dataset_).splits.at("train").shards[0].records;
+  auto jpeg = test::MakeJpeg({.width = 40, .height = 30});
+  jpeg.resize(jpeg.size() / 2);
+  test::RewriteShard(dataset_, "train", 1, [&](std::uint64_t key, storage::RecordView* record) {
+    if (key != 5) return;
+    record->payload = jpeg;
+    record->width = 40;
+    record->height = 30;
+  });
+  // The whole picture, so that no crop can miss the damage.
+  LoaderStages loaders(LoadRecipe({"data.train.ops=[{ op='resize', width=20, height=20 }]"}),
+                       dataset_);
+  RecordingLane lane;
+  const std::string error = ErrorOf([&] { Run(loaders, lane, 2); });
+  EXPECT_THAT(error, StartsWith("sample " + std::to_string(first + 5) +
+                                " (train-00001-of-00002.lmdb, key 5): "));
+  EXPECT_THAT(error, HasSubstr("Premature end of JPEG file"));
+  EXPECT_THAT(error, EndsWith("; run `millrace verify` on the dataset"));
+}
+
+TEST_F(LoaderStagesTest, PictureThatAnOperationCannotTakeNamesTheOperation) {
+  LoaderStages loaders(LoadRecipe({"data.train.ops=[{ op='center_crop', size=60 }]"}), dataset_);
+  RecordingLane lane;
+  EXPECT_THAT(ErrorOf([&] {
+                BatchPlan plan({.train_samples = 24, .per_device = 1, .epochs = 1});
+                Stop stop;
+                StageStats stats;
+                RunGraph(
+                    {.workers = 2, .max_batch = 1, .max_image_bytes = 3 * 60 * 60},
+                    [&plan] { return plan.Next(); }, loaders, {&lane}, stop, stats);
+              }),
+              AllOf(StartsWith("sample "), HasSubstr("center_crop takes 60x60 pixels, but only"),
+                    HasSubstr(".lmdb, key ")));
+}
+
+TEST_F(LoaderStagesTest, SplitThatTheDatasetLacksIsAnError) {
+  EXPECT_THAT(ErrorOf([&] { LoaderStages loaders(LoadRecipe({"data.val.split=test"}), dataset_); }),
+              AllOf(HasSubstr("test"), HasSubstr("train"), HasSubstr("val")));
+}
+
+TEST_F(LoaderStagesTest, RecipeWithoutValidationHasNone) {
+  test::WriteText(folder_ / "short.toml",
+                  "[data.train]\nops = [{ op = 'resize', width = 4, height = 4 }]\n"
+                  "[batch]\nper_device = 4\n[train]\nepochs = 1\n");
+  LoaderStages loaders(Recipe::Load(folder_ / "short.toml", {}), dataset_);
+  EXPECT_EQ(loaders.val(), nullptr);
+  RecordingLane lane;
+  Run(loaders, lane, 1);
+  EXPECT_EQ(lane.digests.size(), 12u);
+}
+
+}  // namespace
+}  // namespace millrace::pipeline

@@ -1,0 +1,117 @@
+#include "pipeline/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "stages/transform.h"
+#include "tests/support/error_text.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_images.h"
+
+namespace millrace::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using test::UsageErrorOf;
+using testing::HasSubstr;
+
+TEST(Devices, CpuLanesAreCounted) {
+  EXPECT_EQ(Devices::Parse("cpu").cpu_lanes, 1u);
+  EXPECT_EQ(Devices::Parse("cpu:1").cpu_lanes, 1u);
+  EXPECT_EQ(Devices::Parse("cpu:64").cpu_lanes, 64u);
+}
+
+TEST(Devices, AnythingElseIsAnErrorThatSaysWhatToWrite) {
+  for (const char* text : {"", "cpu:", "cpu:0", "cpu:65", "cpu:-1", "cpu:+1", "cpu:two", "cpu:2 ",
+                           "cpu:1,cpu:2", "cpu:99999999999", "CPU", "gpu", " cpu"}) {
+    EXPECT_EQ(UsageErrorOf([&] { (void)Devices::Parse(text); }),
+              std::string("--devices ") + text + ": write cpu or cpu:N with N from 1 to 64");
+  }
+}
+
+TEST(Devices, CudaIsRefusedWithAReason) {
+  for (const char* text : {"cuda", "cuda:0", "cuda:all"}) {
+    EXPECT_EQ(UsageErrorOf([&] { (void)Devices::Parse(text); }),
+              std::string("--devices ") + text +
+                  ": this program drives CPU lanes only; use --devices cpu");
+  }
+}
+
+std::vector<fs::path> Configs() {
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(MILLRACE_CONFIGS)) {
+    if (entry.path().extension() == ".toml") paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+class ConfigsTest : public testing::TestWithParam<fs::path> {};
+
+TEST_P(ConfigsTest, IsCompleteAndEverySettingIsRead) {
+  const Recipe recipe = Recipe::Load(GetParam(), {});
+  EXPECT_NO_THROW(CheckRecipe(recipe));
+  // A recipe is named as its file.
+  EXPECT_EQ(recipe.name, GetParam().stem().string());
+  EXPECT_TRUE(recipe.val) << "nothing would tell how good the training was";
+}
+
+TEST_P(ConfigsTest, EffectiveRecipeReadBackGivesItself) {
+  const Recipe recipe = Recipe::Load(GetParam(), {});
+  CheckRecipe(recipe);
+  const test::TemporaryFolder folder;
+  test::WriteText(folder / "config.toml", recipe.ToToml());
+  const Recipe again = Recipe::Load(folder / "config.toml", {});
+  CheckRecipe(again);
+  EXPECT_EQ(again.ToToml(), recipe.ToToml());
+}
+
+TEST_P(ConfigsTest, UnknownSettingInAnySectionIsRefused) {
+  for (const char* section :
+       {"", "data.", "data.train.", "data.val.", "batch.", "model.", "loss.", "optimizer.",
+        "schedule.", "precision.", "train.", "checkpoint.", "pipeline.", "tracking."}) {
+    const std::string key = std::string(section) + "unheard_of";
+    EXPECT_THAT(UsageErrorOf([&] { CheckRecipe(Recipe::Load(GetParam(), {key + "=1"})); }),
+                HasSubstr(": " + key + ": is not a setting that is read here"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ConfigsTest, testing::ValuesIn(Configs()), [](const auto& file) {
+  std::string name = file.param.stem().string();
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
+});
+
+TEST(Configs, DeliverPicturesOfTheSizesInTheirNames) {
+  struct Sizes {
+    int train;
+    int val;
+  };
+  std::map<std::string, Sizes> found;
+  for (const fs::path& path : Configs()) {
+    const Recipe recipe = Recipe::Load(path, {});
+    const stages::Size train = stages::Transform(recipe.train.ops).output_size();
+    const stages::Size val = stages::Transform(recipe.val->ops).output_size();
+    EXPECT_EQ(train.width, train.height) << path;
+    EXPECT_EQ(val.width, val.height) << path;
+    found[recipe.name] = {train.width, val.width};
+  }
+  const std::map<std::string, Sizes> wanted = {{"fashion-mnist-resnet18-cpu", {28, 28}},
+                                               {"imagenet-resnet50", {224, 224}},
+                                               {"imagenette-resnet18-64px-cpu", {64, 64}}};
+  for (const auto& [name, sizes] : wanted) {
+    ASSERT_TRUE(found.contains(name)) << name;
+    EXPECT_EQ(found[name].train, sizes.train) << name;
+    EXPECT_EQ(found[name].val, sizes.val) << name;
+  }
+}
+
+}  // namespace
+}  // namespace millrace::pipeline
