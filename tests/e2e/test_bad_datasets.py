@@ -112,7 +112,7 @@ def flip(path, position, bit):
 def test_any_flipped_bit_is_found_by_verify(millrace, own_dataset):
     draw = random.Random(11)
     shards = sorted(own_dataset.glob("*.lmdb"))
-    for _ in range(12):
+    for _ in range(10):
         damage = {shard: (draw.randrange(shard.stat().st_size), draw.randrange(8)) for shard in shards}
         for shard, (position, bit) in damage.items():
             flip(shard, position, bit)
@@ -133,7 +133,7 @@ def test_any_flipped_bit_is_named_by_train_or_harms_nothing(millrace, tiny_recip
     draw = random.Random(12)
     shards = sorted(own_dataset.glob("train-*.lmdb"))
     refused = 0
-    for attempt in range(12):
+    for attempt in range(10):
         shard = draw.choice(shards)
         position, bit = draw.randrange(shard.stat().st_size), draw.randrange(8)
         flip(shard, position, bit)
@@ -150,7 +150,7 @@ def test_any_flipped_bit_is_named_by_train_or_harms_nothing(millrace, tiny_recip
         assert shard.name in message, f"{what}: {message}"
         assert re.search(r"key \d+|page \d+", message), f"{what}: {message}"
         assert not list(run.glob("checkpoints/*")), what
-    assert refused >= 4, "hardly any flip was noticed: the test does not reach what it should"
+    assert refused >= 3, "hardly any flip was noticed: the test does not reach what it should"
 
 
 def test_label_beyond_the_classes_is_refused(millrace, tiny_recipe, own_dataset):

@@ -125,12 +125,18 @@ def test_grid_shows_the_pictures_in_a_png_of_the_right_size(millrace, recipe, da
     millrace.done("inspect", dataset, "--grid", "grid.png", "--config", recipe, "--rows", "3", "--columns", "5")
     with Image.open(millrace.folder / "grid.png") as grid:
         assert grid.format == "PNG" and grid.mode == "RGB"
-        # Cells of 32 pixels and the lines between them.
-        assert 5 * 32 <= grid.width <= 5 * 36 and 3 * 32 <= grid.height <= 3 * 36
+        # Pictures of 32 pixels with gaps of 2 between them.
+        assert grid.size == (5 * 34 - 2, 3 * 34 - 2)
         assert len(grid.getcolors(1 << 20)) > 1000, "there is nothing in the picture"
     first = (millrace.folder / "grid.png").read_bytes()
     millrace.done("inspect", dataset, "--grid", "grid.png", "--config", recipe, "--rows", "3", "--columns", "5")
     assert (millrace.folder / "grid.png").read_bytes() == first
+
+
+def test_grid_needs_the_training_split_only(millrace, recipe, convert):
+    convert("data")
+    millrace.done("inspect", "data", "--grid", "grid.png", "--config", recipe, "--rows", "2", "--columns", "2")
+    millrace.refuses(1, "train", recipe, "--data", "data", "--out", "run", says=['data has no split "val"', "it has: train"])
 
 
 def test_grid_without_a_recipe_is_refused(millrace, dataset):

@@ -1,11 +1,14 @@
 """Exact evaluation, against a count that torchvision and Pillow make on their own."""
 
+import re
+
 import numpy
 import pytest
 import torch
 import torchvision
 from PIL import Image
 from safetensors.torch import save_file
+from support import Program, checkpoints, metrics
 from torchvision import transforms
 
 # More classes than five, so that top-5 says something; a number of pictures that no batch size here divides.
@@ -36,8 +39,6 @@ epochs = 1
 @pytest.fixture(scope="module")
 def judged(path, tmp_path_factory):
     """A folder with dataset, recipe and weights, and how many are right in torchvision's hands."""
-    from support import Program
-
     folder = tmp_path_factory.mktemp("judged")
     random = numpy.random.default_rng(31)
     pictures, labels = [], []
@@ -55,10 +56,11 @@ def judged(path, tmp_path_factory):
             labels.append(label)
     pictures, labels = torch.stack(pictures), torch.tensor(labels)
 
+    torch.set_num_threads(1)  # two teams of threads on few cores wait for each other
     torch.manual_seed(5)
     model = torchvision.models.resnet18(num_classes=len(NAMES))
     with torch.no_grad():
-        for _ in range(10):  # statistics of these pictures: without them all answers would be one class
+        for _ in range(5):  # statistics of these pictures: without them all answers would be one class
             model(pictures)
         logits = model.eval()(pictures)
     save_file(model.state_dict(), folder / "weights.safetensors")
@@ -80,8 +82,7 @@ def judged(path, tmp_path_factory):
     return folder, judgement
 
 
-@pytest.mark.parametrize(("devices", "batch"), [("cpu", 16), ("cpu:1", 7), ("cpu:2", 13), ("cpu:3", 9), ("cpu:3", 88),
-                                                ("cpu:2", 1000)])
+@pytest.mark.parametrize(("devices", "batch"), [("cpu", 1000), ("cpu:1", 7), ("cpu:2", 13), ("cpu:3", 9)])
 def test_counts_equal_torchvisions_for_any_lanes_and_batch(millrace, judged, devices, batch):
     folder, judgement = judged
     counted = millrace.done("eval", folder / "recipe.toml", "--data", folder / "data", "--weights",
@@ -106,22 +107,25 @@ def test_table_tells_what_json_tells(millrace, judged):
 def test_recipe_without_validation_is_refused(millrace, judged):
     folder, _ = judged
     recipe = millrace.folder / "no-val.toml"
-    recipe.write_text(RECIPE.replace("[data.val]", "[data.train_eval]").replace("[data.train]", '[data.train]\nsplit = "val"'))
+    recipe.write_text(re.sub(r"\[data.val\].*?(?=\[batch\])", "", RECIPE, flags=re.DOTALL))
     millrace.refuses(2, "eval", recipe, "--data", folder / "data", "--weights", folder / "weights.safetensors",
                      says=["no-val.toml: data.val", "is missing"])
 
 
-def test_evaluation_while_training_counts_every_sample_once(straight):
-    from support import metrics
+def test_recipe_with_an_unknown_key_is_refused(millrace, judged):
+    folder, _ = judged
+    millrace.refuses(2, "eval", folder / "recipe.toml", "--data", folder / "data", "--weights",
+                     folder / "weights.safetensors", "--set", "optimizer.momentun=0.9",
+                     says=["recipe.toml: optimizer.momentun", 'did you mean "momentum"?'])
 
+
+def test_evaluation_while_training_counts_every_sample_once(straight):
     evaluations = [line for line in metrics(straight) if line["group"] == "val"]
     assert [line["step"] for line in evaluations] == [7, 14]
     assert all(line["samples"] == 45 for line in evaluations)
 
 
 def test_eval_of_the_last_checkpoint_tells_what_the_run_told(millrace, recipe, dataset, straight):
-    from support import checkpoints, metrics
-
     counted = millrace.done("eval", recipe, "--data", dataset, "--weights", checkpoints(straight)[-1], "--json").json()
     last = [line for line in metrics(straight) if line["group"] == "val"][-1]
     assert (counted["samples"], counted["top1"], counted["top5"]) == (last["samples"], last["top1"], last["top5"])

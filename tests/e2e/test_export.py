@@ -64,7 +64,7 @@ def test_weights_that_do_not_fit_start_nothing(millrace, recipe, dataset, tmp_pa
     save_file(torchvision.models.resnet18(num_classes=10).state_dict(), tmp_path / "ten.safetensors")
     with untouched(tmp_path):
         millrace.refuses(1, "export", "ten.safetensors", "--into", recipe, "--data", dataset, "--to", "start.safetensors",
-                         says=["ten.safetensors", "do not fit", "10", "3 classes"])
+                         says=["ten.safetensors", "do not fit", "it holds 10 classes, the data has 3"])
 
 
 def test_run_without_a_checkpoint_exports_nothing(millrace):

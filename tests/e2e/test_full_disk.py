@@ -1,9 +1,11 @@
 """Disks that fill up: a sentence, exit code 1, and nothing lost."""
 
+import contextlib
 import os
 import shutil
 
 import numpy
+import pytest
 from PIL import Image
 from support import checkpoints, same_runs, untouched
 
@@ -47,12 +49,12 @@ def test_train_without_room_for_a_checkpoint_fails_and_goes_on_elsewhere(millrac
     size = checkpoints(straight)[0].stat().st_size
     disk, limit = small_disk(size * 3 // 2 >> 20 if os.geteuid() == 0 else size // 2 >> 20)
     run = disk / "run"
-    message = millrace.refuses(1, "train", recipe, "--data", dataset, "--out", run, says=f"{run}/checkpoints/step-",
+    message = millrace.refuses(1, "train", recipe, "--data", dataset, "--out", run, says=f"cannot write {run}/",
                                preexec_fn=limit)
     assert_full(message)
     assert not list(run.rglob("*.tmp"))
     if limit is None:
-        assert [path.name for path in checkpoints(run)] == ["step-00000003.safetensors"]
+        assert [path.name for path in checkpoints(run)] == ["step-00000004.safetensors"]
     shutil.copytree(run, millrace.folder / "moved")
     millrace.done("train", recipe, "--data", dataset, "--out", "moved", "--resume", "auto")
     same_runs(straight, millrace.folder / "moved")
@@ -72,4 +74,20 @@ def test_folder_that_cannot_be_written_is_refused_before_the_first_step(millrace
     with untouched(millrace.folder):
         message = millrace.refuses(1, "train", recipe, "--data", dataset, "--out", "file/run",
                                    says="cannot create the folder file/run")
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kibibytes", [0, 8, 20, 24])
+def test_train_on_a_disk_full_of_other_things_says_so(millrace, tiny_recipe, dataset, small_disk, kibibytes):
+    disk, limit = small_disk(1)
+    if limit is not None:
+        pytest.skip("a limit on the size of files does not fill a disk; this needs root")
+    block = b"x" * 1024
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        with contextlib.suppress(OSError):
+            while True:
+                filler.write(block)
+        filler.truncate(filler.tell() - (kibibytes << 10))
+    message = millrace.refuses(1, "train", tiny_recipe, "--data", dataset, "--out", disk / "run", says=f"{disk}/run")
+    assert_full(message)
     assert len(message.splitlines()) == 1

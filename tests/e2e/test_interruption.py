@@ -61,7 +61,7 @@ def with_a_half_checkpoint(training):
 
 
 def right_after_a_checkpoint(training):
-    return (training.run / "checkpoints/step-00000003.safetensors").exists()
+    return (training.run / "checkpoints/step-00000004.safetensors").exists()
 
 
 def amid_an_evaluation(training):
@@ -124,7 +124,6 @@ def test_stop_before_the_first_step_leaves_a_run_that_goes_on(training, straight
 
 def test_second_stop_ends_at_once(training, dataset):
     training.start()
-    training.disturb
     deadline = time.monotonic() + TIME_LIMIT_S
     while not training.lines() and time.monotonic() < deadline:
         time.sleep(0.001)
