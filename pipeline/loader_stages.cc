@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "stages/decode.h"
@@ -57,12 +58,23 @@ class ImagePool {
 }  // namespace
 
 struct LoaderStages::Impl {
-  Impl(const Recipe& recipe, const std::filesystem::path& dataset)
-      : seed(recipe.seed), train(recipe.train, dataset) {
-    if (recipe.val) val.emplace(*recipe.val, dataset);
+  Impl(const Recipe& recipe, const std::filesystem::path& dataset,
+       std::initializer_list<Phase> phases)
+      : seed(recipe.seed) {
+    for (const Phase phase : phases) {
+      if (phase == Phase::kTrain) {
+        train.emplace(recipe.train, dataset);
+      } else if (recipe.val) {
+        val.emplace(*recipe.val, dataset);
+      }
+    }
   }
 
-  Loader& Of(Phase phase) { return phase == Phase::kTrain ? train : *val; }
+  Loader& Of(Phase phase) {
+    std::optional<Loader>& loader = phase == Phase::kTrain ? train : val;
+    MILLRACE_CHECK(loader.has_value());
+    return *loader;
+  }
 
   [[noreturn]] void Blame(const Sample& sample, const std::string& problem) {
     const Loader& loader = Of(sample.slot->batch().phase);
@@ -71,7 +83,7 @@ struct LoaderStages::Impl {
   }
 
   const std::uint64_t seed;
-  Loader train;
+  std::optional<Loader> train;
   std::optional<Loader> val;
   std::optional<std::pair<std::uint32_t, SampleOrder>>
       order;  // of the training epoch being planned
@@ -79,12 +91,13 @@ struct LoaderStages::Impl {
   ImagePool images;
 };
 
-LoaderStages::LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset)
-    : impl_(std::make_unique<Impl>(recipe, dataset)) {}
+LoaderStages::LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset,
+                           std::initializer_list<Phase> phases)
+    : impl_(std::make_unique<Impl>(recipe, dataset, phases)) {}
 
 LoaderStages::~LoaderStages() = default;
 
-const storage::SplitReader& LoaderStages::train() const { return impl_->train.reader; }
+const storage::SplitReader& LoaderStages::train() const { return impl_->Of(Phase::kTrain).reader; }
 
 const storage::SplitReader* LoaderStages::val() const {
   return impl_->val ? &impl_->val->reader : nullptr;
@@ -99,7 +112,7 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
     // Evaluation has no epochs: a random operation there draws the same every time.
     return {.seed = impl_->seed, .epoch = 0, .sample_id = position};
   }
-  Loader& loader = impl_->train;
+  Loader& loader = impl_->Of(Phase::kTrain);
   if (!impl_->order || impl_->order->first != batch.epoch) {
     impl_->order.emplace(
         batch.epoch, SampleOrder(loader.reader.size(), loader.shuffle, impl_->seed, batch.epoch));

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 
@@ -16,13 +17,16 @@ namespace millrace::pipeline {
 
 class LoaderStages final : public SampleWork {
  public:
-  // Opens the splits that the recipe's loaders name and checks all their shards. A recipe without
-  // [data.val] has no evaluation. Throws Error naming file or key.
-  LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset);
+  // Opens the splits that the recipe's loaders of these phases name and checks all their shards. A
+  // recipe without [data.val] has no evaluation. Throws Error naming file or key.
+  LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset,
+               std::initializer_list<stages::Phase> phases = {stages::Phase::kTrain,
+                                                              stages::Phase::kEvaluate});
   ~LoaderStages() override;
 
+  // REQUIRES: opened for Phase::kTrain
   const storage::SplitReader& train() const;
-  // nullptr without [data.val]
+  // nullptr without [data.val], or when not opened for Phase::kEvaluate
   const storage::SplitReader* val() const;
 
   stages::Size PictureSize(stages::Phase phase) const override;

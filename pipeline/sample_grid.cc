@@ -15,7 +15,7 @@ constexpr std::uint32_t kGapPixels = 2;  // between pictures, white
 
 SampleGrid MakeSampleGrid(const Recipe& recipe, const std::filesystem::path& dataset,
                           std::uint32_t rows, std::uint32_t columns) {
-  LoaderStages loaders(recipe, dataset);
+  LoaderStages loaders(recipe, dataset, {stages::Phase::kTrain});
   const auto num_samples =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, loaders.train().size()));
   const stages::Size size = loaders.PictureSize(stages::Phase::kTrain);

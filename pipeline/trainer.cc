@@ -169,8 +169,8 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
     std::error_code code;
     from_elsewhere = !std::filesystem::equivalent(std::filesystem::absolute(source).parent_path(),
                                                   folder.checkpoints(), code);
-    if (from_elsewhere) RequireFreshFolder(folder);
     start.checkpoint = model::ReadCheckpoint(source);
+    if (from_elsewhere) RequireFreshFolder(folder);
   } else if (options.resume_newest) {
     model::CheckpointSearch search = model::FindNewestCheckpoint(folder.checkpoints());
     for (const std::string& reason : search.skipped)
@@ -437,7 +437,7 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
     recipe.params.Section("data").Blame("val",
                                         "is missing; an evaluation needs a validation loader");
   }
-  LoaderStages loaders(recipe, options.dataset);
+  LoaderStages loaders(recipe, options.dataset, {Phase::kEvaluate});
   RefuseOtherClasses(*loaders.val(), recipe);
   const auto classes = static_cast<std::int64_t>(loaders.val()->manifest().classes.size());
   const std::uint32_t lanes = options.devices.cpu_lanes;

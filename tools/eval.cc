@@ -107,6 +107,7 @@ void PrintTable(const ClassificationCounts& counts,
 
 ExitCode Run(const Options& options) {
   const pipeline::Recipe recipe = options.recipe.Load();
+  pipeline::CheckRecipe(recipe);
   const std::filesystem::path dataset = options.recipe.Dataset(recipe);
   tracking::RunLog log;
   log.Add(std::make_unique<tracking::Console>());

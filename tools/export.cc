@@ -4,6 +4,7 @@
 #include <string>
 
 #include "pipeline/export.h"
+#include "pipeline/trainer.h"
 #include "tools/command.h"
 
 namespace millrace::tools {
@@ -23,6 +24,7 @@ ExitCode Run(const Options& options) {
     return ExitCode::kDone;
   }
   const pipeline::Recipe recipe = pipeline::Recipe::Load(options.config, {});
+  pipeline::CheckRecipe(recipe);
   const std::string data = options.data.empty() ? recipe.data_path : options.data;
   if (data.empty()) FailUsage("no dataset: give --data DIR or data.path in {}", options.config);
   pipeline::ImportWeights(options.from, recipe, data, options.to);

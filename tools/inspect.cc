@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "pipeline/recipe.h"
 #include "pipeline/sample_grid.h"
+#include "pipeline/trainer.h"
 #include "storage/split_reader.h"
 #include "storage/statistics.h"
 #include "tools/command.h"
@@ -158,6 +159,7 @@ ExitCode InspectSample(const Options& options) {
 ExitCode InspectGrid(const Options& options) {
   if (options.config.empty()) FailUsage("--grid needs --config RECIPE, whose operations it shows");
   const pipeline::Recipe recipe = pipeline::Recipe::Load(options.config, {});
+  pipeline::CheckRecipe(recipe);
   const pipeline::SampleGrid grid =
       pipeline::MakeSampleGrid(recipe, options.dataset, options.rows, options.columns);
   tracking::WritePng(options.grid, grid.width, grid.height, grid.pixels);

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::int64_t kRedrawNs = 100'000'000;        // ten times a second
 constexpr std::int64_t kPlainLineNs = 10'000'000'000;  // every ten seconds
-constexpr int kBarCells = 24;
+constexpr std::size_t kBarCells = 24;                  // of the bar at its longest
+constexpr std::size_t kLeastBarCells = 8;              // a shorter one says nothing
 
 int TerminalColumns(std::FILE* stream) {
   winsize size{};
@@ -30,21 +31,16 @@ ProgressLine::~ProgressLine() {
   if (drawn_) std::fputc('\n', stream_);
 }
 
-std::string ProgressLine::Describe(const Progress& progress, double seconds) const {
-  std::string text = progress.label + "  ";
+std::string ProgressLine::Describe(const Progress& progress, double seconds,
+                                   std::size_t columns) const {
   const double share =
       progress.total > 0 ? static_cast<double>(progress.done) / static_cast<double>(progress.total)
                          : 0;
-  if (terminal_ && progress.total > 0) {
-    const int full = std::clamp(static_cast<int>(share * kBarCells), 0, kBarCells);
-    text += "[" + std::string(static_cast<std::size_t>(full), '=') +
-            std::string(static_cast<std::size_t>(kBarCells - full), ' ') + "] ";
-  }
+  std::string text;
   if (progress.total > 0) text += fmt::format("{:3.0f}%  ", share * 100);
   text += FormatCount(progress.done);
   if (progress.total > 0) text += "/" + FormatCount(progress.total);
   text += " " + progress.unit;
-  if (!progress.detail.empty()) text += "  " + progress.detail;
   const std::uint64_t worked = progress.done - std::min(begin_done_, progress.done);
   double left = progress.seconds_left;
   if (left < 0 && worked > 0 && seconds > 0 && progress.total > progress.done) {
@@ -56,7 +52,17 @@ std::string ProgressLine::Describe(const Progress& progress, double seconds) con
   } else if (left >= 0) {
     text += "  ETA " + FormatDuration(left);
   }
-  return text;
+  if (!progress.detail.empty()) text += "  " + progress.detail;
+
+  // The bar takes what room the words leave; its frame and the spaces around need some, too.
+  const std::size_t others = progress.label.size() + 2 + text.size() + 3;
+  const std::size_t cells =
+      std::min(kBarCells, columns > others ? columns - others : std::size_t{0});
+  if (progress.total == 0 || cells < kLeastBarCells) return progress.label + "  " + text;
+  const std::size_t full =
+      std::min(cells, static_cast<std::size_t>(share * static_cast<double>(cells)));
+  return progress.label + "  [" + std::string(full, '=') + std::string(cells - full, ' ') + "] " +
+         text;
 }
 
 void ProgressLine::Erase() {
@@ -76,14 +82,16 @@ void ProgressLine::Update(const Progress& progress) {
   const std::int64_t pause_ns = terminal_ ? kRedrawNs : kPlainLineNs;
   if (!begins && !ends && now_ns - shown_ns_ < pause_ns) return;
   shown_ns_ = now_ns;
-  std::string text = Describe(progress, NsToSeconds(now_ns - begin_ns_));
+  const double seconds = NsToSeconds(now_ns - begin_ns_);
   if (!terminal_) {
-    std::fputs((text + "\n").c_str(), stream_);
+    std::fputs((Describe(progress, seconds, 0) + "\n").c_str(), stream_);
     return;
   }
   Erase();
-  const auto columns = static_cast<std::size_t>(TerminalColumns(stream_));
-  if (text.size() >= columns) text.resize(columns - 1);
+  // The last column stays free: some terminals wrap as soon as it is taken.
+  const auto columns = static_cast<std::size_t>(TerminalColumns(stream_)) - 1;
+  std::string text = Describe(progress, seconds, columns);
+  if (text.size() > columns) text.resize(columns);
   std::fputs(text.c_str(), stream_);
   if (ends) {
     std::fputc('\n', stream_);

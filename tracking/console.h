@@ -2,6 +2,7 @@
 // lines elsewhere.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -29,7 +30,8 @@ class ProgressLine {
 
  private:
   void Erase();
-  std::string Describe(const Progress& progress, double seconds) const;
+  // What is most worth knowing comes first; `columns` is the room for a bar and all else.
+  std::string Describe(const Progress& progress, double seconds, std::size_t columns) const;
 
   std::FILE* stream_;
   const bool terminal_;

@@ -16,6 +16,8 @@ TextLog::TextLog(const std::filesystem::path& path) {
   }
   logger_->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z  %v");
   logger_->flush_on(spdlog::level::info);
+  // Its own handler prints to standard error, once a second, and goes on.
+  logger_->set_error_handler([](const std::string& problem) { Fail("{}", problem); });
 }
 
 TextLog::~TextLog() = default;

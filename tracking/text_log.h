@@ -16,7 +16,7 @@ namespace millrace::tracking {
 // Appends texts and validation results, flushed line by line.
 class TextLog final : public Sink {
  public:
-  // Throws Error when `path` cannot be opened.
+  // Throws Error when `path` cannot be opened, and later when it cannot be written.
   explicit TextLog(const std::filesystem::path& path);
   ~TextLog() override;
 

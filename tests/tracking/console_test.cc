@@ -140,11 +140,11 @@ TEST(ProgressLineInAFile, ShowsDetailAndTheTimeLeft) {
   progress.detail = "loss 1.234";
   EXPECT_EQ(shown(progress), "train epoch 1/2    1%  12/1,200 steps  loss 1.234\n");
   progress.seconds_left = 187;
-  EXPECT_EQ(shown(progress), "train epoch 1/2    1%  12/1,200 steps  loss 1.234  ETA 3m 07s\n");
+  EXPECT_EQ(shown(progress), "train epoch 1/2    1%  12/1,200 steps  ETA 3m 07s  loss 1.234\n");
   progress.seconds_left = 0;
-  EXPECT_THAT(shown(progress), EndsWith("  ETA 0.0 s\n"));
+  EXPECT_THAT(shown(progress), EndsWith("  ETA 0.0 s  loss 1.234\n"));
   progress.seconds_left = std::numeric_limits<double>::infinity();
-  EXPECT_THAT(shown(progress), EndsWith("  ETA ?\n"));
+  EXPECT_THAT(shown(progress), EndsWith("  ETA ?  loss 1.234\n"));
   progress.seconds_left = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THAT(shown(progress), EndsWith("loss 1.234\n"));
 }
@@ -170,8 +170,22 @@ TEST(ProgressLineOnATerminal, BarIsRedrawnInPlace) {
   EXPECT_EQ(terminal.Text(), "train epoch 1/2  [                        ]   0%  0/4 steps");
   line.Update(Steps(4, 4));
   EXPECT_THAT(terminal.Text(),
-              AllOf(StartsWith("\r\x1b[Ktrain epoch 1/2  [========================] 100%"),
+              AllOf(StartsWith("\r\x1b[Ktrain epoch 1/2  [==============] 100%"),
                     EndsWith("\n")));
+}
+
+TEST(ProgressLineOnATerminal, BarGivesWayToTheWords) {
+  const Terminal terminal;
+  ProgressLine line(terminal.get());
+  Progress progress = Steps(2, 4);
+  progress.detail = "loss 1.23";
+  line.Update(progress);
+  EXPECT_EQ(terminal.Text(), "train epoch 1/2  [======       ]  50%  2/4 steps  loss 1.23");
+  progress.detail = "loss 1.2345";
+  progress.label = "train epoch 2/2";
+  progress.seconds_left = 3;
+  line.Update(progress);
+  EXPECT_EQ(terminal.Text(), "\r\x1b[Ktrain epoch 2/2   50%  2/4 steps  ETA 3.0 s  loss 1.2345");
 }
 
 TEST(ProgressLineOnATerminal, TextStandsAboveTheBar) {

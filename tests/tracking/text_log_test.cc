@@ -12,6 +12,7 @@
 namespace millrace::tracking {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 using testing::StartsWith;
@@ -59,6 +60,11 @@ TEST_F(TextLogTest, ValidationResultsAreWrittenAndTrainingStepsAndTimingsAreNot)
                  .texts = {}});
   EXPECT_THAT(ReadFile(path_),
               MatchesRegex(std::string(kTime) + "val step 1234: top1 0.707123 samples 500\n"));
+}
+
+TEST_F(TextLogTest, FullDiskIsAnErrorThatNamesTheFile) {
+  EXPECT_THAT(test::ErrorOf([] { TextLog("/dev/full").OnText("a text"); }),
+              AllOf(HasSubstr("/dev/full"), HasSubstr("No space left on device")));
 }
 
 TEST_F(TextLogTest, FileThatCannotBeOpenedIsNamed) {

@@ -1,0 +1,143 @@
+"""convert, verify and inspect as their users meet them."""
+
+import hashlib
+import signal
+import time
+
+import pytest
+from PIL import Image
+from support import TIME_LIMIT_S, untouched, write_pictures
+
+
+def content(dataset):
+    """What makes the dataset: name and hash of manifest and shards."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in [dataset / "manifest.json", *dataset.glob("*.lmdb*")]}
+
+
+@pytest.fixture
+def convert(millrace, pictures):
+    """A function that converts `pictures` with these options."""
+
+    def run(to, *options, source="train"):
+        return millrace.done("convert", "--from", pictures / source, "--to", to, *options)
+
+    return run
+
+
+def test_convert_again_does_nothing(millrace, convert):
+    convert("data", "--shards", "3")
+    with untouched(millrace.folder / "data"):
+        result = convert("data", "--shards", "3")
+        assert "nothing to do" in result.out
+        assert convert("data", "--shards", "3", "--json").json()["nothing_to_do"] is True
+
+
+def test_jobs_do_not_enter_the_bytes(millrace, convert):
+    for jobs in (1, 2, 7):
+        convert(f"jobs{jobs}", "--shards", "5", "--jobs", jobs)
+    assert content(millrace.folder / "jobs1") == content(millrace.folder / "jobs2") == content(millrace.folder / "jobs7")
+
+
+def test_seed_and_shards_enter_the_bytes(millrace, convert):
+    first = convert("first", "--shards", "3", "--json").json()
+    other_seed = convert("seed", "--shards", "3", "--seed", "1", "--json").json()
+    other_shards = convert("shards", "--shards", "2", "--json").json()
+    assert first["fingerprint"] != other_seed["fingerprint"]
+    assert first["fingerprint"] == other_shards["fingerprint"]
+
+
+def test_several_sources_are_mixed(millrace, pictures):
+    told = millrace.done("convert", "--from", pictures / "train", pictures / "val", "--to", "data", "--json").json()
+    assert (told["records"], told["classes"], told["left_out"], told["ignored"]) == (165, 3, 0, 0)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_convert_disturbed_goes_on_and_gives_the_same_bytes(millrace, tmp_path, sign):
+    write_pictures(tmp_path / "many", 300, seed=7)
+    command = ["convert", "--from", "many", "--shards", "30", "--jobs", "1"]
+    process = millrace.start(*command, "--to", "disturbed")
+    deadline = time.monotonic() + TIME_LIMIT_S
+    while len(list((tmp_path / "disturbed").glob("*.done.json"))) < 3:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=TIME_LIMIT_S)
+    assert process.returncode == (-sign if sign == signal.SIGKILL else 3), err
+    if sign == signal.SIGTERM:
+        assert b"run the same command again to go on" in out
+    assert not (tmp_path / "disturbed/manifest.json").exists()
+    message = millrace.refuses(1, "verify", "disturbed", says="disturbed")
+    assert "convert" in message
+    told = millrace.done(*command, "--to", "disturbed", "--json").json()
+    assert 3 <= told["shards_kept"] < 30
+    millrace.done(*command, "--to", "straight")
+    assert content(tmp_path / "disturbed") == content(tmp_path / "straight")
+
+
+def test_convert_twice_at_once_is_refused(millrace, tmp_path):
+    write_pictures(tmp_path / "many", 300, seed=7)
+    command = ["convert", "--from", "many", "--to", "data", "--shards", "30", "--jobs", "1"]
+    process = millrace.start(*command)
+    deadline = time.monotonic() + TIME_LIMIT_S
+    while not list((tmp_path / "data").glob("*.lmdb*")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+    process.send_signal(signal.SIGSTOP)
+    millrace.refuses(1, *command, says=["another conversion is writing into data", "wait for it"])
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=TIME_LIMIT_S)
+    assert process.returncode == 0
+    millrace.done("verify", "data")
+
+
+def test_sample_saved_is_the_original_file(millrace, dataset, pictures):
+    for split, number in (("train", 0), ("train", 119), ("val", 44)):
+        told = millrace.done("inspect", dataset, "--split", split, "--sample", number, "--save", "out.jpg", "--json").json()
+        original = pictures / split / told["path"]
+        assert (millrace.folder / "out.jpg").read_bytes() == original.read_bytes()
+        assert told["class"] == original.parent.name
+        assert (told["width"], told["height"], told["bytes"]) == (40, 30, original.stat().st_size)
+        assert told["path"] in millrace.done("inspect", dataset, "--split", split, "--sample", number).out
+
+
+def test_sample_beyond_the_end_is_refused_with_the_range(millrace, dataset):
+    millrace.refuses(2, "inspect", dataset, "--sample", "120", says=["--sample 120", "0 to 119"])
+    millrace.refuses(1, "inspect", dataset, "--split", "test", "--sample", "0", says=['"test"', "train, val"])
+
+
+def test_inspect_counts_what_is_there(millrace, dataset):
+    told = millrace.done("inspect", dataset, "--json").json()
+    assert told["splits"]["train"]["records"] == 120 and told["splits"]["val"]["records"] == 45
+    assert told["splits"]["train"]["per_class"] == [40, 40, 40]
+    assert told["splits"]["train"]["width"] == {"min": 40, "median": 40, "max": 40, "sum": 4800}
+    assert [entry["id"] for entry in told["classes"]] == ["class0", "class1", "class2"]
+    text = millrace.done("inspect", dataset).out
+    assert "train: 120 records in 3 shards" in text and told["fingerprint"] in text
+
+
+def test_verify_tells_that_all_is_well(millrace, dataset):
+    told = millrace.done("verify", dataset, "--json").json()
+    assert told["ok"] is True and told["problems"] == []
+    assert (told["splits"], told["shards"], told["records"]) == (2, 4, 165)
+    assert "165 records in 4 shards" in millrace.done("verify", dataset, "--quick").out
+
+
+def test_grid_shows_the_pictures_in_a_png_of_the_right_size(millrace, recipe, dataset):
+    millrace.done("inspect", dataset, "--grid", "grid.png", "--config", recipe, "--rows", "3", "--columns", "5")
+    with Image.open(millrace.folder / "grid.png") as grid:
+        assert grid.format == "PNG" and grid.mode == "RGB"
+        # Pictures of 32 pixels with gaps of 2 between them.
+        assert grid.size == (5 * 34 - 2, 3 * 34 - 2)
+        assert len(grid.getcolors(1 << 20)) > 1000, "there is nothing in the picture"
+    first = (millrace.folder / "grid.png").read_bytes()
+    millrace.done("inspect", dataset, "--grid", "grid.png", "--config", recipe, "--rows", "3", "--columns", "5")
+    assert (millrace.folder / "grid.png").read_bytes() == first
+
+
+def test_grid_needs_the_training_split_only(millrace, recipe, convert):
+    convert("data")
+    millrace.done("inspect", "data", "--grid", "grid.png", "--config", recipe, "--rows", "2", "--columns", "2")
+    millrace.refuses(1, "train", recipe, "--data", "data", "--out", "run", says=['data has no split "val"', "it has: train"])
+
+
+def test_grid_without_a_recipe_is_refused(millrace, dataset):
+    millrace.refuses(2, "inspect", dataset, "--grid", "grid.png", says=["--grid", "--config"])

@@ -1,0 +1,132 @@
+"""Exact evaluation, against a count that torchvision and Pillow make on their own."""
+
+import re
+
+import numpy
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+from support import Program, checkpoints, metrics
+from torchvision import transforms
+
+# More classes than five, so that top-5 says something; a number of pictures that no batch size here divides.
+NAMES = [f"class{label}" for label in range(8)]
+PER_CLASS = 11
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+RECIPE = """
+[data.train]
+ops = [{ op = "random_resized_crop", size = 32 }]
+[data.val]
+ops = [{ op = "resize", size = 40 }, { op = "center_crop", size = 32 }]
+[batch]
+per_device = 16
+[model]
+name = "resnet18"
+[loss]
+name = "cross_entropy"
+[optimizer]
+name = "sgd"
+lr = 0.1
+[schedule]
+name = "constant"
+[train]
+epochs = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(path, tmp_path_factory):
+    """A folder with dataset, recipe and weights, and how many are right in torchvision's hands."""
+    folder = tmp_path_factory.mktemp("judged")
+    random = numpy.random.default_rng(31)
+    pictures, labels = [], []
+    prepare = transforms.Compose([transforms.Resize(40), transforms.CenterCrop(32), transforms.ToTensor(),
+                                  transforms.Normalize(MEAN, STD)])
+    for label, name in enumerate(NAMES):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(PER_CLASS):
+            width, height = random.integers(33, 90, 2)
+            pixels = random.integers(0, 200, (height, width, 3))
+            pixels[..., label % 3] += 7 * label
+            file = folder / "pictures" / name / f"{number}.jpg"
+            Image.fromarray(pixels.astype(numpy.uint8)).save(file, quality=90)
+            pictures.append(prepare(Image.open(file).convert("RGB")))
+            labels.append(label)
+    pictures, labels = torch.stack(pictures), torch.tensor(labels)
+
+    torch.set_num_threads(1)  # two teams of threads on few cores wait for each other
+    torch.manual_seed(5)
+    model = torchvision.models.resnet18(num_classes=len(NAMES))
+    with torch.no_grad():
+        for _ in range(5):  # statistics of these pictures: without them all answers would be one class
+            model(pictures)
+        logits = model.eval()(pictures)
+    save_file(model.state_dict(), folder / "weights.safetensors")
+    best = logits.sort(descending=True).values
+    assert (best[:, 0] - best[:, 1]).min() > 1e-4 and (best[:, 4] - best[:, 5]).min() > 1e-4, "too near to a tie"
+    answers = logits.argmax(1)
+    judgement = {
+        "samples": len(labels),
+        "top1_count": int((answers == labels).sum()),
+        "top5_count": int((logits.topk(5).indices == labels[:, None]).any(1).sum()),
+        "loss": float(torch.nn.functional.cross_entropy(logits, labels)),
+        "answers": [[int(((answers == answer) & (labels == label)).sum()) for answer in range(len(NAMES))]
+                    for label in range(len(NAMES))],
+    }
+    assert 0 < judgement["top1_count"] < judgement["top5_count"] < judgement["samples"]
+
+    (folder / "recipe.toml").write_text(RECIPE)
+    Program(path, folder).done("convert", "--from", "pictures", "--to", "data", "--split", "val", "--shards", "3")
+    return folder, judgement
+
+
+@pytest.mark.parametrize(("devices", "batch"), [("cpu", 1000), ("cpu:1", 7), ("cpu:2", 13), ("cpu:3", 9)])
+def test_counts_equal_torchvisions_for_any_lanes_and_batch(millrace, judged, devices, batch):
+    folder, judgement = judged
+    counted = millrace.done("eval", folder / "recipe.toml", "--data", folder / "data", "--weights",
+                            folder / "weights.safetensors", "--devices", devices, "--json",
+                            "--set", f"batch.evaluate_per_device={batch}").json()
+    for name in ("samples", "top1_count", "top5_count"):
+        assert counted[name] == judgement[name], name
+    assert counted["top1"] == judgement["top1_count"] / judgement["samples"]
+    assert counted["loss"] == pytest.approx(judgement["loss"], rel=1e-4)
+    assert [row["answers"] for row in counted["classes"]] == judgement["answers"]
+    assert [(row["id"], row["samples"]) for row in counted["classes"]] == [(name, PER_CLASS) for name in NAMES]
+
+
+def test_table_tells_what_json_tells(millrace, judged):
+    folder, judgement = judged
+    out = millrace.done("eval", folder / "recipe.toml", "--data", folder / "data", "--weights",
+                        folder / "weights.safetensors").out
+    assert f"88 images  top-1 {judgement['top1_count'] / 88:.4f}  top-5 {judgement['top5_count'] / 88:.4f}" in out
+    assert " taken for " in out
+
+
+def test_recipe_without_validation_is_refused(millrace, judged):
+    folder, _ = judged
+    recipe = millrace.folder / "no-val.toml"
+    recipe.write_text(re.sub(r"\[data.val\].*?(?=\[batch\])", "", RECIPE, flags=re.DOTALL))
+    millrace.refuses(2, "eval", recipe, "--data", folder / "data", "--weights", folder / "weights.safetensors",
+                     says=["no-val.toml: data.val", "is missing"])
+
+
+def test_recipe_with_an_unknown_key_is_refused(millrace, judged):
+    folder, _ = judged
+    millrace.refuses(2, "eval", folder / "recipe.toml", "--data", folder / "data", "--weights",
+                     folder / "weights.safetensors", "--set", "optimizer.momentun=0.9",
+                     says=["recipe.toml: optimizer.momentun", 'did you mean "momentum"?'])
+
+
+def test_evaluation_while_training_counts_every_sample_once(straight):
+    evaluations = [line for line in metrics(straight) if line["group"] == "val"]
+    assert [line["step"] for line in evaluations] == [7, 14]
+    assert all(line["samples"] == 45 for line in evaluations)
+
+
+def test_eval_of_the_last_checkpoint_tells_what_the_run_told(millrace, recipe, dataset, straight):
+    counted = millrace.done("eval", recipe, "--data", dataset, "--weights", checkpoints(straight)[-1], "--json").json()
+    last = [line for line in metrics(straight) if line["group"] == "val"][-1]
+    assert (counted["samples"], counted["top1"], counted["top5"]) == (last["samples"], last["top1"], last["top5"])
+    assert counted["loss"] == last["loss"]

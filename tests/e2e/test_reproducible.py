@@ -1,0 +1,55 @@
+"""The same run whatever the threads, buffers and lanes."""
+
+import os
+
+import pytest
+from support import metrics, same_runs
+
+
+@pytest.mark.parametrize(("workers", "slots"), [(1, 1), (2, 6), (8, 3)])
+def test_workers_and_slots_do_not_enter(millrace, recipe, dataset, straight, workers, slots):
+    millrace.done("train", recipe, "--data", dataset, "--out", "run", "--set", f"pipeline.workers={workers}",
+                  "--set", f"pipeline.slots={slots}")
+    same_runs(straight, millrace.folder / "run")
+
+
+def first_steps(millrace, recipe, dataset, name, *settings, steps=2, devices="cpu", preexec_fn=None):
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    millrace.done("train", recipe, "--data", dataset, "--out", name, "--devices", devices, *arguments,
+                  "--set", f"train.max_steps={steps}", preexec_fn=preexec_fn)
+    return [line for line in metrics(millrace.folder / name) if line["group"] == "train"]
+
+
+def test_seed_changes_batches_and_weights(millrace, recipe, dataset):
+    one = first_steps(millrace, recipe, dataset, "one", steps=1)
+    other = first_steps(millrace, recipe, dataset, "other", "seed=1", steps=1)
+    assert one[0]["digest"] != other[0]["digest"]
+    assert one[0]["loss"] != other[0]["loss"]
+
+
+def test_order_and_augmentation_enter_the_digest(millrace, recipe, dataset):
+    plain = first_steps(millrace, recipe, dataset, "plain", steps=1)
+    ordered = first_steps(millrace, recipe, dataset, "ordered", "data.train.shuffle=none", steps=1)
+    cropped = first_steps(millrace, recipe, dataset, "cropped",
+                          "data.train.ops=[{op='random_resized_crop', size=32, scale=[0.4, 1.0]}]", steps=1)
+    assert len({plain[0]["digest"], ordered[0]["digest"], cropped[0]["digest"]}) == 3
+
+
+def test_lanes_and_turns_on_one_lane_see_the_same_global_batches(millrace, recipe, dataset):
+    # The digest goes over pixels, labels and losses of all pieces. With one thread for each lane's arithmetic it is the
+    # same whether two lanes take a piece each or one lane takes both, one after the other.
+    def on_one_core():
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+
+    pieces = ["batch.per_device=8", "batch.global=16"]
+    lanes = first_steps(millrace, recipe, dataset, "lanes", *pieces, devices="cpu:2", preexec_fn=on_one_core)
+    turns = first_steps(millrace, recipe, dataset, "turns", *pieces, devices="cpu", preexec_fn=on_one_core)
+    assert lanes == turns
+
+
+def test_checkpoint_of_two_lanes_goes_on_with_one(millrace, recipe, dataset):
+    pieces = ["--set", "batch.per_device=8", "--set", "batch.global=16", "--data", dataset, "--out", "run"]
+    millrace.done("train", recipe, *pieces, "--set", "train.max_steps=2", "--devices", "cpu:2")
+    result = millrace.done("train", recipe, *pieces, "--set", "train.max_steps=3", "--resume", "auto")
+    assert "at step 2" in result.err and "16 = 8 x 1 devices x accumulation 2" in result.err
+    assert metrics(millrace.folder / "run")[-1]["step"] == 3
