@@ -22,7 +22,7 @@ void AddEval(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 
-// Set by the first SIGINT or SIGTERM after the call; a second one ends the process at once.
+// Set by the first SIGINT, SIGTERM or SIGHUP after the call; a second one ends the process at once.
 const std::atomic<bool>& CatchInterrupts();
 
 }  // namespace millrace::tools

@@ -24,6 +24,10 @@ const std::atomic<bool>& CatchInterrupts() {
   action.sa_handler = OnSignal;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  // A lost terminal, unless nohup has said that it does not matter.
+  struct sigaction before {};
+  ::sigaction(SIGHUP, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) ::sigaction(SIGHUP, &action, nullptr);
   return interrupted;
 }
 

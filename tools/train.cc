@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -43,6 +44,8 @@ nlohmann::ordered_json ToJson(const pipeline::TrainResult& result) {
 }
 
 ExitCode Run(const Options& options) {
+  // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
+  std::signal(SIGPIPE, SIG_IGN);
   const pipeline::Recipe recipe = options.recipe.Load();
   pipeline::TrainOptions train{.dataset = options.recipe.Dataset(recipe),
                                .out = options.out.empty()
@@ -64,7 +67,9 @@ ExitCode Run(const Options& options) {
   log.Add(std::make_unique<tracking::Console>());
   const pipeline::TrainResult result = pipeline::Train(recipe, train, log);
   if (options.json) {
-    fmt::print("{}\n", ToJson(result).dump(2));
+    // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
+    fmt::print("{}\n",
+               ToJson(result).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else if (result.top1) {
     fmt::print("top-1 {:.4f}  best {:.4f}  {}\n", *result.top1,
                result.best_top1.value_or(*result.top1), result.checkpoint.string());
@@ -93,7 +98,8 @@ void AddTrain(CLI::App& app, Action& action) {
       "  millrace train configs/imagenette-resnet18-64px-cpu.toml --data data/imagenette --out "
       "runs/a --resume auto\n"
       "  millrace train my.toml --set optimizer.lr=0.05 --set train.epochs=10\n"
-      "Ctrl-C or SIGTERM ends after the step under way with a checkpoint and exit code 3.");
+      "Ctrl-C, SIGTERM or a lost terminal ends after the step under way with a checkpoint and exit "
+      "code 3.");
   command->callback([options, &action] { action = [options] { return Run(*options); }; });
 }
 

@@ -100,7 +100,7 @@ def has_three_lines(training):
 
 
 @pytest.mark.parametrize(("sign", "when"), [
-    (signal.SIGTERM, has_three_lines), (signal.SIGINT, has_three_lines), (signal.SIGTERM, amid_an_evaluation),
+    (signal.SIGTERM, amid_an_evaluation), (signal.SIGINT, has_three_lines), (signal.SIGHUP, has_three_lines),
 ])
 def test_stop_writes_a_checkpoint_and_resume_gives_the_same_end(training, straight, sign, when):
     training.start()
@@ -133,6 +133,15 @@ def test_second_stop_ends_at_once(training, dataset):
     training.process.send_signal(signal.SIGTERM)
     # 143 as a shell would say it; 3 when the step under way was faster.
     assert training.process.wait(TIME_LIMIT_S) in (128 + signal.SIGTERM, 3)
+
+
+def test_reader_of_the_output_gone_does_not_end_the_run(millrace, recipe, dataset):
+    process = millrace.start("train", recipe, "--data", dataset, "--out", "run", "--set", "train.max_steps=3")
+    assert process.stderr.readline()
+    process.stderr.close()
+    process.stdout.read()
+    assert process.wait(TIME_LIMIT_S) == 0
+    assert [path.name for path in checkpoints(millrace.folder / "run")] == ["step-00000003.safetensors"]
 
 
 def test_kept_checkpoints_and_best_weights_are_as_many_as_asked(straight):
