@@ -18,7 +18,11 @@ std::filesystem::path ExportWeights(const std::filesystem::path& from,
   if (std::filesystem::is_directory(from)) {
     const RunFolder folder{from};
     model::CheckpointSearch search = model::FindNewestCheckpoint(folder.checkpoints());
-    if (!search.newest) Fail("there is no checkpoint in {}", folder.checkpoints().string());
+    if (!search.newest) {
+      Fail("there is no {}checkpoint in {}{}", search.skipped.empty() ? "" : "usable ",
+           folder.checkpoints().string(),
+           search.skipped.empty() ? "" : ": " + search.skipped.front());
+    }
     model::WriteSafetensors(to, search.newest->checkpoint.weights, {{"format", "pt"}});
     return search.newest->path;
   }

@@ -137,7 +137,8 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
   json["workers"] = graph.workers;
   json["slots"] = graph.num_slots;
   json["cpu_capability"] = at::get_cpu_capability();
-  return json.dump(2) + "\n";
+  // Paths may hold any bytes; what is not UTF-8 is shown as a replacement character.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 // A run's folder that already holds a run is never written over.
@@ -175,6 +176,11 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
     model::CheckpointSearch search = model::FindNewestCheckpoint(folder.checkpoints());
     for (const std::string& reason : search.skipped)
       log.Text("passed over a checkpoint: {}", reason);
+    if (!search.newest && !search.skipped.empty()) {
+      // A fresh start would cut the metrics of a run of which something may still be saved.
+      Fail("there is no usable checkpoint in {}; remove the folder to start from the beginning",
+           folder.checkpoints().string());
+    }
     if (!search.newest) {
       log.Text("no checkpoint in {}: starting from the beginning", folder.checkpoints().string());
       return start;

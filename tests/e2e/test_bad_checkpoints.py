@@ -90,6 +90,14 @@ def test_newest_checkpoint_damaged_falls_back_to_the_one_before(millrace, recipe
     same_runs(straight, run)
 
 
+def test_all_checkpoints_damaged_start_nothing_anew(millrace, resume_refused, run):
+    for path in checkpoints(run):
+        tear(path)
+    resume_refused("--resume", "auto", says=["no usable checkpoint in run/checkpoints", "remove the folder"])
+    millrace.refuses(1, "export", "run", "--to", "weights.safetensors",
+                     says=["no usable checkpoint in run/checkpoints", "step-00000014.safetensors: the file is cut"])
+
+
 def test_checkpoint_damaged_and_named_is_refused(resume_refused, run):
     flip(checkpoints(run)[-1])
     resume_refused("--resume", checkpoints(run)[-1], says=["step-00000014.safetensors", "damaged"])

@@ -166,6 +166,19 @@ def test_file_name_that_is_no_text_is_converted(millrace, source):
     millrace.refuses(1, "convert", "--from", source, "--to", "to", says="cat/001.jpg: an empty file")
     millrace.done("convert", "--from", source, "--to", "to", "--on-bad", "skip")
     millrace.done("verify", "to")
+    spoilt = max((source.parent / "to").glob("*.lmdb"))
+    spoilt.write_bytes(spoilt.read_bytes().replace(b"\xff\xda", b"\xff\xdb"))
+    found = millrace("verify", "to", "--json")
+    assert found.code == 1 and any("cat/\ufffd.jpg" in problem["what"] for problem in found.json()["problems"])
+
+
+def test_dataset_and_run_in_folders_that_are_no_text_work(millrace, tiny_recipe, own_dataset):
+    data, run = os.fsencode(own_dataset) + b"\xe4", os.fsencode(millrace.folder) + b"/run\xe4"
+    os.rename(own_dataset, data)
+    told = millrace.done("train", tiny_recipe, "--data", os.fsdecode(data), "--out", os.fsdecode(run), "--json",
+                         "--set", "train.max_steps=1").json()
+    assert told["step"] == 1
+    assert "own\ufffd" in json.loads(open(run + b"/environment.json").read())["dataset"]
 
 
 def test_class_name_that_is_no_text_is_refused(millrace, source):
