@@ -41,7 +41,9 @@ std::vector<at::Tensor> TensorsOf(std::size_t lane) {
 }
 
 bool SameBits(const at::Tensor& a, const at::Tensor& b) {
-  return a.sizes() == b.sizes() && std::memcmp(a.data_ptr(), b.data_ptr(), a.nbytes()) == 0;
+  if (a.sizes() != b.sizes()) return false;
+  // An empty tensor has no memory to compare.
+  return a.numel() == 0 || std::memcmp(a.data_ptr(), b.data_ptr(), a.nbytes()) == 0;
 }
 
 // Calls `work(lane)` on a thread for each lane.

@@ -170,8 +170,7 @@ TEST(ProgressLineOnATerminal, BarIsRedrawnInPlace) {
   EXPECT_EQ(terminal.Text(), "train epoch 1/2  [                        ]   0%  0/4 steps");
   line.Update(Steps(4, 4));
   EXPECT_THAT(terminal.Text(),
-              AllOf(StartsWith("\r\x1b[Ktrain epoch 1/2  [==============] 100%"),
-                    EndsWith("\n")));
+              AllOf(StartsWith("\r\x1b[Ktrain epoch 1/2  [==============] 100%"), EndsWith("\n")));
 }
 
 TEST(ProgressLineOnATerminal, BarGivesWayToTheWords) {
