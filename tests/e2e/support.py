@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from PIL import Image
 
 CLASSES = 3
 TIME_LIMIT_S = 180  # of one command; reached only when it hangs
+
+
+def default_signals():
+    """Undoes what nohup and background jobs of a shell ignore; a child would inherit it."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
 
 # A recipe small enough for a test; every piece is in the recipes of configs/ too.
 RECIPE = """
@@ -130,10 +138,10 @@ class Program:
         return message
 
     def start(self, *arguments, **options):
-        """A command that goes on in the background."""
+        """A command that goes on in the background, with the signals as in a terminal, however the tests were started."""
         return subprocess.Popen([self.path, *map(str, arguments)], cwd=self.folder, env=self.environment,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                **{"stderr": subprocess.PIPE, **options})
+                                **{"stderr": subprocess.PIPE, "preexec_fn": default_signals, **options})
 
 
 def snapshot(*folders):
