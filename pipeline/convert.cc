@@ -1,7 +1,5 @@
 #include "pipeline/convert.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <tbb/global_control.h>
 #include <tbb/info.h>
 #include <tbb/parallel_pipeline.h>
@@ -10,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -20,6 +17,7 @@
 #include "base/build_info.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/folder_lock.h"
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/permutation.h"
@@ -173,28 +171,6 @@ std::uint64_t HashPlan(const ConvertOptions& options, const Plan& plan) {
   }
   return hasher.Digest();
 }
-
-// Holds a folder for one conversion. The lock goes with the process, however it ends.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    // A file system without locks does not keep anybody from converting.
-    if (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      ::close(descriptor_);
-      Fail("another conversion is writing into {}; wait for it or choose another folder",
-           folder.string());
-    }
-  }
-  ~FolderLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 void RemoveFile(const fs::path& path) {
   std::error_code code;
@@ -553,7 +529,7 @@ ConvertReport Convert(const ConvertOptions& options,
   }
   plan.shards = ChooseShards(options, plan);
   CreateFolders(options.to);
-  const FolderLock lock(options.to);
+  const FolderLock lock(options.to, "another conversion");
   Manifest manifest = storage::ReadManifestIfAny(options.to).value_or(Manifest{});
   if (manifest.classes.empty()) {
     for (const auto& id : plan.classes) manifest.classes.push_back({.id = id, .name = id});
