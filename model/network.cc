@@ -29,7 +29,17 @@ std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_cla
     section.Blame("name", fmt::format("is \"{}\"; known networks are {}{}", name,
                                       fmt::join(known, ", "), Suggest(name, known)));
   }
-  return MakeResNet(*architecture, num_classes, section.Flag("zero_init_residual", false), seed);
+  // Whole groups in every layer, and channels that fill vectors.
+  constexpr std::int64_t kWidthStep = 8;
+  const std::int64_t width = section.IntegerIn("width", kWidthStep, 512, 64);
+  if (width % kWidthStep != 0 || (architecture->bottleneck && width % 64 != 0)) {
+    section.Blame("width", fmt::format("is {}; {} needs a multiple of {}", width, name,
+                                       architecture->bottleneck ? 64 : kWidthStep));
+  }
+  return MakeResNet(*architecture, {.num_classes = num_classes,
+                                    .width = width,
+                                    .zero_init_residual = section.Flag("zero_init_residual", false),
+                                    .seed = seed});
 }
 
 }  // namespace millrace::model

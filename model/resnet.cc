@@ -28,8 +28,6 @@ constexpr std::array kArchitectures = {
     ResNetArchitecture{"wide_resnet101_2", true, {3, 4, 23, 3}, 1, 128},
 };
 
-constexpr std::int64_t kStemChannels = 64;
-
 // A convolution and the normalisation behind it.
 struct ConvNorm {
   ConvNorm(const Conv2d::Shape& shape, at::Generator& generator)
@@ -61,17 +59,16 @@ struct Block {
 
 class ResNet final : public Network {
  public:
-  ResNet(const ResNetArchitecture& architecture, std::int64_t num_classes, bool zero_init_residual,
-         std::uint64_t seed)
-      : Network(std::string(architecture.name), num_classes) {
-    at::Generator generator = at::detail::createCPUGenerator(seed);
-    Build(architecture, generator);
+  ResNet(const ResNetArchitecture& architecture, const ResNetOptions& options)
+      : Network(std::string(architecture.name), options.num_classes) {
+    at::Generator generator = at::detail::createCPUGenerator(options.seed);
+    Build(architecture, options.width, generator);
     // torchvision's second round of draws, over modules() in order of registration; the classifier
     // keeps its first values.
     ForEachConvNorm([&](const std::string&, const std::string&, ConvNorm& step) {
       step.conv.DrawKaimingNormal(generator);
     });
-    if (zero_init_residual) {
+    if (options.zero_init_residual) {
       for (Block& block : blocks_) block.steps.back().norm.weight.zero_();
     }
     Register();
@@ -88,12 +85,11 @@ class ResNet final : public Network {
 
  private:
   // Constructs the layers in torchvision's order, which is the order of their first draws.
-  void Build(const ResNetArchitecture& architecture, at::Generator& generator) {
-    stem_.emplace(Conv2d::Shape{.in = 3, .out = kStemChannels, .kernel = 7, .stride = 2},
-                  generator);
-    std::int64_t channels = kStemChannels;
+  void Build(const ResNetArchitecture& architecture, std::int64_t width, at::Generator& generator) {
+    stem_.emplace(Conv2d::Shape{.in = 3, .out = width, .kernel = 7, .stride = 2}, generator);
+    std::int64_t channels = width;
     for (std::size_t layer = 0; layer < architecture.blocks.size(); ++layer) {
-      const std::int64_t planes = kStemChannels << layer;
+      const std::int64_t planes = width << layer;
       for (int i = 0; i < architecture.blocks[layer]; ++i) {
         const std::int64_t stride = layer > 0 && i == 0 ? 2 : 1;
         blocks_.push_back(MakeBlock(architecture, channels, planes, stride, generator));
@@ -181,10 +177,9 @@ std::vector<std::string> ResNetNames() {
 }
 
 std::unique_ptr<Network> MakeResNet(const ResNetArchitecture& architecture,
-                                    std::int64_t num_classes, bool zero_init_residual,
-                                    std::uint64_t seed) {
-  MILLRACE_CHECK(num_classes >= 1);
-  return std::make_unique<ResNet>(architecture, num_classes, zero_init_residual, seed);
+                                    const ResNetOptions& options) {
+  MILLRACE_CHECK(options.num_classes >= 1);
+  return std::make_unique<ResNet>(architecture, options);
 }
 
 std::string_view RecognizeResNet(std::span<const NamedTensor> state) {

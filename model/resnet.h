@@ -32,14 +32,21 @@ struct ResNetArchitecture {
 const ResNetArchitecture* FindResNet(std::string_view name);
 std::vector<std::string> ResNetNames();
 
-// `zero_init_residual` starts the last normalisation of every block at 0, so that each block starts
-// as the identity (arXiv:1706.02677).
+struct ResNetOptions {
+  std::int64_t num_classes = 0;
+  // Channels of the stem and of layer1's blocks, doubled from layer to layer. torchvision's
+  // networks have 64; narrower ones suit small pictures and small machines.
+  std::int64_t width = 64;
+  // The last normalisation of every block starts at 0, so that each block starts as the identity
+  // (arXiv:1706.02677).
+  bool zero_init_residual = false;
+  std::uint64_t seed = 0;
+};
 std::unique_ptr<Network> MakeResNet(const ResNetArchitecture& architecture,
-                                    std::int64_t num_classes, bool zero_init_residual,
-                                    std::uint64_t seed);
+                                    const ResNetOptions& options);
 
-// The name of the ResNet that a state belongs to, judged by its tensors' names and shapes; "" when
-// it is none.
+// The name of the ResNet of width 64 that a state belongs to, judged by its tensors' names and
+// shapes; "" when it is none.
 std::string_view RecognizeResNet(std::span<const NamedTensor> state);
 
 }  // namespace millrace::model

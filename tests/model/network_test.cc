@@ -124,10 +124,36 @@ TEST(Network, ZeroInitResidualMakesBlocksIdentities) {
   }
 }
 
+TEST(Network, WidthScalesEveryLayer) {
+  const auto network = Make(R"({"name": "resnet18", "width": 16})");
+  EXPECT_EQ(network->state().front().tensor.sizes(), (std::vector<std::int64_t>{16, 3, 7, 7}));
+  for (const NamedTensor& parameter : network->parameters()) {
+    if (parameter.name == "layer4.1.conv2.weight") {
+      EXPECT_EQ(parameter.tensor.sizes(), (std::vector<std::int64_t>{128, 128, 3, 3}));
+    }
+  }
+  EXPECT_EQ(network->Forward(at::randn({2, 3, 28, 28}), true).sizes(),
+            (std::vector<std::int64_t>{2, 10}));
+}
+
+TEST(Network, WidthThatCannotBeIsNamed) {
+  for (const char* json :
+       {R"({"name": "resnet18", "width": 12})", R"({"name": "resnet50", "width": 96})"}) {
+    try {
+      Make(json);
+      FAIL() << json;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), ExitCode::kUsage);
+      EXPECT_THAT(error.what(), HasSubstr("model: width: is ")) << json;
+      EXPECT_THAT(error.what(), HasSubstr("needs a multiple of ")) << json;
+    }
+  }
+}
+
 TEST(ResNet, EveryMemberRecognisesItself) {
   for (const char* name :
        {"resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"}) {
-    EXPECT_EQ(RecognizeResNet(MakeResNet(*FindResNet(name), 3, false, 0)->state()), name);
+    EXPECT_EQ(RecognizeResNet(MakeResNet(*FindResNet(name), {.num_classes = 3})->state()), name);
   }
   EXPECT_EQ(RecognizeResNet({}), "");
 }

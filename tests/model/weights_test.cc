@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 std::unique_ptr<Network> Make(const char* name, std::int64_t classes, std::uint64_t seed) {
-  return MakeResNet(*FindResNet(name), classes, false, seed);
+  return MakeResNet(*FindResNet(name), {.num_classes = classes, .seed = seed});
 }
 
 std::vector<NamedTensor> CloneOf(const Network& network) {
