@@ -163,6 +163,20 @@ CheckpointSearch FindNewestCheckpoint(const std::filesystem::path& folder) {
   return search;
 }
 
+std::vector<std::filesystem::path> SetAsideNewer(const std::filesystem::path& folder,
+                                                 std::int64_t step) {
+  std::vector<std::filesystem::path> renamed;
+  for (const StepFile& file : ListSteps(folder)) {
+    if (file.step <= step) break;
+    renamed.push_back(folder / ("superseded-" + file.path.filename().string()));
+    std::error_code code;
+    std::filesystem::rename(file.path, renamed.back(), code);
+    if (code) Fail("cannot rename {}: {}", file.path.string(), code.message());
+  }
+  if (!renamed.empty()) SyncFolder(folder);
+  return renamed;
+}
+
 void PruneCheckpoints(const std::filesystem::path& folder, std::size_t keep) {
   MILLRACE_CHECK(keep >= 1);
   std::vector<std::filesystem::path> doomed;

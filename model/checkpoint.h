@@ -53,6 +53,12 @@ struct CheckpointSearch {
 // there holds none.
 CheckpointSearch FindNewestCheckpoint(const std::filesystem::path& folder);
 
+// Takes the checkpoints of later steps than `step` out of the run: each is renamed to
+// "superseded-<name>", which nothing here looks for or removes. Returns their new paths, newest
+// first. Throws Error naming the file that could not be renamed; those before it have been.
+std::vector<std::filesystem::path> SetAsideNewer(const std::filesystem::path& folder,
+                                                 std::int64_t step);
+
 // Removes all but the `keep` newest "step-*.safetensors" in `folder`, by their names alone, and
 // what an interrupted write left behind. Throws Error. REQUIRES: keep >= 1, no write under way in
 // `folder`

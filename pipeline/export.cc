@@ -46,12 +46,10 @@ void ImportWeights(const std::filesystem::path& from, const Recipe& recipe,
       model::MakeOptimizer(recipe.params.Section("optimizer"), network->parameters());
   model::LoadWeights(*network, from);
   ProgressState state;
-  state.identity = {
-      .dataset_fingerprint = HashToHex(manifest.fingerprint),
-      .model = network->name(),
-      .classes = manifest.classes.size(),
-      .seed = recipe.seed,
-      .global_batch = recipe.global_batch > 0 ? recipe.global_batch : recipe.per_device};
+  state.identity = {.dataset_fingerprint = HashToHex(manifest.fingerprint),
+                    .model = network->name(),
+                    .classes = manifest.classes.size(),
+                    .seed = recipe.seed};
   state.config = recipe.ToToml();
   model::WriteCheckpoint(to, {.weights = network->state(),
                               .optimizer = optimizer->StateTensors(),

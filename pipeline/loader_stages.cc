@@ -20,9 +20,26 @@ using stages::Batch;
 using stages::Phase;
 using stages::Sample;
 
+// The split that the loader reads, which the dataset must have.
+const std::string& RequireSplit(const LoaderRecipe& recipe, const std::filesystem::path& dataset) {
+  const storage::Manifest manifest = storage::ReadManifest(dataset);
+  if (!manifest.splits.contains(recipe.split)) {
+    std::string known;
+    for (const auto& [name, split] : manifest.splits) {
+      known += (known.empty() ? "" : ", ") + name;
+    }
+    recipe.section.Blame("split",
+                         fmt::format("is \"{}\", which {} does not have (it has: {})", recipe.split,
+                                     dataset.string(), known.empty() ? "none" : known));
+  }
+  return recipe.split;
+}
+
 struct Loader {
   Loader(const LoaderRecipe& recipe, const std::filesystem::path& dataset)
-      : reader(dataset, recipe.split), transform(recipe.ops), shuffle(recipe.shuffle) {}
+      : reader(dataset, RequireSplit(recipe, dataset)),
+        transform(recipe.ops),
+        shuffle(recipe.shuffle) {}
 
   storage::SplitReader reader;
   stages::Transform transform;

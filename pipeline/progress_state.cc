@@ -55,6 +55,8 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"classes", std::to_string(identity.classes)},
       {"seed", std::to_string(identity.seed)},
       {"global_batch", std::to_string(identity.global_batch)},
+      {"lanes", std::to_string(layout.lanes)},
+      {"threads_per_lane", std::to_string(layout.threads_per_lane)},
   };
 }
 
@@ -73,6 +75,9 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   state.identity.classes = Number(metadata, "classes", source);
   state.identity.seed = Number(metadata, "seed", source);
   state.identity.global_batch = Number(metadata, "global_batch", source);
+  state.layout.lanes = static_cast<std::uint32_t>(Number(metadata, "lanes", source));
+  state.layout.threads_per_lane =
+      static_cast<std::uint32_t>(Number(metadata, "threads_per_lane", source));
   try {
     const auto list = nlohmann::json::parse(Entry(metadata, "best", source));
     for (const auto& entry : list.get<std::vector<nlohmann::json>>()) {
@@ -107,6 +112,7 @@ void ProgressState::RequireSameRun(const RunIdentity& wanted, const std::string&
         "trained on",
         source, identity.dataset_fingerprint, wanted.dataset_fingerprint);
   }
+  if (step == 0 && !evaluation_pending) return;
   if (identity.seed != wanted.seed) {
     Fail("{}: was trained with seed {}, but the recipe says {}; the sample order would differ",
          source, identity.seed, wanted.seed);

@@ -25,8 +25,17 @@ struct RunIdentity {
   std::uint64_t global_batch = 0;  // [samples]
 };
 
+// How sums were split up: on the CPU another split gives the same numbers but for their last bits.
+struct ComputeLayout {
+  std::uint32_t lanes = 0;  // 0: nothing has been computed yet
+  std::uint32_t threads_per_lane = 0;
+
+  bool operator==(const ComputeLayout&) const = default;
+};
+
 struct ProgressState {
   RunIdentity identity;
+  ComputeLayout layout;             // of the steps done last
   std::uint64_t step = 0;           // global steps done
   std::uint64_t epoch = 0;          // full epochs done
   std::uint64_t position = 0;       // samples of the current epoch already consumed
@@ -42,7 +51,7 @@ struct ProgressState {
                                     const std::string& source);
 
   // Throws Error saying what differs and what to do when this state does not belong to a run of
-  // `wanted`.
+  // `wanted`. At step 0 no sample has been drawn, so that seed and global batch may still be any.
   void RequireSameRun(const RunIdentity& wanted, const std::string& source) const;
 };
 

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -155,6 +157,19 @@ std::string ToTomlValue(const Json& value) {
   return value.dump();  // texts, whole numbers and flags are written alike in JSON and TOML
 }
 
+// Every setting below `section` with its value as TOML, under its dotted name. Lists are one value.
+void CollectSettings(const Json& section, const std::string& name,
+                     std::map<std::string, std::string>* found) {
+  for (const auto& [key, value] : section.items()) {
+    const std::string path = name.empty() ? key : name + "." + key;
+    if (value.is_object()) {
+      CollectSettings(value, path, found);
+    } else {
+      found->emplace(path, ToTomlValue(value));
+    }
+  }
+}
+
 bool IsListOfSections(const Json& value) {
   return value.is_array() && !value.empty() && value.front().is_object();
 }
@@ -183,6 +198,7 @@ void AppendSection(const Json& section, const std::string& name, std::string& te
 LoaderRecipe ReadLoader(const Params& section, Shuffle default_shuffle,
                         std::string_view default_split) {
   LoaderRecipe loader;
+  loader.section = section;
   loader.split = section.Text("split", std::string(default_split));
   const std::string shuffle = section.Choice("shuffle", {"full", "none"},
                                              default_shuffle == Shuffle::kFull ? "full" : "none");
@@ -285,6 +301,34 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
 
   root.Section("tracking").Choice("system", {"none"}, "none");
   return recipe;
+}
+
+std::vector<std::string> DifferingSettings(const std::string& before, const std::string& now) {
+  const auto settings = [](const std::string& text) {
+    std::map<std::string, std::string> found;
+    try {
+      CollectSettings(ToJson(toml::parse(text), "recipe"), "", &found);
+    } catch (const toml::parse_error& error) {
+      Fail("a recipe that was kept is damaged: {}", error.description());
+    }
+    return found;
+  };
+  const auto earlier = settings(before);
+  const auto later = settings(now);
+  std::set<std::string> keys;
+  for (const auto& [key, value] : earlier) keys.insert(key);
+  for (const auto& [key, value] : later) keys.insert(key);
+  const auto value_of = [](const auto& list, const std::string& key) {
+    const auto at = list.find(key);
+    return at == list.end() ? std::string("not set") : at->second;
+  };
+  std::vector<std::string> lines;
+  for (const std::string& key : keys) {
+    const std::string was = value_of(earlier, key);
+    const std::string is = value_of(later, key);
+    if (was != is) lines.push_back(fmt::format("{}: {} before, {} now", key, was, is));
+  }
+  return lines;
 }
 
 std::string Recipe::ToToml() const {

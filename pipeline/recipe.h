@@ -19,7 +19,12 @@ struct LoaderRecipe {
   std::string split;
   Shuffle shuffle = Shuffle::kNone;
   std::vector<Params> ops;  // read by stages::Transform
+  Params section;           // its own, to blame settings that the dataset contradicts
 };
+
+// What two recipes as they took effect (Recipe::ToToml) say differently, a line per setting:
+// "optimizer.lr: 0.1 before, 0.05 now". Throws Error when one of them is not TOML.
+std::vector<std::string> DifferingSettings(const std::string& before, const std::string& now);
 
 // Everything that a recipe says. Sections that name a component (model, loss, optimizer, schedule,
 // operations) are read by that component from its Params.

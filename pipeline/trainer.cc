@@ -13,6 +13,7 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/folder_lock.h"
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/process.h"
@@ -193,6 +194,7 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
   }
   start.state = ProgressState::FromMetadata(start.checkpoint->metadata, source.string());
   start.state.RequireSameRun(identity, source.string());
+  start.state.identity = identity;  // at step 0 the checkpoint leaves some of it open
   if (from_elsewhere) {
     // Metrics and best weights up to here stay in the folder of the run that wrote the checkpoint.
     start.state.metrics_bytes = 0;
@@ -290,8 +292,33 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       .classes = static_cast<std::uint64_t>(classes),
       .seed = recipe.seed,
       .global_batch = counts.global_batch()};
+  // Taken before anything of the folder is read, and as soon as there is a folder.
+  std::optional<FolderLock> lock;
+  const auto take_lock = [&] { lock.emplace(folder.root, "another run"); };
+  if (std::error_code code; std::filesystem::is_directory(folder.root, code)) take_lock();
   Start start = FindStart(options, folder, identity, log);
+  if (!lock) {
+    CreateFolders(folder.root);
+    take_lock();
+    RequireFreshFolder(folder);
+  }
+  const ComputeLayout layout{.lanes = lanes,
+                             .threads_per_lane = static_cast<std::uint32_t>(threads)};
+  if (start.checkpoint) {
+    for (const std::string& line : DifferingSettings(start.state.config, recipe.ToToml())) {
+      log.Text("resuming with another setting: {}", line);
+    }
+    if (start.state.layout.lanes > 0 && start.state.layout != layout) {
+      log.Text(
+          "resuming on {} x {} compute threads instead of {} x {}: sums are taken in another "
+          "order, so that losses and weights will differ from an undisturbed run's in their last "
+          "bits",
+          layout.lanes, layout.threads_per_lane, start.state.layout.lanes,
+          start.state.layout.threads_per_lane);
+    }
+  }
   start.state.config = recipe.ToToml();
+  start.state.layout = layout;
   if (start.checkpoint) {
     for (std::uint32_t lane = 0; lane < lanes; ++lane) {
       model::LoadWeights(*networks[lane], start.checkpoint->weights, start.source.string());
@@ -317,6 +344,10 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
 
   CreateFolders(folder.checkpoints());
   CreateFolders(folder.best());
+  for (const auto& path :
+       model::SetAsideNewer(folder.checkpoints(), static_cast<std::int64_t>(start.state.step))) {
+    log.Text("the run goes back: the checkpoint of a later step is kept as {}", path.string());
+  }
   WriteFileAtomically(folder.config(), recipe.ToToml());
   WriteFileAtomically(folder.environment(),
                       Environment(recipe, loaders, options, graph_options, threads));

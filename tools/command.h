@@ -22,6 +22,10 @@ void AddEval(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 
+// From now on a read of mapped memory that has no file behind it any more (SIGBUS) ends the process
+// with a sentence and exit code 1.
+void ExplainBusErrors();
+
 // Set by the first SIGINT, SIGTERM or SIGHUP after the call; a second one ends the process at once.
 const std::atomic<bool>& CatchInterrupts();
 

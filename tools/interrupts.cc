@@ -17,7 +17,21 @@ void OnSignal(int signal) {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
 }
 
+void OnBusError(int) {
+  static constexpr char kText[] =
+      "\nmillrace: a file of the dataset was cut short, or its disk failed, while it was being "
+      "read; `millrace verify` on the dataset says which\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  ::_exit(static_cast<int>(ExitCode::kFailed));
+}
+
 }  // namespace
+
+void ExplainBusErrors() {
+  struct sigaction action {};
+  action.sa_handler = OnBusError;
+  ::sigaction(SIGBUS, &action, nullptr);
+}
 
 const std::atomic<bool>& CatchInterrupts() {
   struct sigaction action {};

@@ -49,6 +49,7 @@ std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
 int Main(int argc, char** argv) {
   // A full disk is reported by write(), not by a signal that ends the process.
   std::signal(SIGXFSZ, SIG_IGN);
+  ExplainBusErrors();
 
   CLI::App app("Trains image classifiers reproducibly and at the speed of their devices.",
                "millrace");

@@ -1,9 +1,11 @@
 """Checkpoints, weights and run folders that do not belong to what is asked for."""
 
+import os
 import re
+import time
 
 import pytest
-from support import RECIPE, checkpoints, copy_run, same_runs, same_tensors, untouched, write_pictures
+from support import RECIPE, TIME_LIMIT_S, checkpoints, copy_run, same_runs, same_tensors, untouched, write_pictures
 
 
 @pytest.fixture
@@ -111,8 +113,47 @@ def test_metrics_cut_below_the_checkpoint_are_refused(millrace, recipe, dataset,
 
 
 def test_resume_from_a_named_older_checkpoint_gives_the_same_end(millrace, recipe, dataset, straight, run):
-    millrace.done("train", "recipe.toml", "--data", dataset, "--out", "run", "--resume", checkpoints(run)[0])
+    older, newer = checkpoints(run)
+    content = newer.read_bytes()
+    result = millrace.done("train", "recipe.toml", "--data", dataset, "--out", "run", "--resume", older)
+    kept = newer.with_name(f"superseded-{newer.name}")
+    assert f"the checkpoint of a later step is kept as {kept.relative_to(millrace.folder)}" in result.err
+    assert kept.read_bytes() == content
     same_runs(straight, run)
+
+
+def test_resume_with_other_settings_says_which(millrace, recipe, dataset, run):
+    result = millrace.done("train", "recipe.toml", "--data", dataset, "--out", "run", "--resume", checkpoints(run)[0],
+                           "--set", "optimizer.lr=0.001", "--set", "checkpoint.keep=1")
+    assert "resuming with another setting: optimizer.lr: 0.003 before, 0.001 now" in result.err
+    assert "resuming with another setting: checkpoint.keep: 2 before, 1 now" in result.err
+    assert result.err.count("resuming with another setting") == 2
+
+
+def test_resume_on_another_number_of_threads_says_what_it_means(millrace, dataset, recipe):
+    one_core = lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # noqa: E731
+    arguments = ["train", recipe, "--data", dataset, "--out", "run", "--resume", "auto"]
+    first = millrace.done(*arguments, "--set", "train.max_steps=1", preexec_fn=one_core)
+    assert "compute threads instead of" not in first.err
+    again = millrace.done(*arguments, "--set", "train.max_steps=2", preexec_fn=one_core)
+    assert "compute threads instead of" not in again.err
+    if len(os.sched_getaffinity(0)) > 1:
+        other = millrace.done(*arguments, "--set", "train.max_steps=3")
+        assert "compute threads instead of 1 x 1: sums are taken in another order" in other.err
+
+
+def test_second_run_in_a_folder_is_refused(millrace, recipe, dataset):
+    arguments = ["train", recipe, "--data", dataset, "--out", "run", "--resume", "auto", "--set", "train.epochs=10000"]
+    first = millrace.start(*arguments)
+    try:
+        deadline = time.monotonic() + TIME_LIMIT_S
+        while not (millrace.folder / "run/config.toml").exists():
+            assert first.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        millrace.refuses(1, *arguments, says=["another run is writing into run", "choose another folder"])
+    finally:
+        first.kill()
+        first.communicate()
 
 
 def test_resume_from_elsewhere_goes_on_in_a_fresh_folder(millrace, recipe, dataset, straight):

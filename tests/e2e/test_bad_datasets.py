@@ -1,12 +1,14 @@
 """Datasets that are not what their manifest says."""
 
 import json
+import os
 import random
 import re
 import shutil
+import time
 
 import pytest
-from support import TINY_RECIPE, untouched
+from support import TIME_LIMIT_S, TINY_RECIPE, metrics, untouched
 
 
 @pytest.fixture
@@ -86,6 +88,20 @@ def test_shard_cut_is_refused_by_name(train, millrace, own_dataset, share):
     assert found.code == 1 and shard.name in found.out
 
 
+def test_shard_cut_while_a_run_reads_it_ends_the_run_with_a_sentence(millrace, recipe, own_dataset):
+    process = millrace.start("train", recipe, "--data", own_dataset, "--out", "run", "--set", "train.epochs=10000")
+    deadline = time.monotonic() + TIME_LIMIT_S
+    while not (millrace.folder / "run/metrics.jsonl").exists() or not metrics(millrace.folder / "run"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    for shard in own_dataset.glob("train-*.lmdb"):
+        os.truncate(shard, 0)
+    _, err = process.communicate(timeout=TIME_LIMIT_S)
+    assert process.returncode == 1, err
+    assert b"millrace: a file of the dataset was cut short" in err
+    assert b"`millrace verify`" in err
+
+
 def test_shard_exchanged_for_another_is_found_by_verify(millrace, own_dataset):
     first, second = (own_dataset / f"train-0000{index}-of-00003.lmdb" for index in range(2))
     if first.stat().st_size != second.stat().st_size:
@@ -98,7 +114,7 @@ def test_shard_exchanged_for_another_is_found_by_verify(millrace, own_dataset):
 
 def test_split_unknown_is_refused_with_those_that_are_there(train, millrace, tiny_recipe):
     tiny_recipe.write_text(TINY_RECIPE.replace("[data.train]", '[data.train]\nsplit = "trian"'))
-    train(1, ['no split "trian"', "(it has: train, val)"])
+    train(2, ['data.train.split: is "trian"', "does not have (it has: train, val)"])
 
 
 def flip(path, position, bit):

@@ -54,6 +54,21 @@ TEST_F(CheckpointFile, ComesBackAsItWas) {
   EXPECT_TRUE(at::equal(read.optimizer[0].tensor, at::full({2, 3}, 1.5)));
 }
 
+TEST_F(CheckpointFile, NewerOnesAreSetAsideUnderAnotherName) {
+  for (const std::int64_t step : {3, 5, 8}) Write(step);
+  EXPECT_THAT(SetAsideNewer(folder(), 3),
+              ElementsAre(folder() / "superseded-step-00000008.safetensors",
+                          folder() / "superseded-step-00000005.safetensors"));
+  EXPECT_THAT(Names(),
+              ElementsAre("step-00000003.safetensors", "superseded-step-00000005.safetensors",
+                          "superseded-step-00000008.safetensors"));
+  EXPECT_EQ(FindNewestCheckpoint(folder()).newest->step, 3);
+  PruneCheckpoints(folder(), 1);
+  EXPECT_EQ(Names().size(), 3u);
+  EXPECT_THAT(SetAsideNewer(folder(), 3), ElementsAre());
+  EXPECT_THAT(SetAsideNewer(folder() / "missing", 0), ElementsAre());
+}
+
 TEST_F(CheckpointFile, SameCheckpointGivesTheSameBytes) {
   WriteCheckpoint(folder() / "a", MakeCheckpoint(1));
   WriteCheckpoint(folder() / "b", MakeCheckpoint(1));

@@ -213,7 +213,8 @@ TEST_F(LoaderStagesTest, PictureThatAnOperationCannotTakeNamesTheOperation) {
 
 TEST_F(LoaderStagesTest, SplitThatTheDatasetLacksIsAnError) {
   EXPECT_THAT(ErrorOf([&] { LoaderStages loaders(LoadRecipe({"data.val.split=test"}), dataset_); }),
-              AllOf(HasSubstr("test"), HasSubstr("train"), HasSubstr("val")));
+              AllOf(HasSubstr("data.val.split: is \"test\", which"),
+                    HasSubstr("does not have (it has: train, val)")));
 }
 
 TEST_F(LoaderStagesTest, RecipeWithoutValidationHasNone) {

@@ -24,6 +24,7 @@ const RunIdentity kIdentity{.dataset_fingerprint = "00112233445566ff",
 
 ProgressState SomeState() {
   return {.identity = kIdentity,
+          .layout = {.lanes = 2, .threads_per_lane = 4},
           .step = 1234,
           .epoch = 3,
           .position = 512,
@@ -41,6 +42,7 @@ void ExpectSame(const ProgressState& a, const ProgressState& b) {
   EXPECT_EQ(a.identity.classes, b.identity.classes);
   EXPECT_EQ(a.identity.seed, b.identity.seed);
   EXPECT_EQ(a.identity.global_batch, b.identity.global_batch);
+  EXPECT_EQ(a.layout, b.layout);
   EXPECT_EQ(a.step, b.step);
   EXPECT_EQ(a.epoch, b.epoch);
   EXPECT_EQ(a.position, b.position);
@@ -85,8 +87,9 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
 }
 
 TEST(ProgressState, EachMalformedNumberIsNamed) {
-  for (const char* key : {"step", "epoch", "position", "evaluation_pending", "digest",
-                          "metrics_bytes", "classes", "seed", "global_batch"}) {
+  for (const char* key :
+       {"step", "epoch", "position", "evaluation_pending", "digest", "metrics_bytes", "classes",
+        "seed", "global_batch", "lanes", "threads_per_lane"}) {
     for (const char* bad :
          {"", "x", "-1", "+1", " 1", "1 ", "1.5", "0x1", "99999999999999999999"}) {
       Metadata metadata = SomeState().ToMetadata();
@@ -113,6 +116,18 @@ TEST(ProgressState, MalformedListOfBestEvaluationsIsAnError) {
 
 TEST(ProgressState, SameRunIsAccepted) {
   EXPECT_NO_THROW(SomeState().RequireSameRun(kIdentity, "f"));
+}
+
+TEST(ProgressState, BeforeTheFirstStepSeedAndBatchMayStillBeAny) {
+  ProgressState start = SomeState();
+  start.step = 0;
+  start.evaluation_pending = false;
+  RunIdentity wanted = kIdentity;
+  wanted.seed = 43;
+  wanted.global_batch = 1;
+  EXPECT_NO_THROW(start.RequireSameRun(wanted, "f"));
+  wanted.model = "resnet50";
+  EXPECT_THAT(ErrorOf([&] { start.RequireSameRun(wanted, "f"); }), HasSubstr("resnet50"));
 }
 
 TEST(ProgressState, EachDifferenceOfTheRunIsSaidWithWhatToDo) {

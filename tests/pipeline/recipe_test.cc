@@ -507,5 +507,26 @@ mean = [0.1, 0, 1]
   EXPECT_NO_THROW(again.RefuseUnknown());
 }
 
+TEST(DifferingSettings, EachChangedAddedAndRemovedSettingIsALine) {
+  const std::string before =
+      "seed = 1\nname = \"a\"\n[optimizer]\nlr = 0.1\nnesterov = true\n"
+      "[data.train]\nops = [{ op = \"flip\" }]\n";
+  const std::string now =
+      "seed = 1\nname = \"b\"\n[optimizer]\nlr = 0.05\nmomentum = 0.9\n"
+      "[data.train]\nops = [{ op = \"flip\", p = 0.25 }]\n";
+  EXPECT_THAT(DifferingSettings(before, now),
+              ElementsAre("data.train.ops: [{ op = \"flip\" }] before, "
+                          "[{ op = \"flip\", p = 0.25 }] now",
+                          "name: \"a\" before, \"b\" now", "optimizer.lr: 0.1 before, 0.05 now",
+                          "optimizer.momentum: not set before, 0.9 now",
+                          "optimizer.nesterov: true before, not set now"));
+  EXPECT_THAT(DifferingSettings(before, before), ElementsAre());
+}
+
+TEST(DifferingSettings, WhatIsNotTomlIsAnError) {
+  EXPECT_THAT(test::ErrorOf([] { (void)DifferingSettings("lr = = 1", "lr = 1\n"); }),
+              StartsWith("a recipe that was kept is damaged: "));
+}
+
 }  // namespace
 }  // namespace millrace::pipeline
