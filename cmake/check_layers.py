@@ -39,6 +39,7 @@ LIBRARIES = {
     "FlatBuffers": (("flatbuffers/",), ("storage/",)),
     "libarchive": (("archive.h", "archive_entry.h"), ("storage/", "pipeline/convert")),
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
+    "libpng": (("png.h",), ("storage/", "tracking/")),
     "Highway": (("hwy/",), ("stages/",)),
     "LibTorch": (("torch/", "ATen/", "c10/", "cuda", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",

@@ -15,8 +15,8 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "storage/conversion_files.h"
-#include "storage/jpeg_info.h"
 #include "storage/manifest.h"
+#include "storage/payload_check.h"
 #include "storage/record.h"
 #include "storage/shard_reader.h"
 
@@ -152,7 +152,7 @@ class Verifier {
                          manifest_.classes.size());
     }
     if (options_.quick) return {};
-    const auto info = storage::CheckJpeg(record->payload);
+    const auto info = storage::CheckPayloadPicture(record->payload);
     if (!info.ok()) return fmt::format("{}: {}", record->path, info.fault().message);
     if (info->width != record->width || info->height != record->height ||
         info->subsampling != record->subsampling) {

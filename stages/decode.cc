@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "storage/png_picture.h"
 
 namespace millrace::stages {
 
@@ -26,6 +27,29 @@ constexpr int kContext = 2;
 
 // jpeg_read_scanlines returns at most one row group, which is never more than four rows.
 constexpr int kRowsPerCall = 4;
+
+Fault OtherSize(const char* format, Size found, Size announced) {
+  return MakeFault("the {} is {}x{} pixels where {}x{} were announced", format, found.width,
+                   found.height, announced.width, announced.height);
+}
+
+// The size of a PNG payload.
+Result<Size> ReadPngSize(std::span<const std::byte> png) {
+  const auto info = storage::ReadPngInfo(png);
+  if (!info) return info.fault();
+  return Size{static_cast<int>(info->width), static_cast<int>(info->height)};
+}
+
+// REQUIRES: region inside the picture
+Outcome ReadPng(std::span<const std::byte> png, Box region, Image* out) {
+  out->Resize(region.width, region.height);
+  return storage::ReadPngRegion(png,
+                                {.x = static_cast<std::uint32_t>(region.x),
+                                 .y = static_cast<std::uint32_t>(region.y),
+                                 .width = static_cast<std::uint32_t>(region.width),
+                                 .height = static_cast<std::uint32_t>(region.height)},
+                                out->row(0), out->row_bytes());
+}
 
 }  // namespace
 
@@ -161,21 +185,28 @@ Outcome Decoder::Read(Box region, Image* out) {
   return Ok();
 }
 
-Outcome Decoder::Decode(std::span<const std::byte> jpeg, Size picture, Box region, Image* out) {
+Outcome Decoder::Decode(std::span<const std::byte> payload, Size picture, Box region, Image* out) {
   MILLRACE_CHECK(region.x >= 0 && region.y >= 0 && region.width > 0 && region.height > 0);
   MILLRACE_CHECK(region.x + region.width <= picture.width);
   MILLRACE_CHECK(region.y + region.height <= picture.height);
-  if (Outcome opened = Open(jpeg); !opened) return opened;
-  const Size size = engine_->size();
-  if (size != picture) {
-    return MakeFault("the JPEG is {}x{} pixels where {}x{} were announced", size.width, size.height,
-                     picture.width, picture.height);
+  if (storage::IsPng(payload)) {
+    const Result<Size> size = ReadPngSize(payload);
+    if (!size) return size.fault();
+    if (*size != picture) return OtherSize("PNG", *size, picture);
+    return ReadPng(payload, region, out);
   }
+  if (Outcome opened = Open(payload); !opened) return opened;
+  if (engine_->size() != picture) return OtherSize("JPEG", engine_->size(), picture);
   return Read(region, out);
 }
 
-Outcome Decoder::DecodeFull(std::span<const std::byte> jpeg, Image* out) {
-  if (Outcome opened = Open(jpeg); !opened) return opened;
+Outcome Decoder::DecodeFull(std::span<const std::byte> payload, Image* out) {
+  if (storage::IsPng(payload)) {
+    const Result<Size> size = ReadPngSize(payload);
+    if (!size) return size.fault();
+    return ReadPng(payload, {0, 0, size->width, size->height}, out);
+  }
+  if (Outcome opened = Open(payload); !opened) return opened;
   const Size size = engine_->size();
   return Read({0, 0, size.width, size.height}, out);
 }

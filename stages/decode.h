@@ -1,6 +1,7 @@
-// JPEG to RGB, of a whole picture or only of the region that a crop needs.
+// A payload to RGB, of a whole picture or only of the region that a crop needs.
 //
-// Pixels are those of libjpeg-turbo at its defaults (accurate integer DCT, fancy upsampling, block
+// Payloads are JPEGs, or PNGs where there is no exact JPEG (storage/FORMAT.md). Pixels of a JPEG
+// are those of libjpeg-turbo at its defaults (accurate integer DCT, fancy upsampling, block
 // smoothing), which are also Pillow's. A region decoded alone equals the same region of the full
 // decode bit for bit.
 #pragma once
@@ -19,13 +20,14 @@ namespace millrace::stages {
 // and exhaust the memory. Pillow refuses from the same number on (2 x Image.MAX_IMAGE_PIXELS).
 inline constexpr std::size_t kMostPixels = 178'956'970;
 
-// A libjpeg-turbo decompressor that is used again and again: nothing is allocated per picture
-// outside libjpeg's own pools. One per worker thread; one thread at a time.
+// A libjpeg-turbo decompressor that is used again and again: nothing is allocated per JPEG outside
+// libjpeg's own pools. A PNG, of which a set has few, gets a libpng decoder of its own. One per
+// worker thread; one thread at a time.
 //
 // Faults (empty, truncated or corrupt data, 12-bit samples, CMYK, a size other than the announced
-// one) carry libjpeg's text. Whatever libjpeg warns of as corrupt is a fault too, because the
-// pixels would be guesses. Corruption outside of what a region needs is not noticed. After a fault
-// `out` is undefined and the decoder is ready for the next picture.
+// one) carry libjpeg's or libpng's text. Whatever libjpeg warns of as corrupt is a fault too,
+// because the pixels would be guesses. Corruption outside of what a region needs is not noticed.
+// After a fault `out` is undefined and the decoder is ready for the next picture.
 class Decoder {
  public:
   Decoder();
@@ -33,12 +35,12 @@ class Decoder {
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
 
-  // Decodes `region` of `jpeg` into `out`, which gets the region's size. `picture` is the size that
-  // the record announces. REQUIRES: region not empty and inside the picture
-  Outcome Decode(std::span<const std::byte> jpeg, Size picture, Box region, Image* out);
+  // Decodes `region` of `payload` into `out`, which gets the region's size. `picture` is the size
+  // that the record announces. REQUIRES: region not empty and inside the picture
+  Outcome Decode(std::span<const std::byte> payload, Size picture, Box region, Image* out);
 
   // Decodes everything, whatever its size.
-  Outcome DecodeFull(std::span<const std::byte> jpeg, Image* out);
+  Outcome DecodeFull(std::span<const std::byte> payload, Image* out);
 
  private:
   struct Engine;

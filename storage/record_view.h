@@ -21,6 +21,18 @@ enum class Subsampling : std::uint8_t {
   kOther = 7,
 };
 
+// What was changed of a picture at conversion: bits of RecordView::repairs. Values are stored;
+// never renumber.
+enum Repair : std::uint32_t {
+  kTruncated = 1,         // the file ends early; what is missing is what libjpeg makes of it
+  kCorrupt = 2,           // damaged data; what it hits is what libjpeg makes of it
+  kCmyk = 4,              // CMYK or YCCK turned into RGB
+  kOtherFormat = 8,       // not a JPEG, whatever it was named
+  kTrailingBytes = 16,    // bytes behind the picture's end dropped
+  kExifOrientation = 32,  // a tag that asks for a turn dropped; the pixels are not turned
+  kArithmetic = 64,       // arithmetic coding replaced by Huffman coding
+};
+
 // The region index of FORMAT.md: empty where the record has none.
 struct RegionIndexView {
   std::uint32_t segment_mcus = 0;  // MCUs in each restart segment; 0: no index
@@ -35,11 +47,10 @@ struct RecordView {
   std::uint32_t width = 0;   // [pixels]
   std::uint32_t height = 0;  // [pixels]
   Subsampling subsampling = Subsampling::kUnknown;
-  std::uint32_t repairs =
-      0;  // bit set of FORMAT.md: what was changed at conversion; 0: stored as it came
+  std::uint32_t repairs = 0;           // bits of Repair
   std::uint64_t payload_hash = 0;      // XXH3-64 of payload
   std::string_view path;               // in the source, relative, UTF-8 as found
-  std::span<const std::byte> payload;  // the encoded picture (JPEG)
+  std::span<const std::byte> payload;  // the encoded picture, JPEG or PNG
   RegionIndexView region_index;
 };
 

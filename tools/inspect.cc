@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/file.h"
 #include "base/format.h"
@@ -12,6 +15,7 @@
 #include "pipeline/recipe.h"
 #include "pipeline/sample_grid.h"
 #include "pipeline/trainer.h"
+#include "storage/payload_check.h"
 #include "storage/split_reader.h"
 #include "storage/statistics.h"
 #include "tools/command.h"
@@ -117,6 +121,14 @@ ExitCode InspectDataset(const Options& options) {
   return ExitCode::kDone;
 }
 
+// Where a sample is saved: as asked for, but never a PNG under a JPEG's name or the other way
+// round.
+std::filesystem::path PathOfSaved(std::filesystem::path path, std::span<const std::byte> payload) {
+  const std::string_view extension = storage::PayloadExtension(payload);
+  if ((extension == ".png") != (path.extension() == ".png")) path.replace_extension(extension);
+  return path;
+}
+
 ExitCode InspectSample(const Options& options) {
   const storage::SplitReader reader(options.dataset, options.split);
   if (*options.sample >= reader.size()) {
@@ -126,22 +138,25 @@ ExitCode InspectSample(const Options& options) {
   const auto record = reader.Read(*options.sample);
   if (!record) Fail("sample {}: {}", *options.sample, record.fault().message);
   const storage::ClassInfo& info = reader.manifest().classes[record->label];
+  std::filesystem::path saved;
   if (!options.save.empty()) {
-    AtomicFile file(options.save);
+    saved = PathOfSaved(options.save, record->payload);
+    AtomicFile file(saved);
     file.Write(record->payload);
     file.Commit();
   }
   if (options.json) {
-    const nlohmann::ordered_json json = {{"sample", *options.sample},
-                                         {"where", reader.Where(*options.sample)},
-                                         {"path", record->path},
-                                         {"label", record->label},
-                                         {"class", info.id},
-                                         {"name", info.name},
-                                         {"width", record->width},
-                                         {"height", record->height},
-                                         {"bytes", record->payload.size()},
-                                         {"chroma", storage::SubsamplingName(record->subsampling)}};
+    nlohmann::ordered_json json = {{"sample", *options.sample},
+                                   {"where", reader.Where(*options.sample)},
+                                   {"path", record->path},
+                                   {"label", record->label},
+                                   {"class", info.id},
+                                   {"name", info.name},
+                                   {"width", record->width},
+                                   {"height", record->height},
+                                   {"bytes", record->payload.size()},
+                                   {"chroma", storage::SubsamplingName(record->subsampling)}};
+    if (!saved.empty()) json["saved"] = saved.string();
     // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return ExitCode::kDone;
@@ -152,7 +167,7 @@ ExitCode InspectSample(const Options& options) {
              info.name == info.id ? info.id : fmt::format("{} ({})", info.name, info.id),
              record->width, record->height, storage::SubsamplingName(record->subsampling),
              FormatBytes(record->payload.size()));
-  if (!options.save.empty()) fmt::print("  saved as {}\n", options.save);
+  if (!saved.empty()) fmt::print("  saved as {}\n", saved.string());
   return ExitCode::kDone;
 }
 
@@ -185,7 +200,9 @@ void AddInspect(CLI::App& app, Action& action) {
       command->add_option("--split", options->split, "of --sample")->capture_default_str();
   CLI::Option* sample =
       command->add_option("--sample", options->sample, "show one sample by its id");
-  command->add_option("--save", options->save, "with --sample: write its picture to this file")
+  command
+      ->add_option("--save", options->save,
+                   "with --sample: write its picture to this file (.png where it is one)")
       ->needs(sample);
   CLI::Option* grid =
       command->add_option("--grid", options->grid, "write a PNG that shows what augmentation does");

@@ -65,6 +65,24 @@ TEST_F(VerifyTest, ProgressEndsWithEverything) {
   EXPECT_EQ(last.total_records, 21u);
 }
 
+TEST_F(VerifyTest, PngPayloadsAreDecodedToo) {
+  auto png = test::MakePng(50, 40, 1);
+  RewriteShard([&](std::uint64_t key, storage::RecordView* record) {
+    if (key != 2) return;
+    record->width = 50;
+    record->height = 40;
+    record->subsampling = storage::Subsampling::kUnknown;
+    record->payload = png;
+  });
+  EXPECT_THAT(Check().problems, ElementsAre(IsProblem("train", "fingerprint")));
+  png.resize(png.size() - 30);
+  RewriteShard([&](std::uint64_t key, storage::RecordView* record) {
+    if (key == 2) record->payload = png;
+  });
+  EXPECT_THAT(Check().problems,
+              ElementsAre(IsProblem("train-00001-of-00003.lmdb, key 2", "a truncated PNG")));
+}
+
 TEST_F(VerifyTest, MissingShardIsOneProblemAndTheOthersAreChecked) {
   fs::remove(Shard(1));
   const auto report = Check();

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "storage/png_picture.h"
+#include "tests/support/png_bytes.h"
 #include "tests/support/tiny_images.h"
 
 namespace millrace::stages {
@@ -149,6 +151,36 @@ TEST(Decoder, GrayGivesThreeEqualChannels) {
   }
 }
 
+TEST(Decoder, PngRegionEqualsFullDecode) {
+  Decoder decoder;
+  Image full;
+  Image part;
+  std::uint64_t seed = 0;
+  for (const Size size : kSizes) {
+    RandomStream random(RandomKey{.seed = ++seed}, 1);
+    const Bytes png = test::MakePng(size.width, size.height, seed);
+    ASSERT_TRUE(decoder.DecodeFull(png, &full));
+    const auto pixels = test::MakePixels(size.width, size.height, seed);
+    ASSERT_EQ(full.row_bytes() * static_cast<std::size_t>(full.height()), pixels.size());
+    EXPECT_EQ(std::memcmp(full.row(0), pixels.data(), pixels.size()), 0);
+    for (const Box box : Boxes(size, &random)) {
+      const Outcome outcome = decoder.Decode(png, size, box, &part);
+      ASSERT_TRUE(outcome) << Describe(size, box) << ": " << outcome.fault().message;
+      EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
+    }
+  }
+}
+
+TEST(Decoder, GrayPngGivesThreeEqualChannels) {
+  const Bytes png = storage::MakePngPayload(
+      {.width = 3, .height = 2, .channels = 1, .bytes = {0, 50, 100, 150, 200, 250}});
+  Decoder decoder;
+  Image image;
+  ASSERT_TRUE(decoder.Decode(png, {3, 2}, {1, 0, 2, 2}, &image));
+  const std::uint8_t expected[] = {50, 50, 50, 100, 100, 100, 200, 200, 200, 250, 250, 250};
+  EXPECT_EQ(std::memcmp(image.row(0), expected, sizeof(expected)), 0);
+}
+
 std::string FaultOf(const Bytes& jpeg, Size size = {40, 30}) {
   Decoder decoder;
   Image image;
@@ -168,6 +200,23 @@ TEST(Decoder, BadDataIsAFaultWithLibjpegsText) {
   std::fill(garbage.begin() + static_cast<std::ptrdiff_t>(FindScans(good)[0]) + 40,
             garbage.end() - 40, std::byte{0x55});
   EXPECT_THAT(FaultOf(garbage), HasSubstr("Corrupt JPEG data"));
+}
+
+TEST(Decoder, BadPngIsAFaultWithItsReason) {
+  const Bytes good = test::MakePng(40, 30, 1);
+  EXPECT_EQ(FaultOf(good), "no fault");
+  const Bytes half(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(good.size() / 2));
+  EXPECT_EQ(FaultOf(half), "a truncated PNG: the file ends before the picture does");
+  Bytes garbage = good;
+  garbage[garbage.size() / 2] ^= std::byte{0x10};
+  EXPECT_THAT(FaultOf(garbage), HasSubstr("a corrupt PNG ("));
+  EXPECT_EQ(FaultOf(test::MakePng(40, 31, 1)),
+            "the PNG is 40x31 pixels where 40x30 were announced");
+  Bytes absurd = good;
+  test::SetPngSize(&absurd, 60000, 60000);
+  EXPECT_EQ(FaultOf(absurd), "a PNG of more than 64 million pixels; make it smaller");
+  EXPECT_EQ(FaultOf(test::MakePngOf({.width = 40, .height = 30, .depth = 16})),
+            "a PNG of another kind than conversion writes (8 bits, gray or RGB)");
 }
 
 TEST(Decoder, CmykIsAFaultThatSaysWhatToDo) {
@@ -203,12 +252,13 @@ TEST(Decoder, DamageNeverHarmsTheNextPicture) {
   Image expected;
   Image image;
   const Bytes kinds[] = {MakeJpeg({}, size, 1), MakeJpeg({.progressive = true}, size, 2),
-                         MakeJpeg({.restart_interval = 2}, size, 3)};
+                         MakeJpeg({.restart_interval = 2}, size, 3),
+                         test::MakePng(size.width, size.height, 4)};
   ASSERT_TRUE(decoder.DecodeFull(kinds[0], &expected));
   RandomStream random(RandomKey{.seed = 9}, 0);
   int faults = 0;
   for (int round = 0; round < 1500; ++round) {
-    Bytes bad = kinds[round % 3];
+    Bytes bad = kinds[round % 4];
     for (std::uint32_t i = 0; i <= random.Below(4); ++i) {
       bad[random.Below(static_cast<std::uint32_t>(bad.size()))] =
           static_cast<std::byte>(random.Below(256));
