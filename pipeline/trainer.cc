@@ -1,6 +1,7 @@
 #include "pipeline/trainer.h"
 
 #include <ATen/Context.h>
+#include <ATen/Version.h>
 #include <torch/version.h>
 #include <unistd.h>
 
