@@ -21,6 +21,17 @@ enum class Subsampling : std::uint8_t {
   kOther = 7,
 };
 
+// What was changed at conversion: bits of RecordView::repairs. Values are stored; never renumber.
+enum Repair : std::uint32_t {
+  kTruncated = 1,         // the file ended early: what is missing is what libjpeg makes of it
+  kCorrupt = 2,           // damaged data: the pixels are what libjpeg makes of it
+  kCmyk = 4,              // CMYK or YCCK turned into RGB
+  kOtherFormat = 8,       // not a JPEG, or not what its name says
+  kTrailingBytes = 16,    // bytes after the end of the picture dropped
+  kExifOrientation = 32,  // an EXIF orientation other than 1 dropped, and not applied
+  kArithmetic = 64,       // arithmetic coding replaced by Huffman coding
+};
+
 // The region index of FORMAT.md: empty where the record has none.
 struct RegionIndexView {
   std::uint32_t segment_mcus = 0;  // MCUs in each restart segment; 0: no index
