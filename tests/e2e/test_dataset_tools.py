@@ -136,7 +136,8 @@ def test_grid_shows_the_pictures_in_a_png_of_the_right_size(millrace, recipe, da
 def test_grid_needs_the_training_split_only(millrace, recipe, convert):
     convert("data")
     millrace.done("inspect", "data", "--grid", "grid.png", "--config", recipe, "--rows", "2", "--columns", "2")
-    millrace.refuses(1, "train", recipe, "--data", "data", "--out", "run", says=['data has no split "val"', "it has: train"])
+    millrace.refuses(2, "train", recipe, "--data", "data", "--out", "run",
+                     says=['data.val.split: is "val", which data does not have', "it has: train"])
 
 
 def test_grid_without_a_recipe_is_refused(millrace, dataset):
