@@ -21,6 +21,7 @@ void AddTrain(CLI::App& app, Action& action);
 void AddEval(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
+void AddSynth(CLI::App& app, Action& action);
 
 // Set by the first SIGINT, SIGTERM or SIGHUP after the call; a second one ends the process at once.
 const std::atomic<bool>& CatchInterrupts();
