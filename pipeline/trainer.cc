@@ -205,6 +205,19 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
   return start;
 }
 
+// Says what will be other than in the run that wrote the checkpoint.
+void TellDifferences(const ProgressState& before, const Recipe& recipe, const ComputeLayout& layout,
+                     tracking::RunLog& log) {
+  for (const std::string& line : DifferingSettings(before.config, recipe.ToToml())) {
+    log.Text("resuming with another setting: {}", line);
+  }
+  if (before.layout.lanes == 0 || before.layout == layout) return;
+  log.Text(
+      "resuming on {} x {} compute threads instead of {} x {}: sums are taken in another order, so "
+      "that losses and weights will differ from an undisturbed run's in their last bits",
+      layout.lanes, layout.threads_per_lane, before.layout.lanes, before.layout.threads_per_lane);
+}
+
 std::string StageTable(const StageStats& stats) {
   std::string table =
       fmt::format("{:<11} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}  {}", "stage", "calls", "busy s",
@@ -305,19 +318,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   }
   const ComputeLayout layout{.lanes = lanes,
                              .threads_per_lane = static_cast<std::uint32_t>(threads)};
-  if (start.checkpoint) {
-    for (const std::string& line : DifferingSettings(start.state.config, recipe.ToToml())) {
-      log.Text("resuming with another setting: {}", line);
-    }
-    if (start.state.layout.lanes > 0 && start.state.layout != layout) {
-      log.Text(
-          "resuming on {} x {} compute threads instead of {} x {}: sums are taken in another "
-          "order, so that losses and weights will differ from an undisturbed run's in their last "
-          "bits",
-          layout.lanes, layout.threads_per_lane, start.state.layout.lanes,
-          start.state.layout.threads_per_lane);
-    }
-  }
+  if (start.checkpoint) TellDifferences(start.state, recipe, layout, log);
   start.state.config = recipe.ToToml();
   start.state.layout = layout;
   if (start.checkpoint) {
