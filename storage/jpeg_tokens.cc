@@ -38,6 +38,7 @@ using Columns = std::uint8_t __attribute__((vector_size(kBlockSide)));
 // Bit k says whether coefficient k in zigzag order is not 0.
 inline std::uint64_t NonzeroFlags(const std::int16_t* block) {
   Row flags{};
+#pragma GCC unroll 8
   for (std::size_t y = 0; y < kBlockSide; ++y) {
     Row row;
     std::memcpy(&row, block + y * kBlockSide, sizeof row);
@@ -45,9 +46,29 @@ inline std::uint64_t NonzeroFlags(const std::int16_t* block) {
   }
   const auto columns = __builtin_convertvector(flags, Columns);
   std::uint64_t zigzag = 0;
+#pragma GCC unroll 8
   for (std::size_t x = 0; x < kBlockSide; ++x) zigzag |= kZigzagFlags[x][columns[x]];
   return zigzag;
 }
+
+// The token of `value` in the first code table and after no zeros; its size in the lower four bits.
+constexpr JpegToken ValueToken(std::int32_t value) {
+  const auto sign = static_cast<std::uint32_t>(value >> 31);  // all ones when negative
+  const std::uint32_t magnitude = (static_cast<std::uint32_t>(value) ^ sign) - sign;
+  const auto size = static_cast<std::uint32_t>(std::bit_width(magnitude));
+  const std::uint32_t bits = (static_cast<std::uint32_t>(value) + sign) & ((1u << size) - 1);
+  return bits << 16 | size;
+}
+
+// Those of nearly all values there are, from -kSmall on.
+constexpr std::int32_t kSmall = 256;
+constexpr std::array<JpegToken, 2 * kSmall> kSmallTokens = [] {
+  std::array<JpegToken, 2 * kSmall> tokens{};
+  for (std::int32_t i = 0; i < 2 * kSmall; ++i) {
+    tokens[static_cast<std::size_t>(i)] = ValueToken(i - kSmall);
+  }
+  return tokens;
+}();
 
 // Where tokens go, kept in registers.
 struct Output {
@@ -55,7 +76,7 @@ struct Output {
   // Two sets of counts in turn: adding to the count that was just written has to wait for it.
   std::uint32_t* counts;
   std::uint32_t* other_counts;
-  std::uint32_t all_sizes;
+  bool has_overflow;
 
   void Add(JpegToken token) {
     ++counts[TokenKind(token)];
@@ -63,14 +84,16 @@ struct Output {
     *next++ = token;
   }
 
-  // Adds `value` with its size in the lower four bits of `kind`.
+  // Adds `value` with the table and the zeros of `kind`.
   void AddValue(std::int32_t value, std::uint32_t kind) {
-    const auto sign = static_cast<std::uint32_t>(value >> 31);  // all ones when negative
-    const auto magnitude = (static_cast<std::uint32_t>(value) ^ sign) - sign;
-    const auto size = static_cast<std::uint32_t>(std::bit_width(magnitude));
-    all_sizes |= size;
-    const std::uint32_t bits = (static_cast<std::uint32_t>(value) + sign) & ((1u << size) - 1);
-    Add(bits << 16 | kind | size);
+    const auto small = static_cast<std::size_t>(value + kSmall);
+    if (small < kSmallTokens.size()) [[likely]] {
+      Add(kSmallTokens[small] | kind);
+    } else {
+      const JpegToken token = ValueToken(value);
+      has_overflow |= value == -32768;
+      Add(token | kind);
+    }
   }
 };
 
@@ -86,9 +109,7 @@ inline void AddBlock(const std::int16_t* block, std::int16_t* last_dc, std::uint
     flags &= flags - 1;
     std::uint32_t zeros = k - last - 1;
     for (; zeros > 15; zeros -= 16) out->Add(table | kAcTable | kSixteenZeros);
-    const std::int32_t value = block[kNaturalPosition[k]];
-    if (value == 0) __builtin_unreachable();  // spares the compiler a branch
-    out->AddValue(value, table | kAcTable | zeros << 4);
+    out->AddValue(block[kNaturalPosition[k]], table | kAcTable | zeros << 4);
     last = k;
   }
   if (last != kBlockSize - 1) out->Add(table | kAcTable | kEndOfBlock);
@@ -110,7 +131,7 @@ void JpegTokenizer::Begin(const JpegFrame& frame, std::uint32_t segment_mcus) {
   MILLRACE_CHECK(segment_mcus == 0 || mcus_per_row_ % segment_mcus == 0);
   last_dc_.assign(frame.planes.size(), 0);
   counts_ = {};
-  all_sizes_ = 0;
+  has_overflow_ = false;
   Clear();
 }
 
@@ -129,7 +150,7 @@ void JpegTokenizer::AddRow(std::uint32_t row) {
   const std::size_t most =
       num_tokens_ + std::size_t{mcus_per_row_} * frame_->blocks_in_mcu() * kMostTokensOfBlock;
   if (tokens_.size() < most) tokens_.resize(std::max(most, 2 * tokens_.size()));
-  Output out{tokens_.data() + num_tokens_, counts_[0].data(), counts_[1].data(), all_sizes_};
+  Output out{tokens_.data() + num_tokens_, counts_[0].data(), counts_[1].data(), has_overflow_};
   const auto end_segment = [&] {
     num_tokens_ = static_cast<std::size_t>(out.next - tokens_.data());
     ends_.push_back(num_tokens_);
@@ -154,7 +175,7 @@ void JpegTokenizer::AddRow(std::uint32_t row) {
     }
   }
   end_segment();
-  all_sizes_ = out.all_sizes;
+  has_overflow_ = out.has_overflow;
 }
 
 }  // namespace millrace::storage

@@ -51,7 +51,7 @@ class JpegTokenizer {
   std::array<std::uint32_t, kNumTokenKinds> counts() const;
   // Whether all coefficients since Begin() fit into tokens: JPEG has no code for -32768, nor for a
   // step of 32768 between two DC coefficients.
-  bool representable() const { return all_sizes_ < 16; }
+  bool representable() const { return !has_overflow_; }
 
  private:
   const JpegFrame* frame_ = nullptr;
@@ -62,7 +62,7 @@ class JpegTokenizer {
   std::size_t num_tokens_ = 0;
   std::vector<std::size_t> ends_;
   std::array<std::array<std::uint32_t, kNumTokenKinds>, 2> counts_{};  // to be added up
-  std::uint32_t all_sizes_ = 0;  // all sizes of values [bits], or-ed
+  bool has_overflow_ = false;
 };
 
 }  // namespace millrace::storage
