@@ -9,8 +9,6 @@
 namespace millrace::storage {
 namespace {
 
-static_assert(std::endian::native == std::endian::little);
-
 constexpr std::uint32_t kAcTable = 256;
 constexpr std::uint32_t kChromaTables = 512;
 constexpr std::uint32_t kEndOfBlock = 0x00;
@@ -37,14 +35,15 @@ using Columns = std::uint8_t __attribute__((vector_size(kBlockSide)));
 
 // Bit k says whether coefficient k in zigzag order is not 0.
 inline std::uint64_t NonzeroFlags(const std::int16_t* block) {
-  Row flags{};
+  // In each column bit y for row y. What is true is -1.
+  Row zeros{};
 #pragma GCC unroll 8
-  for (std::size_t y = 0; y < kBlockSide; ++y) {
+  for (std::size_t y = kBlockSide; y-- > 0;) {
     Row row;
     std::memcpy(&row, block + y * kBlockSide, sizeof row);
-    flags |= (row != 0) & static_cast<std::int16_t>(1 << y);
+    zeros += zeros - (row == 0);
   }
-  const auto columns = __builtin_convertvector(flags, Columns);
+  const Columns columns = ~__builtin_convertvector(zeros, Columns);
   std::uint64_t zigzag = 0;
 #pragma GCC unroll 8
   for (std::size_t x = 0; x < kBlockSide; ++x) zigzag |= kZigzagFlags[x][columns[x]];

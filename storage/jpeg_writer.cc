@@ -10,6 +10,8 @@
 namespace millrace::storage {
 namespace {
 
+static_assert(std::endian::native == std::endian::little);
+
 // Tokens of larger pictures are made twice rather than kept: 32 MiB at most.
 constexpr std::size_t kMostBlocksKept = std::size_t{1} << 17;
 

@@ -1,6 +1,7 @@
 // Any bytes as a record: a fault, or views that lie within them.
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -14,10 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto record = millrace::storage::ParseRecord({bytes, size});
   if (!record.ok()) return 0;
   (void)millrace::storage::CheckPayload(*record).ok();
+  // Every byte of the views is read; no sum of them is so large.
   std::uint64_t sum = 0;
   for (const char c : record->path) sum += static_cast<unsigned char>(c);
   for (const std::uint16_t length : record->region_index.segment_bytes) sum += length;
-  static volatile std::uint64_t seen;
-  seen = sum;
+  if (sum == ~std::uint64_t{0}) std::abort();
   return 0;
 }
