@@ -8,12 +8,14 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "stages/decode.h"
+#include "storage/foreign_picture.h"
 #include "storage/payload_check.h"
-#include "storage/picture_repair.h"
+#include "storage/png_picture.h"
 #include "tests/support/tiny_images.h"
 
 namespace millrace {
@@ -25,24 +27,24 @@ std::string_view TextOf(std::span<const std::byte> bytes) {
 
 Outcome Repair(const std::string& path, const std::string& out) {
   const MappedFile file(path);
-  storage::RepairedPicture picture;
-  if (storage::NeedsPng(file.bytes())) {
-    auto repaired = storage::RepairPicture(file.bytes());
-    if (!repaired) return repaired.fault();
-    picture = std::move(repaired).value();
-  } else {
-    picture.payload.assign(file.bytes().begin(), file.bytes().end());
+  std::vector<std::byte> payload(file.bytes().begin(), file.bytes().end());
+  std::uint32_t repairs = 0;
+  if (storage::ForeignKindOf(payload) != storage::ForeignKind::kNone) {
+    const auto foreign = storage::ReadForeignPicture(payload);
+    if (!foreign) return foreign.fault();
+    payload = storage::MakePngPayload(foreign->pixels);
+    repairs = foreign->repairs;
   }
-  const auto info = storage::CheckPayloadPicture(picture.payload);
+  const auto info = storage::CheckPayloadPicture(payload);
   if (!info) return info.fault();
   stages::Decoder decoder;
   stages::Image image;
-  if (Outcome decoded = decoder.DecodeFull(picture.payload, &image); !decoded) return decoded;
-  WriteFileAtomically(out + ".payload", TextOf(picture.payload));
+  if (Outcome decoded = decoder.DecodeFull(payload, &image); !decoded) return decoded;
+  WriteFileAtomically(out + ".payload", TextOf(payload));
   WriteFileAtomically(out + ".rgb", {reinterpret_cast<const char*>(image.row(0)),
                                      image.row_bytes() * static_cast<std::size_t>(image.height())});
   std::printf("%u %u %d %u\n", info->width, info->height, static_cast<int>(info->subsampling),
-              picture.repairs);
+              repairs);
   return Ok();
 }
 
