@@ -10,9 +10,13 @@
 
 namespace millrace::storage {
 
-enum class ForeignKind : std::uint8_t { kNone, kPng, kCmykJpeg };
+enum class ForeignKind : std::uint8_t {
+  kNone,  // a JPEG that is stored as such, or what is no picture
+  kPng,
+  kCmykJpeg,
+  kYcckJpeg,
+};
 
-// kNone: a JPEG that is stored as such, or what is no picture.
 ForeignKind ForeignKindOf(std::span<const std::byte> bytes);
 
 struct ForeignPicture {
@@ -20,9 +24,14 @@ struct ForeignPicture {
   std::uint32_t repairs = 0;  // bits of Repair
 };
 
-// Exactly the pixels of Pillow 13's `Image.open(file).convert("RGB")`. A CMYK JPEG that is
-// truncated or damaged gives what libjpeg-turbo makes of it, and `repairs` says so. Faults as those
-// of ReadPng() and ReadCmykJpeg(); what is of no foreign kind is a fault, too.
+// Exactly the pixels of Pillow 13's `Image.open(file).convert("RGB")`. As there, the inks of a JPEG
+// are inverted, which is how Adobe's programs write them, whether they left their marker or not,
+// and colour profiles are passed over. Of a CMYK JPEG that is truncated or damaged it is what
+// libjpeg-turbo makes of it, and `repairs` says so.
+//
+// Faults: what is of no foreign kind, those of ReadPng() and ReadJpegInfo(), a JPEG of more than
+// kMaxHeldPixels pixels or from which libjpeg gets no picture. Memory: 4 bytes a pixel, and 8 more
+// for a JPEG of several scans.
 Result<ForeignPicture> ReadForeignPicture(std::span<const std::byte> bytes);
 
 }  // namespace millrace::storage

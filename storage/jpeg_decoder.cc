@@ -160,6 +160,22 @@ bool JpegDecoder::Check() {
   return true;
 }
 
+bool JpegDecoder::ReadInks(std::uint8_t* to) {
+  if (setjmp(escape_) != 0) return Survived();
+  decoder_.progress = &progress_;
+  decoder_.out_color_space = JCS_CMYK;
+  jpeg_start_decompress(&decoder_);
+  const std::size_t row_bytes = std::size_t{decoder_.output_width} * 4;
+  while (decoder_.output_scanline < decoder_.output_height) {
+    JSAMPROW row = to + decoder_.output_scanline * row_bytes;
+    jpeg_read_scanlines(&decoder_, &row, 1);
+  }
+  has_all_rows_ = true;
+  jpeg_finish_decompress(&decoder_);
+  NoteEnd();
+  return true;
+}
+
 bool JpegDecoder::ReadCoefficients() {
   if (setjmp(escape_) != 0) return Survived();
   // Buffered-image mode sets up the whole decoder, so that it stops at what it cannot show

@@ -36,16 +36,19 @@ class JpegDecoder {
   // What the header says.
   const JpegInfo& info() const { return info_; }
 
-  // After ReadHeader() one of these two. Both read to the end of the picture, and stop at whatever
+  // After ReadHeader() one of these three. All read to the end of the picture, and stop at whatever
   // a decode of its pixels would not get past, and at kMaxScans.
   //
   // Decodes everything and keeps nothing. Memory as CheckJpeg() says.
   bool Check();
   // Keeps the coefficients. Memory: up to 6 bytes a pixel. REQUIRES: CanHoldCoefficients()
   bool ReadCoefficients();
+  // Writes the values of the four inks of a CMYK or YCCK picture, rows without padding. REQUIRES:
+  // such a picture
+  bool ReadInks(std::uint8_t* to);
   bool CanHoldCoefficients() const { return info_.pixels() <= kMaxCoefficientPixels; }
 
-  // After either of them: kTruncated and kCorrupt where libjpeg had to make something up, and the
+  // After any of them: kTruncated and kCorrupt where libjpeg had to make something up, and the
   // first warning about it.
   std::uint32_t damage() const { return damage_; }
   std::string_view damage_text() const { return damage_text_.data(); }

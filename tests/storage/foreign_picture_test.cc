@@ -30,7 +30,7 @@ TEST(ForeignPicture, KindsArePngsAndJpegsOfFourPlanes) {
   EXPECT_EQ(ForeignKindOf(test::MakePng(5, 5, 1)), ForeignKind::kPng);
   EXPECT_EQ(ForeignKindOf(MakeJpeg({.planes = Planes::kCmyk})), ForeignKind::kCmykJpeg);
   EXPECT_EQ(ForeignKindOf(MakeJpeg({.planes = Planes::kYcck, .progressive = true})),
-            ForeignKind::kCmykJpeg);
+            ForeignKind::kYcckJpeg);
   for (const auto& none :
        {MakeJpeg(), MakeJpeg({.planes = Planes::kGray}), Bytes{},
         FromText("GIF89a, that nobody turns into anything"), FromText("<!DOCTYPE html><html>")}) {
@@ -77,9 +77,9 @@ TEST(ForeignPicture, WhatIsNoneIsAFault) {
   const Bytes good = MakeJpeg({.planes = Planes::kCmyk});
   const Bytes head(good.begin(), good.begin() + 40);
   EXPECT_EQ(ForeignKindOf(head), ForeignKind::kNone);
-  EXPECT_THAT(ReadForeignPicture(head).fault().message, HasSubstr("a corrupt JPEG ("));
+  EXPECT_THAT(ReadForeignPicture(head).fault().message, HasSubstr("a truncated JPEG"));
   EXPECT_EQ(ReadForeignPicture(MakeJpeg()).fault().message, "not a CMYK JPEG");
-  EXPECT_THAT(ReadForeignPicture({}).fault().message, HasSubstr("Empty input file"));
+  EXPECT_THAT(ReadForeignPicture({}).fault().message, HasSubstr("an empty file"));
 }
 
 TEST(ForeignPicture, AbsurdCmykIsRefusedBeforeItCostsMemory) {
@@ -87,7 +87,7 @@ TEST(ForeignPicture, AbsurdCmykIsRefusedBeforeItCostsMemory) {
   const Bytes sof = {std::byte{0xFF}, std::byte{0xC0}};
   const auto at = std::search(jpeg.begin(), jpeg.end(), sof.begin(), sof.end());
   ASSERT_NE(at, jpeg.end());
-  std::fill_n(at + 5, 4, std::byte{0xEA});  // 60138 x 60138
+  std::fill_n(at + 5, 4, std::byte{0x27});  // 10023 x 10023
   EXPECT_EQ(ReadForeignPicture(jpeg).fault().message,
             "a CMYK JPEG of more than 64 million pixels; make it smaller");
 }
