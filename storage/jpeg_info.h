@@ -14,13 +14,21 @@ namespace millrace::storage {
 
 // Limits of what is taken in. Above them memory or time are at risk, not photographs.
 inline constexpr std::uint64_t kMaxPixels = std::uint64_t{1} << 29;
-// A picture in several scans (progressive) is held in memory as coefficients, 6 bytes a pixel.
-inline constexpr std::uint64_t kMaxMultiScanPixels = std::uint64_t{1} << 26;
+// A picture that is held in memory as coefficients, 6 bytes a pixel: one in several scans
+// (progressive), or one to be encoded again.
+inline constexpr std::uint64_t kMaxCoefficientPixels = std::uint64_t{1} << 26;
 // As in libjpeg-turbo's own fuzzers: each scan costs a pass over the picture, and a small file can
 // name thousands.
 inline constexpr int kMaxScans = 500;
 
-enum class JpegColor : std::uint8_t { kGray, kYcc, kRgb };
+// What to do about data that libjpeg warns of, but decodes.
+enum class OnDamage : std::uint8_t {
+  kFault,   // the picture is not used
+  kRepair,  // the pixels are what libjpeg makes of it
+};
+
+// What the planes of a JPEG mean. Only the first three are stored.
+enum class JpegColor : std::uint8_t { kGray, kYcc, kRgb, kCmyk, kYcck, kOther };
 
 struct JpegInfo {
   std::uint32_t width = 0;   // [pixels]
@@ -28,6 +36,9 @@ struct JpegInfo {
   Subsampling subsampling = Subsampling::kUnknown;
   JpegColor color = JpegColor::kYcc;
   bool progressive = false;
+  bool arithmetic = false;  // arithmetic coding instead of Huffman's
+
+  std::uint64_t pixels() const { return std::uint64_t{width} * height; }
 
   bool operator==(const JpegInfo&) const = default;
 };
@@ -36,14 +47,17 @@ struct JpegInfo {
 // say nothing.
 std::string_view SniffFormat(std::span<const std::byte> bytes);
 
-// The header of a JPEG that millrace can use. Faults: empty, another format (by name), damaged
-// header, CMYK or YCCK, 12 bits per sample, arithmetic coding, more pixels than the limits.
+// Why a JPEG of this colour cannot be stored as such; nullptr when it can.
+const char* WhyNotStored(JpegColor color);
+
+// The header of a JPEG of any kind that libjpeg can read, damaged or not. Faults: empty, another
+// format (by name), a header that makes no sense, 12 bits per sample, more pixels than the limit.
 Result<JpegInfo> ReadJpegInfo(std::span<const std::byte> bytes);
 
-// The same, and decodes every scan of the picture: a truncated or corrupt one is a fault that
-// carries libjpeg's words. A picture passes when a full decode gives no warning that concerns its
-// pixels; bytes behind its end are none of it. Memory: a few rows, or 6 bytes a pixel with several
-// scans.
+// The header of a JPEG that can be stored, after decoding every scan of it: CMYK, YCCK and
+// arithmetic coding are faults, and so is a truncated or corrupt picture, in libjpeg's words. A
+// picture passes when a full decode gives no warning that concerns its pixels; bytes behind its end
+// are none of it. Memory: a few rows, or 6 bytes a pixel with several scans.
 Result<JpegInfo> CheckJpeg(std::span<const std::byte> bytes);
 
 }  // namespace millrace::storage

@@ -21,6 +21,7 @@ void AddTrain(CLI::App& app, Action& action);
 void AddEval(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
+void AddSynth(CLI::App& app, Action& action);
 
 // From now on a read of mapped memory that has no file behind it any more (SIGBUS) ends the process
 // with a sentence and exit code 1.

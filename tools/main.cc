@@ -68,6 +68,7 @@ int Main(int argc, char** argv) {
   AddEval(app, action);
   AddExport(app, action);
   AddConfig(app, action);
+  AddSynth(app, action);
 
   try {
     app.parse(argc, argv);

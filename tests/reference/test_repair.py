@@ -1,5 +1,6 @@
-"""Pictures that no JPEG holds exactly, against Pillow: what conversion stores of them and what the decoder makes of that
-equals `Image.open(file).convert("RGB")`, byte for byte. Needs the program repair_judge."""
+"""Pictures as conversion stores them, against Pillow: what the decoder makes of them equals
+`Image.open(file).convert("RGB")` byte for byte, also where no JPEG holds that exactly (PNG, CMYK); and pictures that were
+made smaller equal what Pillow resizes and saves. Needs the program picture_judge."""
 
 import io
 import itertools
@@ -187,16 +188,18 @@ def pillow(data):
 
 @pytest.fixture(scope="module")
 def judge(build):
-    return build / "tests/stages/repair_judge"
+    return build / "tests/pipeline/picture_judge"
 
 
-def run(judge, cases, folder):
+def run(judge, cases, folder, resize_short=0, max_side=0, quality=90):
     """(facts, payload, RGB bytes) of each case, in its order."""
     lines = []
     for i, (_, data) in enumerate(cases):
         (folder / f"{i}").write_bytes(data)
         lines.append(f"{folder}/{i} {folder}/{i}")
-    done = subprocess.run([judge], input="\n".join(lines) + "\n", capture_output=True, text=True)
+    options = map(str, (resize_short, max_side, quality))
+    requests = "".join(line + "\n" for line in lines)
+    done = subprocess.run([judge, "convert", *options], input=requests, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answers = done.stdout.splitlines()
     assert len(answers) == len(cases)
@@ -266,3 +269,58 @@ def test_same_picture_gives_same_payload(judge, tmp_path):
     png = make_png(31, 17, RGB_ALPHA_KIND, 16, True, [], 1)
     first, second = (payload for _, payload, _ in run(judge, [("a", png), ("b", png)], tmp_path))
     assert first == second
+
+
+def smaller(size, resize_short, max_side):
+    """The size that torchvision's Resize(resize_short) or FFCV's max_resolution gives."""
+    width, height = size
+    short, long = min(size), max(size)
+    if resize_short and short > resize_short:
+        new = resize_short, resize_short * long // short
+    elif max_side and long > max_side:
+        new = max(1, max_side * short // long), max_side
+    else:
+        return size
+    return new if width <= height else new[::-1]
+
+
+def check_smaller(judge, cases, folder, **options):
+    quality = options["quality"]
+    sizes = {"resize_short": 0, "max_side": 0} | {k: v for k, v in options.items() if k != "quality"}
+    changed = 0
+    for (name, data), (facts, payload, rgb) in zip(cases, run(judge, cases, folder, **options)):
+        picture = Image.open(io.BytesIO(data))
+        is_gray = picture.mode == "L"
+        picture = picture.convert("RGB")
+        size = smaller(picture.size, **sizes)
+        assert tuple(facts[:2]) == size, name
+        expected = picture
+        if size != picture.size:
+            changed += 1
+            expected = picture.resize(size, Image.Resampling.BILINEAR)
+            if is_gray:
+                expected = expected.getchannel(0)
+            saved = io.BytesIO()
+            expected.save(saved, format="JPEG", quality=quality, **({} if is_gray else {"subsampling": 2}))
+            expected = Image.open(saved).convert("RGB")
+        assert rgb == expected.tobytes(), name
+    return changed
+
+
+def test_smaller_pictures_are_what_pillow_resizes_and_saves(judge, tmp_path):
+    cases = [(f"{w}x{h}-{s}", save(photo(w, h, 3, w + h), "RGB", format="JPEG", subsampling=s))
+             for w, h in ((200, 150), (150, 200), (97, 61), (64, 64), (300, 20), (40, 30)) for s in (0, 1, 2)]
+    cases += [(f"gray-{w}x{h}", save(photo(w, h, 1, w)[:, :, 0], "L", format="JPEG")) for w, h in ((99, 70), (40, 30))]
+    for options in ({"resize_short": 40}, {"resize_short": 33}, {"max_side": 50}, {"max_side": 96}):
+        for quality in (60, 90, 100):
+            assert check_smaller(judge, cases, tmp_path, quality=quality, **options) > 8
+
+
+def test_originals_packed_and_made_smaller(judge, tmp_path, originals):
+    paths = sorted(originals.rglob("*.JPEG"))
+    cases = [(path.name, path.read_bytes()) for path in paths]
+    assert len(cases) == 200
+    for (name, data), (facts, _, rgb) in zip(cases, run(judge, cases, tmp_path)):
+        assert rgb == pillow(data).tobytes(), name
+    assert check_smaller(judge, cases, tmp_path, resize_short=256, quality=90) > 150
+    assert check_smaller(judge, cases, tmp_path, max_side=400, quality=90) > 150

@@ -1,0 +1,68 @@
+// The coefficients of a JPEG as what an entropy coder writes: a token for each Huffman code, so
+// that codes can be made for what there is before anything is written.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "storage/jpeg_frame.h"
+
+namespace millrace::storage {
+
+// A symbol and the bits that follow its code, as many as the lower four bits of the symbol say:
+// symbol in bits 0..7, code table in 8..9, bits to follow in 16..30.
+using JpegToken = std::uint32_t;
+
+// Code tables: of DC and AC for the first plane, of DC and AC for the planes of chroma.
+inline constexpr std::size_t kNumCodeTables = 4;
+// What a token indexes: kNumCodeTables tables of 256 symbols.
+inline constexpr std::size_t kNumTokenKinds = kNumCodeTables * 256;
+
+constexpr std::size_t TokenKind(JpegToken token) { return token % kNumTokenKinds; }
+constexpr std::uint32_t TokenBits(JpegToken token) { return token >> 16; }
+
+// The code tables that a plane uses: the luma's, or those of chroma.
+constexpr bool UsesChromaTables(JpegColor color, std::size_t plane) {
+  return color == JpegColor::kYcc && plane > 0;
+}
+
+// Makes the tokens of one picture after the other, row by row. Memory: those of the rows since the
+// last Clear(), 4 bytes each and up to 64 a block, and it is kept. One thread.
+class JpegTokenizer {
+ public:
+  // Begins a picture, whose interleaved scan falls into segments of `segment_mcus` MCUs with a
+  // restart marker between them; 0: it is one segment. `frame` must outlive the last AddRow().
+  // REQUIRES: segment_mcus divides frame.mcus_per_row()
+  void Begin(const JpegFrame& frame, std::uint32_t segment_mcus);
+
+  // Adds the MCU row `row`, one after the other from 0. To go through the picture again, begin it
+  // again.
+  void AddRow(std::uint32_t row);
+
+  // The tokens, and where each segment ends in them; without markers, where each row ends.
+  std::span<const JpegToken> tokens() const { return {tokens_.data(), num_tokens_}; }
+  std::span<const std::size_t> ends() const { return ends_; }
+  void Clear();
+
+  // How often each kind of token came since Begin().
+  std::array<std::uint32_t, kNumTokenKinds> counts() const;
+  // Whether all coefficients since Begin() fit into tokens: JPEG has no code for -32768, nor for a
+  // step of 32768 between two DC coefficients.
+  bool representable() const { return !has_overflow_; }
+
+ private:
+  const JpegFrame* frame_ = nullptr;
+  std::uint32_t segment_mcus_ = 0;
+  std::uint32_t mcus_per_row_ = 0;
+  std::vector<std::int16_t> last_dc_;  // by plane
+  std::vector<JpegToken> tokens_;      // the first num_tokens_ of them
+  std::size_t num_tokens_ = 0;
+  std::vector<std::size_t> ends_;
+  std::array<std::array<std::uint32_t, kNumTokenKinds>, 2> counts_{};  // to be added up
+  bool has_overflow_ = false;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,58 @@
+// Writes coefficients as a baseline JPEG with Huffman codes of its own and, where wanted, restart
+// markers whose places are known.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "storage/huffman_code.h"
+#include "storage/jpeg_frame.h"
+#include "storage/jpeg_tokens.h"
+
+namespace millrace::storage {
+
+// How a kind of token is written.
+struct TokenCode {
+  std::uint32_t code = 0;    // shifted by the bits that follow it
+  std::uint32_t length = 0;  // of both together [bits]
+};
+
+// What JPEG allows in an MCU of an interleaved scan.
+inline constexpr std::uint32_t kMostBlocksInMcu = 10;
+
+// Writes one picture after the other; its memory is kept for the next. One thread.
+//
+// A file has SOI, JFIF or (for RGB) Adobe marker, DQT, SOF0 (SOF1 where a quantiser needs 16 bits),
+// DHT, DRI (with restart markers), SOS, one interleaved scan, EOI; a pure function of what it is
+// made from.
+class JpegWriter {
+ public:
+  // Writes `frame` with a restart marker every `segment_mcus` MCUs, which must divide the MCUs of a
+  // row, or without any (0). False, and no picture, when it cannot be said in Huffman codes: see
+  // JpegTokenizer::representable(). REQUIRES: frame.blocks_in_mcu() <= kMostBlocksInMcu
+  bool Write(const JpegFrame& frame, std::uint32_t segment_mcus);
+
+  // The picture; valid until the next Write().
+  std::span<const std::byte> bytes() const { return {buffer_.get(), size_}; }
+  // The length of each segment, its marker excluded [bytes]; without markers, of the whole scan.
+  std::span<const std::size_t> segment_bytes() const { return segment_bytes_; }
+
+ private:
+  void MakeCodes();
+  void Reserve(std::size_t num_segments);
+  std::byte* WriteHeader(const JpegFrame& frame, std::uint32_t segment_mcus, std::byte* out) const;
+
+  JpegTokenizer tokenizer_;
+  std::array<HuffmanCode, kNumCodeTables> tables_;
+  std::array<TokenCode, kNumTokenKinds> codes_{};
+  std::unique_ptr<std::byte[]> buffer_;
+  std::size_t capacity_ = 0;
+  std::size_t size_ = 0;
+  std::vector<std::size_t> segment_bytes_;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,78 @@
+// Writes seeds for the fuzz targets whose inputs are made rather than found: JPEGs of all kinds,
+// records, a manifest.
+//
+// Argument: the folder of the corpora. The same files at each run.
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/hash.h"
+#include "storage/manifest.h"
+#include "storage/record.h"
+#include "tests/support/tiny_images.h"
+#include "tests/support/torture_jpegs.h"
+
+namespace {
+
+namespace storage = millrace::storage;
+namespace test = millrace::test;
+
+void WriteJpegs(const std::filesystem::path& folder) {
+  for (const auto& seed : test::MakeFuzzSeeds()) {
+    std::string name = seed.name;
+    for (char& c : name) {
+      if (c == ' ' || c == ':') c = '-';
+    }
+    test::WriteBytes(folder / (name + ".jpg"), seed.bytes);
+  }
+}
+
+void WriteRecords(const std::filesystem::path& folder) {
+  const auto jpeg = test::MakeJpeg({.width = 9, .height = 9, .planes = test::Planes::kGray});
+  const std::vector<std::uint16_t> segments = {300, 12, 65535};
+  storage::RecordView record{.label = 7,
+                             .width = 9,
+                             .height = 9,
+                             .subsampling = storage::Subsampling::kGray,
+                             .repairs = storage::kTrailingBytes,
+                             .payload_hash = 0,
+                             .path = "n01440764/n01440764_10026.JPEG",
+                             .payload = jpeg,
+                             .region_index = {}};
+  test::WriteBytes(folder / "plain", storage::SerializeRecord(record));
+  record.region_index = {.segment_mcus = 8, .segment_bytes = segments};
+  test::WriteBytes(folder / "indexed", storage::SerializeRecord(record));
+  record.payload = {};
+  record.path = "";
+  test::WriteBytes(folder / "empty", storage::SerializeRecord(record));
+}
+
+void WriteManifests(const std::filesystem::path& folder) {
+  storage::Manifest manifest;
+  manifest.tool_version = "0.1.0";
+  manifest.classes = {{"n01440764", "tench"}, {"n01443537", "goldfish"}};
+  storage::SplitInfo split;
+  split.records = 3;
+  split.fingerprint = 0x0123456789abcdef;
+  split.shards = {{"train-00000-of-00001.lmdb", 3, 8192, 42}};
+  split.conversion.on_bad = "repair";
+  manifest.splits = {{"train", split}};
+  test::WriteText(folder / "one-split.json", storage::ManifestText(manifest));
+  manifest.splits = {};
+  test::WriteText(folder / "no-splits.json", storage::ManifestText(manifest));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_seeds CORPORA\n");
+    return 2;
+  }
+  const std::filesystem::path corpora = argv[1];
+  WriteJpegs(corpora / "jpeg_repack_fuzz");
+  WriteRecords(corpora / "record_fuzz");
+  WriteManifests(corpora / "manifest_fuzz");
+  return 0;
+}
