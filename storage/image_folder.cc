@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace millrace::storage {
 namespace {
@@ -16,16 +17,6 @@ namespace fs = std::filesystem;
 
 // Deeper nesting than this is a symbolic link that leads back up.
 constexpr int kMaxDepth = 16;
-
-bool IsPictureName(const fs::path& path) {
-  static constexpr std::array<std::string_view, 13> kExtensions = {
-      ".jpg", ".jpeg", ".jpe", ".jfif", ".png",  ".gif", ".bmp",
-      ".ppm", ".pgm",  ".tif", ".tiff", ".webp", ".avif"};
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
 
 // The entries of a folder without the hidden ones, sorted by name.
 std::vector<fs::path> Entries(const fs::path& folder) {
@@ -56,7 +47,7 @@ class Lister {
       const bool found = ::stat(entry.c_str(), &info) == 0;
       if (found && S_ISDIR(info.st_mode)) {
         List(entry, path, label, depth + 1);
-      } else if (!IsPictureName(entry)) {
+      } else if (!HasPictureExtension(entry.native())) {
         result_.ignored.push_back(path);
       } else {
         // A link that leads nowhere stays in the list: reading it is what fails, with its name.
@@ -74,26 +65,6 @@ class Lister {
   ImageFolder& result_;
 };
 
-// Whether the bytes are UTF-8 as JSON demands it: no overlong forms, no surrogates.
-bool IsUtf8(std::string_view text) {
-  const auto byte = [text](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-  for (std::size_t at = 0; at < text.size();) {
-    const unsigned char lead = byte(at++);
-    if (lead < 0x80) continue;
-    if (lead < 0xC2 || lead > 0xF4) return false;
-    const std::size_t more = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
-    if (text.size() - at < more) return false;
-    const unsigned char least = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const unsigned char most = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (byte(at) < least || byte(at) > most) return false;
-    for (std::size_t i = 1; i < more; ++i) {
-      if ((byte(at + i) & 0xC0) != 0x80) return false;
-    }
-    at += more;
-  }
-  return true;
-}
-
 // Pictures of a split's folders taken for classes would train without a complaint.
 bool LooksLikeSplits(const std::vector<std::string>& classes) {
   static constexpr std::array<std::string_view, 6> kNames = {"test", "train", "training",
@@ -104,6 +75,16 @@ bool LooksLikeSplits(const std::vector<std::string>& classes) {
 }
 
 }  // namespace
+
+bool HasPictureExtension(std::string_view name) {
+  static constexpr std::array<std::string_view, 13> kExtensions = {
+      ".jpg", ".jpeg", ".jpe", ".jfif", ".png",  ".gif", ".bmp",
+      ".ppm", ".pgm",  ".tif", ".tiff", ".webp", ".avif"};
+  std::string extension = fs::path(name).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+}
 
 ImageFolder ListImageFolder(const fs::path& root) {
   std::error_code code;

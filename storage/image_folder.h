@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace millrace::storage {
@@ -23,6 +24,9 @@ struct ImageFolder {
   std::vector<SourceFile> files;     // sorted by class, then by the bytes of the path
   std::vector<std::string> ignored;  // what is neither a picture nor hidden, relative, sorted
 };
+
+// Whether a file name ends as that of a picture of any kind, in whatever case: "x.JPEG", "x.webp".
+bool HasPictureExtension(std::string_view name);
 
 // Lists `root`. Files with the extension of a picture of any kind are taken (what is in them is for
 // whoever reads them), in folders below the classes' too; hidden ones are passed over, symbolic
