@@ -38,6 +38,7 @@ LIBRARIES = {
     "LMDB": (("lmdb.h",), ("storage/",)),
     "FlatBuffers": (("flatbuffers/",), ("storage/",)),
     "libarchive": (("archive.h", "archive_entry.h"), ("storage/", "pipeline/convert")),
+    "matio": (("matio.h",), ("storage/",)),
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "libpng": (("png.h",), ("storage/", "tracking/")),
     "Highway": (("hwy/",), ("stages/",)),

@@ -1,0 +1,17 @@
+// An image folder as a source: class sub-folders with pictures in them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "storage/sources/sample_source.h"
+
+namespace millrace::storage {
+
+// Lists the folder; throws what ListImageFolder throws. Items are its files in the order of the
+// listing, not read yet; a part is an equal run of them, and the first part has what is ignored.
+// Memory: about 200 bytes per file of the part, while opening of all parts.
+std::unique_ptr<SampleSource> OpenFolder(const std::filesystem::path& root, const ClassNames& names,
+                                         SourcePart part);
+
+}  // namespace millrace::storage
