@@ -223,7 +223,7 @@ void WriteText(const std::filesystem::path& path, std::string_view text) {
   CreateFolders(path.parent_path());
   std::FILE* file = std::fopen(path.c_str(), "wb");
   MILLRACE_CHECK(file != nullptr);
-  MILLRACE_CHECK(std::fwrite(text.data(), 1, text.size(), file) == text.size());
+  MILLRACE_CHECK(text.empty() || std::fwrite(text.data(), 1, text.size(), file) == text.size());
   MILLRACE_CHECK(std::fclose(file) == 0);
 }
 
