@@ -20,8 +20,6 @@ namespace {
 // read from end to end.
 constexpr std::size_t kHeaderRead = 4096;
 constexpr std::size_t kStreamRead = std::size_t{256} << 10;
-// Content of unproven length is taken in pieces: memory follows what is there, not what is claimed.
-constexpr std::size_t kPiece = std::size_t{1} << 20;
 constexpr std::size_t kBlock = 512;
 constexpr const char* kAdvice = "copy or download the archive again and compare the checksums";
 
@@ -134,17 +132,31 @@ struct TarReader::State {
     return content;
   }
 
+  // Takes what is there, block by block, so that memory follows that and not what is claimed.
   std::vector<std::byte> ReadStream() const {
     std::vector<std::byte> content;
-    while (content.size() < member.bytes) {
-      const std::size_t have = content.size();
-      const std::size_t piece = std::min<std::size_t>(kPiece, member.bytes - have);
-      content.resize(have + piece);
-      const la_ssize_t count = archive_read_data(handle.get(), content.data() + have, piece);
-      if (count <= 0) FailUnreadable();
-      content.resize(have + static_cast<std::size_t>(count));
+    for (;;) {
+      const void* block = nullptr;
+      std::size_t count = 0;
+      la_int64_t offset = 0;
+      const int code = archive_read_data_block(handle.get(), &block, &count, &offset);
+      if (code == ARCHIVE_EOF) break;
+      if (code != ARCHIVE_OK && code != ARCHIVE_WARN) FailUnreadable();
+      if (count == 0) continue;
+      if (static_cast<std::uint64_t>(offset) != content.size() ||
+          count > member.bytes - content.size()) {
+        FailLength();
+      }
+      const auto* bytes = static_cast<const std::byte*>(block);
+      content.insert(content.end(), bytes, bytes + count);
     }
+    if (content.size() != member.bytes) FailLength();
     return content;
+  }
+
+  [[noreturn]] void FailLength() const {
+    Fail("{} is damaged in {}, whose content is not the {} that its header says; {}", name,
+         member.name, FormatBytes(member.bytes), kAdvice);
   }
 };
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <memory>
 
@@ -82,11 +83,6 @@ std::vector<std::byte> MakeTar(std::span<const TarEntry> entries, TarStyle style
       archive_write_set_format_gnutar(handle.get());
       break;
   }
-  if (gzip) {
-    archive_write_add_filter_gzip(handle.get());
-    archive_write_set_filter_option(handle.get(), "gzip", "timestamp", nullptr);
-    archive_write_set_bytes_in_last_block(handle.get(), 1);  // nothing behind the gzip
-  }
   MILLRACE_CHECK(archive_write_open(handle.get(), &tar, nullptr, &Append, nullptr) == ARCHIVE_OK);
   for (const TarEntry& made : entries) {
     const std::unique_ptr<archive_entry, void (*)(archive_entry*)> entry(archive_entry_new(),
@@ -116,7 +112,43 @@ std::vector<std::byte> MakeTar(std::span<const TarEntry> entries, TarStyle style
                    static_cast<la_ssize_t>(made.bytes.size()));
   }
   MILLRACE_CHECK(archive_write_close(handle.get()) == ARCHIVE_OK);
-  return tar;
+  return gzip ? Gzip(tar) : tar;
+}
+
+std::vector<std::byte> MakeTarHeader(const std::string& name, std::uint64_t bytes, char type) {
+  constexpr std::size_t kSize = 124;
+  constexpr std::size_t kChecksum = 148;
+  constexpr std::size_t kType = 156;
+  const std::array<TarEntry, 1> entries = {TarEntry{.name = name, .bytes = {}}};
+  auto header = MakeTar(entries);
+  header.resize(512);
+  auto* text = reinterpret_cast<char*>(header.data());
+  std::memcpy(text + kSize, fmt::format("{:011o}", bytes).c_str(), 12);
+  text[kType] = type;
+  std::memset(text + kChecksum, ' ', 8);
+  unsigned sum = 0;
+  for (const std::byte byte : header) sum += static_cast<unsigned>(byte);
+  std::memcpy(text + kChecksum, fmt::format("{:06o}", sum).c_str(), 7);
+  return header;
+}
+
+std::vector<std::byte> Gzip(std::span<const std::byte> bytes) {
+  std::vector<std::byte> made;
+  const std::unique_ptr<archive, int (*)(archive*)> handle(archive_write_new(),
+                                                           &archive_write_free);
+  const std::unique_ptr<archive_entry, void (*)(archive_entry*)> entry(archive_entry_new(),
+                                                                       &archive_entry_free);
+  archive_write_set_format_raw(handle.get());
+  archive_write_add_filter_gzip(handle.get());
+  archive_write_set_filter_option(handle.get(), "gzip", "timestamp", nullptr);
+  archive_write_set_bytes_in_last_block(handle.get(), 1);  // nothing behind the gzip
+  MILLRACE_CHECK(archive_write_open(handle.get(), &made, nullptr, &Append, nullptr) == ARCHIVE_OK);
+  archive_entry_set_filetype(entry.get(), AE_IFREG);
+  MILLRACE_CHECK(archive_write_header(handle.get(), entry.get()) == ARCHIVE_OK);
+  MILLRACE_CHECK(archive_write_data(handle.get(), bytes.data(), bytes.size()) ==
+                 static_cast<la_ssize_t>(bytes.size()));
+  MILLRACE_CHECK(archive_write_close(handle.get()) == ARCHIVE_OK);
+  return made;
 }
 
 std::vector<MadePicture> MakeSmallPictures(int classes, int per_class) {

@@ -30,6 +30,12 @@ enum class TarStyle : std::uint8_t { kUstar, kPax, kGnu };
 std::vector<std::byte> MakeTar(std::span<const TarEntry> entries, TarStyle style = TarStyle::kUstar,
                                bool gzip = false);
 
+// The 512 bytes of a header by themselves, for tars that no library would write. `type`: '0' a
+// file, 'x' pax attributes, ...
+std::vector<std::byte> MakeTarHeader(const std::string& name, std::uint64_t bytes, char type = '0');
+
+std::vector<std::byte> Gzip(std::span<const std::byte> bytes);
+
 // ---- the layouts of a list of pictures ----
 
 struct MadePicture {

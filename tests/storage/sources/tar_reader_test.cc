@@ -205,6 +205,28 @@ TEST_F(TarReaderTest, DamageIsNamedWithWhatComesBeforeIt) {
                     EndsWith("); copy or download the archive again and compare the checksums")));
 }
 
+// libarchive fills what a file lacks with zeros: 100 MB of them here.
+TEST_F(TarReaderTest, SizeThatOnlyAnAttributeClaimsIsAnError) {
+  auto bytes = test::MakeTarHeader("attributes", 33, 'x');
+  std::string text = "33 GNU.sparse.realsize=100000000\n";
+  ASSERT_EQ(text.size(), 33u);
+  text.resize(512);
+  const auto attributes = std::as_bytes(std::span(text));
+  bytes.insert(bytes.end(), attributes.begin(), attributes.end());
+  const auto header = test::MakeTarHeader("a.JPEG", 3);
+  bytes.insert(bytes.end(), header.begin(), header.end());
+  bytes.resize(bytes.size() + 3, std::byte{'a'});
+  bytes.resize(bytes.size() + 509 + 1024);
+  const std::string advice = "; copy or download the archive again and compare the checksums";
+  EXPECT_EQ(
+      ErrorOf(bytes),
+      path().string() + " is cut off in a.JPEG, of whose 95.4 MiB only 1.5 KiB are there" + advice);
+  EXPECT_EQ(ErrorOf(test::Gzip(bytes)),
+            path().string() +
+                " is damaged in a.JPEG, whose content is not the 95.4 MiB that its header says" +
+                advice);
+}
+
 TEST_F(TarReaderTest, WhatIsNoTarIsNamed) {
   const std::string expected =
       path().string() + " is not a tar archive, or is compressed in another way than gzip";

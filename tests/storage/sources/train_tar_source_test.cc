@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <fstream>
 
 #include "tests/storage/sources/source_fixture.h"
@@ -130,21 +129,9 @@ TEST_F(TrainTarTest, CutOffArchiveIsFoundWhenItIsOpened) {
 // A picture announced with 600 MiB, which are there: a hole.
 TEST_F(TrainTarTest, PictureThatIsTooLargeIsAFault) {
   constexpr std::uint64_t kBytes = std::uint64_t{600} << 20;
-  const auto header = [](const std::string& name, std::uint64_t bytes) {
-    const std::vector<TarEntry> entries = {{.name = name, .bytes = {}}};
-    auto block = test::MakeTar(entries);
-    block.resize(512);
-    auto* text = reinterpret_cast<char*>(block.data());
-    std::memcpy(text + 124, fmt::format("{:011o}", bytes).c_str(), 12);
-    std::memset(text + 148, ' ', 8);
-    unsigned sum = 0;
-    for (const std::byte byte : block) sum += static_cast<unsigned>(byte);
-    std::memcpy(text + 148, fmt::format("{:06o}", sum).c_str(), 7);
-    return block;
-  };
   const std::vector<TarEntry> small = {{.name = "small.JPEG", .bytes = Bytes("small")}};
-  auto begin = header("a.tar", 512 + kBytes + 10240);
-  const auto inner = header("large.JPEG", kBytes);
+  auto begin = test::MakeTarHeader("a.tar", 512 + kBytes + 10240);
+  const auto inner = test::MakeTarHeader("large.JPEG", kBytes);
   begin.insert(begin.end(), inner.begin(), inner.end());
   Write("train.tar", begin);
   std::filesystem::resize_file(At("train.tar"), begin.size() + kBytes);
