@@ -20,6 +20,8 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/hash.h"
+#include "base/process.h"
+#include "pipeline/byte_budget.h"
 #include "storage/conversion/spool.h"
 #include "storage/manifest.h"
 #include "storage/record.h"
@@ -38,6 +40,10 @@ constexpr std::uint64_t kShardBytes = std::uint64_t{256} << 20;
 constexpr std::uint64_t kMaxShards = 4096;
 // Shards in the works at once: enough to hide the syncing of one behind the filling of others.
 constexpr std::size_t kMaxLanes = 8;
+// A shard's run of keys seldom meets more files of one part.
+constexpr std::size_t kSpoolsOfShard = 4;
+// Of shards that are being completed, and mapped meanwhile.
+constexpr std::uint64_t kMappedBudget = std::uint64_t{512} << 20;
 
 void RemoveFile(const fs::path& path) {
   std::error_code code;
@@ -230,6 +236,7 @@ class ShardMaker {
     const auto jobs = static_cast<std::size_t>(
         work_.jobs > 0 ? work_.jobs : oneapi::tbb::info::default_concurrency());
     const std::size_t lanes = std::min({jobs, missing_.size(), kMaxLanes});
+    AllowOpenFiles(lanes * work_.parts.size() * kSpoolsOfShard);
     const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                               std::max<std::size_t>(jobs, 1));
     oneapi::tbb::task_arena arena(static_cast<int>(jobs));
@@ -255,11 +262,14 @@ class ShardMaker {
         .plan = work_.plan, .facts = {}, .records = {}, .repairs = {}, .changed = {}};
     storage::ShardWriter writer(PathOf(shard));
     std::vector<std::byte> buffer;
+    std::uint64_t bytes = 0;
     for (const Dealt& one : dealt) {
       if (Stopping()) return;
       SpoolEntry entry = readers.at(one.spool).Read(one.frame, &buffer);
       entry.record.label = LabelOf(entry.class_id);
-      writer.Append(storage::SerializeRecord(entry.record));
+      const auto record = storage::SerializeRecord(entry.record);
+      writer.Append(record);
+      bytes += record.size();
       summary.records.push_back(
           {.label = entry.record.label, .payload_hash = Hash64(entry.record.payload)});
       storage::CountRepairs(entry.record.repairs, &summary.repairs);
@@ -270,7 +280,10 @@ class ShardMaker {
       }
       Count();
     }
-    summary.facts = writer.Finish();
+    {
+      const BudgetShare mapped(mapped_budget_, bytes);
+      summary.facts = writer.Finish();
+    }
     storage::WriteSummary(PathOf(shard), summary);
     Finished(shard, std::move(summary));
   }
@@ -359,6 +372,7 @@ class ShardMaker {
   const Deal deal_;
   std::vector<std::uint64_t> missing_;
   std::uint64_t kept_ = 0;
+  ByteBudget mapped_budget_{kMappedBudget};
   std::mutex mutex_;
   // These are guarded by mutex_ while shards are made.
   std::map<std::uint64_t, ShardSummary> summaries_;
