@@ -18,6 +18,7 @@
 #include "storage/manifest.h"
 #include "storage/payload_check.h"
 #include "storage/record.h"
+#include "storage/region_index.h"
 #include "storage/shard_reader.h"
 
 namespace millrace::pipeline {
@@ -150,6 +151,9 @@ class Verifier {
     if (record->label >= manifest_.classes.size()) {
       return fmt::format("label {} is outside the {} classes of manifest.json", record->label,
                          manifest_.classes.size());
+    }
+    if (const auto index = storage::CheckRegionIndex(*record); !index.ok()) {
+      return fmt::format("{}: {}", record->path, index.fault().message);
     }
     if (options_.quick) return {};
     const auto info = storage::CheckPayloadPicture(record->payload);

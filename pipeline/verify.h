@@ -40,11 +40,11 @@ struct VerifyReport {
   bool ok() const { return problems.empty() && !stopped; }
 };
 
-// Checks every shard's presence, size, file hash and structure, every record's structure, hashes
-// and label, that its picture decodes and is the one that its header describes, and every split's
-// fingerprint. Damage is a problem in the report. Throws Error when there is no manifest to check
-// against or it cannot be used. `progress` is called now and then, from one thread at a time.
-// Memory: 16 bytes per record.
+// Checks every shard's presence, size, file hash and structure, every record's structure, hashes,
+// label and region index, that its picture decodes and is the one that its header describes, and
+// every split's fingerprint. Damage is a problem in the report. Throws Error when there is no
+// manifest to check against or it cannot be used. `progress` is called now and then, from one
+// thread at a time. Memory: 16 bytes per record.
 VerifyReport Verify(const VerifyOptions& options,
                     const std::function<void(const VerifyProgress&)>& progress = {});
 

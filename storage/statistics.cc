@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "storage/png_picture.h"
 
 namespace millrace::storage {
 namespace {
@@ -24,32 +25,48 @@ Spread SpreadOf(std::vector<T>& values) {
 
 }  // namespace
 
-Statistics CollectStatistics(const SplitReader& reader) {
-  Statistics statistics{.records = reader.size(),
-                        .per_class = std::vector<std::uint64_t>(reader.manifest().classes.size()),
-                        .width = {},
-                        .height = {},
-                        .payload = {}};
+Statistics CollectStatistics(
+    const SplitReader& reader,
+    const std::function<void(std::uint64_t sample_id, const RecordView& record)>& each) {
+  Statistics statistics;
+  statistics.records = reader.size();
+  statistics.per_class.resize(reader.manifest().classes.size());
   std::vector<std::uint32_t> widths;
   std::vector<std::uint32_t> heights;
+  std::vector<std::uint64_t> pixel_counts;
   std::vector<std::uint64_t> payloads;
   for (auto* values : {&widths, &heights}) values->reserve(reader.size());
-  payloads.reserve(reader.size());
+  for (auto* values : {&pixel_counts, &payloads}) values->reserve(reader.size());
   for (std::uint64_t id = 0; id < reader.size(); ++id) {
     const auto record = reader.Peek(id);
     if (!record.ok()) Fail("{}", record.fault().message);
     ++statistics.per_class[record->label];
+    const std::uint64_t pixels = std::uint64_t{record->width} * record->height;
     widths.push_back(record->width);
     heights.push_back(record->height);
+    pixel_counts.push_back(pixels);
     payloads.push_back(record->payload.size());
+    statistics.widths.Add(record->width);
+    statistics.heights.Add(record->height);
+    statistics.pixel_counts.Add(pixels);
+    statistics.payloads.Add(record->payload.size());
     // Values that this program does not know count as "other".
     const auto subsampling = std::min(record->subsampling, Subsampling::kOther);
     ++statistics.per_subsampling[static_cast<std::size_t>(subsampling)];
+    if (IsPng(record->payload)) ++statistics.png;
     if (record->repairs != 0) ++statistics.repaired;
-    if (record->region_index.segment_mcus != 0) ++statistics.indexed;
+    CountRepairs(record->repairs, &statistics.per_repair);
+    if (const auto& index = record->region_index; index.segment_mcus != 0) {
+      ++statistics.indexed;
+      // A length of 2 bytes for each segment, and a marker of 2 bytes between any two.
+      const std::uint64_t segments = index.segment_bytes.size();
+      statistics.index_bytes += 4 * segments - (segments > 0 ? 2 : 0);
+    }
+    if (each) each(id, *record);
   }
   statistics.width = SpreadOf(widths);
   statistics.height = SpreadOf(heights);
+  statistics.pixels = SpreadOf(pixel_counts);
   statistics.payload = SpreadOf(payloads);
   return statistics;
 }

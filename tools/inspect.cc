@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,7 +10,9 @@
 
 #include "base/file.h"
 #include "base/format.h"
-#include "base/hash.h"
+#include "pipeline/dataset_page.h"
+#include "pipeline/dataset_summary.h"
+#include "pipeline/dataset_table.h"
 #include "pipeline/recipe.h"
 #include "pipeline/sample_grid.h"
 #include "pipeline/trainer.h"
@@ -31,93 +32,24 @@ struct Options {
   std::string save;
   std::string grid;
   std::string config;
+  std::string html;
   std::uint32_t rows = 8;
   std::uint32_t columns = 8;
+  bool classes = false;
   bool json = false;
 };
 
-nlohmann::ordered_json ToJson(const storage::Spread& spread) {
-  return {{"min", spread.min}, {"median", spread.median}, {"max", spread.max}, {"sum", spread.sum}};
-}
-
-void PrintSplit(const std::string& name, const storage::SplitReader& reader) {
-  const storage::Statistics statistics = storage::CollectStatistics(reader);
-  const auto& classes = reader.manifest().classes;
-  fmt::print("\n{}: {} records in {} shards, fingerprint {}\n", name,
-             FormatCount(statistics.records), reader.split().shards.size(),
-             HashToHex(reader.split().fingerprint));
-  fmt::print("  {:<9} {:>10} {:>10} {:>10}\n", "", "smallest", "median", "largest");
-  fmt::print("  {:<9} {:>10} {:>10} {:>10}  pixels\n", "width", statistics.width.min,
-             statistics.width.median, statistics.width.max);
-  fmt::print("  {:<9} {:>10} {:>10} {:>10}  pixels\n", "height", statistics.height.min,
-             statistics.height.median, statistics.height.max);
-  fmt::print("  {:<9} {:>10} {:>10} {:>10}  {} in all\n", "file",
-             FormatBytes(statistics.payload.min), FormatBytes(statistics.payload.median),
-             FormatBytes(statistics.payload.max), FormatBytes(statistics.payload.sum));
-  std::string chroma;
-  for (std::size_t i = 0; i < statistics.per_subsampling.size(); ++i) {
-    if (statistics.per_subsampling[i] == 0) continue;
-    chroma += fmt::format("  {} {}", storage::SubsamplingName(static_cast<storage::Subsampling>(i)),
-                          FormatCount(statistics.per_subsampling[i]));
-  }
-  fmt::print("  chroma {}\n", chroma);
-  if (statistics.repaired > 0)
-    fmt::print("  {} repaired at conversion\n", FormatCount(statistics.repaired));
-  const auto [fewest, most] =
-      std::minmax_element(statistics.per_class.begin(), statistics.per_class.end());
-  fmt::print("  per class: {} to {} records\n", FormatCount(*fewest), FormatCount(*most));
-  constexpr std::size_t kClassRows = 20;
-  for (std::size_t i = 0; i < std::min(kClassRows, classes.size()); ++i) {
-    fmt::print("    {:>10}  {}\n", FormatCount(statistics.per_class[i]),
-               classes[i].name == classes[i].id
-                   ? classes[i].id
-                   : fmt::format("{} ({})", classes[i].name, classes[i].id));
-  }
-  if (classes.size() > kClassRows)
-    fmt::print("    ... and {} more classes\n", classes.size() - kClassRows);
-}
-
-nlohmann::ordered_json SplitJson(const storage::SplitReader& reader) {
-  const storage::Statistics statistics = storage::CollectStatistics(reader);
-  nlohmann::ordered_json json;
-  json["records"] = statistics.records;
-  json["fingerprint"] = HashToHex(reader.split().fingerprint);
-  json["shards"] = reader.split().shards.size();
-  json["width"] = ToJson(statistics.width);
-  json["height"] = ToJson(statistics.height);
-  json["bytes"] = ToJson(statistics.payload);
-  for (std::size_t i = 0; i < statistics.per_subsampling.size(); ++i) {
-    if (statistics.per_subsampling[i] == 0) continue;
-    json["chroma"][storage::SubsamplingName(static_cast<storage::Subsampling>(i))] =
-        statistics.per_subsampling[i];
-  }
-  json["repaired"] = statistics.repaired;
-  json["per_class"] = statistics.per_class;
-  return json;
-}
-
 ExitCode InspectDataset(const Options& options) {
-  const storage::Manifest manifest = storage::ReadManifest(options.dataset);
-  nlohmann::ordered_json json;
-  if (options.json) {
-    json["fingerprint"] = HashToHex(manifest.fingerprint);
-    json["tool_version"] = manifest.tool_version;
-    for (const auto& info : manifest.classes)
-      json["classes"].push_back({{"id", info.id}, {"name", info.name}});
+  const pipeline::DatasetSummary summary = pipeline::SummarizeDataset(options.dataset);
+  if (!options.html.empty()) {
+    const pipeline::DatasetPage page = pipeline::WriteDatasetPage(summary, options.html);
+    fmt::print("{}: a page of {} with {} pictures; open it in a browser\n", options.html,
+               FormatBytes(page.bytes), FormatCount(page.pictures));
+  } else if (options.json) {
+    fmt::print("{}", pipeline::SummaryJson(summary));
   } else {
-    fmt::print("{}: {} classes, dataset fingerprint {}, written by millrace {}\n", options.dataset,
-               FormatCount(manifest.classes.size()), HashToHex(manifest.fingerprint),
-               manifest.tool_version);
+    fmt::print("{}", pipeline::SummaryTable(summary, options.classes));
   }
-  for (const auto& [name, split] : manifest.splits) {
-    const storage::SplitReader reader(options.dataset, name);
-    if (options.json) {
-      json["splits"][name] = SplitJson(reader);
-    } else {
-      PrintSplit(name, reader);
-    }
-  }
-  if (options.json) fmt::print("{}\n", json.dump(2));
   return ExitCode::kDone;
 }
 
@@ -193,8 +125,9 @@ ExitCode Run(const Options& options) {
 
 void AddInspect(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("inspect", "statistics of a dataset, single samples, augmented pictures");
+  CLI::App* command = app.add_subcommand(
+      "inspect",
+      "statistics of a dataset as a table or a page, single samples, augmented pictures");
   command->add_option("DIR", options->dataset, "the converted dataset")->required();
   CLI::Option* split =
       command->add_option("--split", options->split, "of --sample")->capture_default_str();
@@ -218,10 +151,27 @@ void AddInspect(CLI::App& app, Action& action) {
       ->needs(grid)
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "print the result as one JSON object")->excludes(grid);
+  CLI::Option* html =
+      command
+          ->add_option("--html", options->html,
+                       "write the statistics as a page with sample pictures, in one file")
+          ->excludes(sample)
+          ->excludes(grid);
+  CLI::Option* json =
+      command->add_flag("--json", options->json, "print the result as one JSON object")
+          ->excludes(grid)
+          ->excludes(html);
+  command
+      ->add_flag("--classes", options->classes,
+                 "list all classes, not only the smallest and largest of many")
+      ->excludes(sample)
+      ->excludes(grid)
+      ->excludes(html)
+      ->excludes(json);
   command->footer(
       "Examples:\n"
       "  millrace inspect data/imagenette\n"
+      "  millrace inspect data/imagenette --html imagenette.html\n"
       "  millrace inspect data/imagenette --sample 17 --save 17.jpg\n"
       "  millrace inspect data/imagenette --grid grid.png --config "
       "configs/imagenette-resnet18-64px-cpu.toml");

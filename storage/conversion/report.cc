@@ -32,12 +32,6 @@ Json ToJson(std::vector<ListedFile> files) {
 
 }  // namespace
 
-void CountRepairs(std::uint32_t repairs, RepairCounts* counts) {
-  for (std::size_t bit = 0; bit < counts->size(); ++bit) {
-    if ((repairs >> bit & 1) != 0) ++(*counts)[bit];
-  }
-}
-
 void SortByFile(std::vector<ListedFile>* list) {
   std::sort(list->begin(), list->end(), [](const ListedFile& a, const ListedFile& b) {
     return std::tie(a.file, a.fault) < std::tie(b.file, b.fault);
@@ -52,8 +46,8 @@ void WriteReport(const std::filesystem::path& dataset, const std::string& split,
                                                   : Json::object();
   if (!json.is_object()) json = Json::object();
   Json repairs;
-  for (std::size_t i = 0; i < kRepairNames.size(); ++i) {
-    repairs[kRepairNames[i]] = report.repairs[i];
+  for (std::size_t i = 0; i < kRepairs.size(); ++i) {
+    repairs[RepairName(kRepairs[i])] = report.repairs[i];
   }
   json[split] = {{"files", report.files},
                  {"records", report.records},

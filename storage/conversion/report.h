@@ -1,11 +1,12 @@
 // report.json: what a conversion found in its sources and what it did about it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "storage/repairs.h"
 
 namespace millrace::storage {
 
@@ -17,15 +18,6 @@ struct ListedFile {
 
   bool operator==(const ListedFile&) const = default;
 };
-
-// Records by the bits of Repair, lowest first; kRepairNames says what they are.
-inline constexpr std::array<const char*, 7> kRepairNames = {
-    "truncated",        "corrupt",          "cmyk", "other format", "trailing bytes",
-    "EXIF orientation", "arithmetic coding"};
-using RepairCounts = std::array<std::uint64_t, kRepairNames.size()>;
-
-// Adds a record's `repairs` to the counts.
-void CountRepairs(std::uint32_t repairs, RepairCounts* counts);
 
 struct ConversionReport {
   std::uint64_t files = 0;      // pictures in the sources

@@ -55,6 +55,9 @@ def test_help_of_every_verb_has_an_example_and_no_odd_characters(millrace, verb)
     (["convert", "--from", "x", "--to", "y", "--split", "a/b"], ['"a/b"', "letters, digits and _"]),
     (["inspect", "x", "--save", "y"], ["--save", "--sample"]),
     (["inspect", "x", "--grid", "y", "--sample", "1"], ["--grid", "--sample"]),
+    (["inspect", "x", "--html", "y", "--json"], ["--html", "--json"]),
+    (["inspect", "x", "--html", "y", "--sample", "1"], ["--html", "--sample"]),
+    (["inspect", "x", "--classes", "--json"], ["--classes", "--json"]),
     (["eval", "x.toml"], ["eval", "--weights is required"]),
     (["config", "x.toml", "--set"], ["--set"]),
 ], ids=" ".join)

@@ -1,10 +1,15 @@
 """convert, verify and inspect as their users meet them."""
 
 import hashlib
+import os
+import re
+import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from page import Page
 from PIL import Image
 from support import TIME_LIMIT_S, untouched, write_pictures
 
@@ -169,6 +174,117 @@ def test_inspect_counts_what_is_there(millrace, dataset):
     assert [entry["id"] for entry in told["classes"]] == ["class0", "class1", "class2"]
     text = millrace.done("inspect", dataset).out
     assert "train: 120 records in 3 shards" in text and told["fingerprint"] in text
+
+
+def test_inspect_lists_all_classes_when_asked(millrace, tmp_path):
+    names = [f"class{number:02}" for number in range(30)]
+    write_pictures(tmp_path / "many", 1, seed=3, names=names)
+    write_pictures(tmp_path / "more", 1, seed=4, names=names[7:8])
+    millrace.done("convert", "--from", "many", "more", "--to", "data")
+    few = millrace.done("inspect", "data").out
+    assert "30 classes of 1 to 2 records" in few and "class15" not in few and "--classes" in few
+    every = millrace.done("inspect", "data", "--classes").out
+    assert re.findall(r"^ +(\d+)  (class\d\d)$", every, re.MULTILINE) == [
+        ("2" if name == "class07" else "1", name) for name in names]
+
+
+@pytest.fixture
+def with_a_bad_file(millrace, tmp_path):
+    """A dataset of which one file was left out: its folder and the file's name, which is nobody's friend."""
+    name = b"\"><img src=x onerror='x'>&amp;\x1b[31m\xff.jpg"
+    write_pictures(tmp_path / "from", 2, seed=5, names=["<b>bold", "fish & chips"])
+    Path(os.fsdecode(bytes(tmp_path / "from/<b>bold") + b"/" + name)).write_bytes(b"no picture")
+    millrace.done("convert", "--from", "from", "--to", "data", "--on-bad", "skip")
+    return tmp_path / "data", name
+
+
+def test_inspect_tells_what_was_left_out(millrace, with_a_bad_file):
+    told = millrace.done("inspect", "data", "--json").json()["splits"]["train"]
+    assert told["records"] == 4 and told["report"]["bad"]["total"] == 1
+    bad, = told["report"]["bad"]["first"]
+    assert "onerror='x'" in bad["file"] and bad["action"] == "left out"
+    text = millrace.done("inspect", "data").out
+    assert "1 file not used" in text and "onerror='x'" in text and bad["fault"] in text
+    assert "\x1b" not in text, "a file's name must not steer the terminal"
+
+
+def test_page_is_well_formed_and_its_pictures_are_the_dataset_s(millrace, dataset):
+    told = millrace.done("inspect", dataset, "--html", "page.html").out
+    page = Page(millrace.folder / "page.html")
+    shown = [figure for figure in page.figures if "picture" in figure]
+    # Eight of each of three classes, for two splits.
+    assert len(shown) == 48 and "with 48 pictures" in told
+    assert len(page.source) < 1 << 20
+    for number, split in enumerate(["train", "val"]):
+        of_split = [figure for figure in shown if figure["section"] == f"pictures-{number}"]
+        assert len(of_split) == 24
+        samples = [int(re.search(r"sample (\d+)", " ".join(figure["captions"]))[1]) for figure in of_split]
+        assert len(set(samples)) == 24
+        for figure, sample in [*zip(of_split, samples)][::5]:
+            record = millrace.done("inspect", dataset, "--split", split, "--sample", sample, "--save", "one.jpg",
+                                   "--json").json()
+            assert figure["picture"] == (millrace.folder / "one.jpg").read_bytes()
+            assert figure["title"] == f"{record['path']}, {formatted(record['bytes'])}"
+            assert figure["alt"] == record["class"]
+            assert figure["captions"] == [record["class"], "40 \u00d7 30", f"sample {sample}"]
+
+
+def formatted(size):
+    """Bytes as the program writes them."""
+    return f"{size} B" if size < 1024 else f"{size / 1024:.1f} KiB"
+
+
+def test_page_has_the_numbers_of_json(millrace, dataset):
+    millrace.done("inspect", dataset, "--html", "page.html")
+    page = Page(millrace.folder / "page.html")
+    told = millrace.done("inspect", dataset, "--json").json()
+    assert told["fingerprint"] in page.text
+    assert [split["fingerprint"] in page.text for split in told["splits"].values()] == [True, True]
+    for number, split in enumerate(told["splits"].values()):
+        cards = page.cards[f"split-{number}"]
+        assert cards["pictures"] == str(split["records"]) and cards["shards"] == str(split["shards"])
+        assert cards["repaired"] == str(split["repaired"]) and cards["not used"] == "0"
+    counts = [[int(cell) for cell in row[3:]] for row in page.rows if len(row) == 5 and row[0].isdigit()]
+    assert counts == [list(pair) for pair in zip(*(split["per_class"] for split in told["splits"].values()))]
+    assert [row[2] for row in page.rows if len(row) == 5 and row[0].isdigit()] == [c["id"] for c in told["classes"]]
+    for split in told["splits"].values():
+        for kind, count in split["chroma"].items():
+            assert [kind, str(count), f"{100 * count / split['records']:.2f} %"] in page.rows
+        for name in ("width", "height"):
+            for first, last, count in split["histograms"][name]:
+                assert f"{first} to {last}: {count}" in page.tooltips()
+    assert sum(int(text.rpartition(": ")[2].replace(",", "")) for text in page.tooltips()) == 4 * 165
+
+
+def test_page_shows_hostile_names_as_text(millrace, with_a_bad_file):
+    dataset, name = with_a_bad_file
+    millrace.done("inspect", dataset, "--html", "page.html")
+    page = Page(millrace.folder / "page.html")
+    listed, = [row for row in page.rows if "onerror" in row[0]]
+    assert name.decode(errors="replace").replace("\x1b", "\ufffd") in listed[0] and listed[2] == "left out"
+    assert page.cards["split-0"]["not used"] == "1"
+    assert {"<b>bold", "fish & chips"} == {row[1] for row in page.rows if row[0] in "01"}
+    assert {figure["alt"] for figure in page.figures if "alt" in figure} == {"<b>bold", "fish & chips"}
+
+
+def test_page_is_the_same_each_time_and_replaced_as_a_whole(millrace, dataset):
+    millrace.done("inspect", dataset, "--html", "page.html")
+    first = (millrace.folder / "page.html").read_bytes()
+    (millrace.folder / "page.html").write_text("an older page")
+    with untouched(dataset):
+        millrace.done("inspect", dataset, "--html", "page.html")
+    assert (millrace.folder / "page.html").read_bytes() == first
+    assert [path.name for path in millrace.folder.glob("page*")] == ["page.html"]
+
+
+def test_page_that_finds_no_room_is_refused_and_the_old_one_stays(millrace, dataset):
+    (millrace.folder / "page.html").write_text("an older page")
+    # As a full disk, for root too: no file may be longer.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))  # noqa: E731
+    millrace.refuses(1, "inspect", dataset, "--html", "page.html", says=["page.html"], preexec_fn=limit)
+    assert (millrace.folder / "page.html").read_text() == "an older page"
+    millrace.refuses(1, "inspect", dataset, "--html", "none/page.html", says=["none/page.html"])
+    assert [path.name for path in millrace.folder.glob("*page*")] == ["page.html"]
 
 
 def test_verify_tells_that_all_is_well(millrace, dataset):

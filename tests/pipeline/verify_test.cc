@@ -134,6 +134,18 @@ TEST_F(VerifyTest, HeaderThatIsNotThePicturesIsFound) {
               ElementsAre(IsProblem("train-00001-of-00003.lmdb, key 2", "but its record says")));
 }
 
+TEST_F(VerifyTest, RegionIndexThatIsNotThePicturesIsFoundByQuickToo) {
+  const std::vector<std::uint16_t> segments = {10, 20};
+  RewriteShard([&](std::uint64_t key, storage::RecordView* record) {
+    if (key == 2) record->region_index = {.segment_mcus = 4, .segment_bytes = segments};
+  });
+  for (const bool quick : {false, true}) {
+    EXPECT_THAT(Check(quick).problems,
+                ElementsAre(IsProblem("train-00001-of-00003.lmdb, key 2",
+                                      "its region index is not the one of its picture")));
+  }
+}
+
 TEST_F(VerifyTest, LabelOutsideTheClassesIsFound) {
   RewriteShard([](std::uint64_t key, storage::RecordView* record) {
     if (key == 2) record->label = 3;
