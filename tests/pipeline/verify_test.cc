@@ -73,6 +73,7 @@ TEST_F(VerifyTest, PngPayloadsAreDecodedToo) {
     record->height = 40;
     record->subsampling = storage::Subsampling::kUnknown;
     record->payload = png;
+    record->region_index = {};
   });
   EXPECT_THAT(Check().problems, ElementsAre(IsProblem("train", "fingerprint")));
   png.resize(png.size() - 30);
@@ -117,7 +118,9 @@ TEST_F(VerifyTest, PictureThatDoesNotDecodeIsFoundUnlessQuick) {
   auto jpeg = test::MakeJpeg();
   jpeg.resize(jpeg.size() - 50);
   RewriteShard([&](std::uint64_t key, storage::RecordView* record) {
-    if (key == 3) record->payload = jpeg;
+    if (key != 3) return;
+    record->payload = jpeg;
+    record->region_index = {};
   });
   const std::string where = "train-00001-of-00003.lmdb, key 3";
   EXPECT_THAT(Check().problems, ElementsAre(IsProblem(where, "a truncated JPEG")));
