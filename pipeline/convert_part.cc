@@ -71,7 +71,7 @@ std::uint64_t DealKey(std::uint64_t seed, std::string_view class_id,
 struct Traveller {
   SourceItem item;
   std::uint32_t source = 0;
-  std::uint64_t passed_bytes = 0;  // of all sources, when it was read
+  std::uint64_t passed_bytes = 0;  // of its source, from the item before to behind this one
   std::uint64_t taken_bytes = 0;   // of the content budget
 };
 
@@ -124,7 +124,7 @@ class PartConversion {
       flow::graph graph;
       // The queue in front of it holds what the content budget allows.
       flow::function_node<std::shared_ptr<Traveller>> convert(
-          graph, flow::unlimited, [&](const std::shared_ptr<Traveller>& traveller) {
+          graph, static_cast<std::size_t>(jobs), [&](const std::shared_ptr<Traveller>& traveller) {
             Guarded([&] { Process(*traveller); });
             content_budget_.Give(traveller->taken_bytes);
             return flow::continue_msg();
@@ -178,9 +178,9 @@ class PartConversion {
   }
 
   void ReadSources(flow::function_node<std::shared_ptr<Traveller>>& convert) {
-    std::uint64_t passed = 0;  // of the sources before
     for (std::uint32_t i = 0; i < work_.sources.size(); ++i) {
       SampleSource& source = *work_.sources[i];
+      std::uint64_t passed = 0;
       const auto wanted = [&](std::uint64_t position) {
         return !std::binary_search(have_.begin(), have_.end(), SourcePlace{i, position});
       };
@@ -191,11 +191,11 @@ class PartConversion {
         traveller->taken_bytes = item->bytes + kItemBytes;
         traveller->item = *std::move(item);
         traveller->source = i;
-        traveller->passed_bytes = passed + source.passed_bytes();
+        traveller->passed_bytes =
+            source.passed_bytes() - std::exchange(passed, source.passed_bytes());
         content_budget_.Take(traveller->taken_bytes);
         convert.try_put(std::move(traveller));
       }
-      passed += source.facts().total_bytes;
     }
   }
 
@@ -283,7 +283,7 @@ class PartConversion {
     CountFile(traveller.item.bytes);
     count();
     ++state_.pictures;
-    state_.bytes = std::max(state_.bytes, traveller.passed_bytes);
+    state_.bytes += traveller.passed_bytes;
     state_.total_bytes = total_bytes_;
     if (callback_) callback_(state_);
   }
