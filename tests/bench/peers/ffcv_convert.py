@@ -59,7 +59,7 @@ def processor_seconds() -> float:
 def main() -> None:
     folder, beton, workers, reader = sys.argv[1:]
     # The writer's processes inherit what it has opened.
-    multiprocessing.set_start_method("fork")
+    multiprocessing.set_start_method("fork", force=True)
     # A process per worker: OpenCV's own threads would be more workers.
     cv2.setNumThreads(1)
 
