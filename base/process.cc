@@ -1,6 +1,7 @@
 #include "base/process.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,16 @@ int AvailableCores() {
   if (::sched_getaffinity(0, sizeof(set), &set) == 0) cores = CPU_COUNT(&set);
   if (const int quota = QuotaCores(); quota > 0) cores = std::min(cores, quota);
   return std::max(cores, 1);
+}
+
+void AllowOpenFiles(std::size_t files) {
+  constexpr ::rlim_t kOthers = 512;
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const ::rlim_t wanted = std::min<::rlim_t>(limit.rlim_max, files + kOthers);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace millrace

@@ -3,14 +3,13 @@
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 option(MILLRACE_WERROR "Treat warnings as errors" OFF)
 # LibTorch's libraries are not instrumented, so the tsan preset leaves out whatever needs them.
 option(MILLRACE_TORCH "Build what needs LibTorch: model/, the last stages, the trainer, tools/" ON)
 option(MILLRACE_CUDA "Link the CUDA libraries of the torch wheel" OFF)
 option(MILLRACE_FUZZ "Build the libFuzzer targets" OFF)
-option(MILLRACE_PRECOMPILE "Precompile ATen for the files that need it" ON)
+option(MILLRACE_PRECOMPILE "Precompile the headers that take longest to read" ON)
 set(MILLRACE_SANITIZE "" CACHE STRING "Value of -fsanitize= (empty: none)")
 
 find_program(CCACHE_PROGRAM ccache)
@@ -52,23 +51,42 @@ function(millrace_filter_links variable)
   endif()
 endfunction()
 
+# millrace_precompile(<target> <header>): the header is compiled once, for the first target that names it; all others
+# share the result, so they must be compiled with the same options.
+function(millrace_precompile target header)
+  if(NOT MILLRACE_PRECOMPILE)
+    return()
+  endif()
+  get_property(owner GLOBAL PROPERTY "millrace_precompiled_${header}")
+  if(owner)
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+  else()
+    target_precompile_headers(${target} PRIVATE ${header})
+    set_property(GLOBAL PROPERTY "millrace_precompiled_${header}" ${target})
+  endif()
+endfunction()
+
 # millrace_library(<name> SOURCES <files> [TORCH_SOURCES <files>] [LINKS <public libraries>]
 #                  [PRIVATE_LINKS <libraries>] [TORCH])
-# One static library per folder. LINKS are the arrows of docs/design.md; third-party libraries are private. TORCH
-# precompiles ATen for the library's files. TORCH_SOURCES, their headers, and links to model and LibTorch are left out
-# when MILLRACE_TORCH is off.
+# One static library per folder. LINKS are the arrows of docs/design.md; third-party libraries are private. With TORCH
+# all SOURCES need LibTorch. TORCH_SOURCES, their headers, and links to model and LibTorch are left out when
+# MILLRACE_TORCH is off.
 function(millrace_library name)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;TORCH_SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   millrace_filter_links(ARG_LINKS)
   millrace_filter_links(ARG_PRIVATE_LINKS)
+  set(torch_sources)
   if(MILLRACE_TORCH)
-    list(APPEND ARG_SOURCES ${ARG_TORCH_SOURCES})
+    set(torch_sources ${ARG_TORCH_SOURCES})
   endif()
-  add_library(millrace_${name} STATIC ${ARG_SOURCES})
+  add_library(millrace_${name} STATIC ${ARG_SOURCES} ${torch_sources})
   target_include_directories(millrace_${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(millrace_${name} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} millrace_warnings)
-  if(ARG_TORCH AND MILLRACE_TORCH AND MILLRACE_PRECOMPILE)
-    target_precompile_headers(millrace_${name} PRIVATE <ATen/ATen.h>)
+  if(ARG_TORCH)
+    millrace_precompile(millrace_${name} <ATen/ATen.h>)
+  elseif(torch_sources)
+    millrace_precompile(millrace_${name} <ATen/ATen.h>)
+    set_source_files_properties(${ARG_SOURCES} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   endif()
   file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h
     ${CMAKE_CURRENT_SOURCE_DIR}/*/*.h)
@@ -92,10 +110,11 @@ function(millrace_library name)
 endfunction()
 add_custom_target(check_headers)
 
-# millrace_tests(<folder> SOURCES <files> [TORCH_SOURCES <files>] LINKS <libraries> [LABEL <label>])
-# One test program per folder: <folder>_tests, its cases registered one by one with ctest. TORCH_SOURCES as above.
+# millrace_tests(<folder> SOURCES <files> [TORCH_SOURCES <files>] LINKS <libraries> [LABEL <label>] [TORCH])
+# One test program per folder: <folder>_tests, its cases registered one by one with ctest. TORCH and TORCH_SOURCES as
+# above.
 function(millrace_tests folder)
-  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;TORCH_SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "LABEL" "SOURCES;TORCH_SOURCES;LINKS" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL cpu)
   endif()
@@ -105,6 +124,11 @@ function(millrace_tests folder)
   endif()
   add_executable(${folder}_tests ${ARG_SOURCES})
   target_link_libraries(${folder}_tests PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main millrace_warnings)
+  if(ARG_TORCH)
+    millrace_precompile(${folder}_tests <ATen/ATen.h>)
+  else()
+    millrace_precompile(${folder}_tests <gmock/gmock.h>)
+  endif()
   gtest_discover_tests(${folder}_tests DISCOVERY_TIMEOUT 120 PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 600)
 endfunction()
 

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "storage/conversion_files.h"
+#include "storage/conversion/shard_summary.h"
 #include "storage/manifest.h"
 #include "storage/payload_check.h"
 #include "storage/record.h"

@@ -59,6 +59,11 @@ class Value {
     return json_.get<std::string>();
   }
 
+  // The text of a key that earlier versions did not write.
+  std::string TextOr(const char* key, const char* otherwise) const {
+    return json_.is_object() && json_.contains(key) ? At(key).Text() : otherwise;
+  }
+
   std::uint64_t Count() const {
     if (!json_.is_number_unsigned()) Blame("is not a whole number of at least 0");
     return json_.get<std::uint64_t>();
@@ -112,6 +117,7 @@ SplitInfo ParseSplit(const Value& value) {
   const Value conversion = value.At("conversion");
   split.conversion = {.seed = conversion.At("seed").Count(),
                       .on_bad = conversion.At("on_bad").Text(),
+                      .variant = conversion.TextOr("variant", "as it came"),
                       .left_out = conversion.At("left_out").Count(),
                       .plan = conversion.At("plan").Hash()};
   std::uint64_t records = 0;
@@ -200,6 +206,7 @@ std::string ManifestText(const Manifest& manifest) {
     entry["fingerprint"] = HashToHex(split.fingerprint);
     entry["conversion"] = {{"seed", split.conversion.seed},
                            {"on_bad", split.conversion.on_bad},
+                           {"variant", split.conversion.variant},
                            {"left_out", split.conversion.left_out},
                            {"plan", HashToHex(split.conversion.plan)}};
     entry["shards"] = Json::array();

@@ -37,9 +37,10 @@ struct ShardInfo {
 // How a split was made: enough to repeat it and to know whether a second conversion would differ.
 struct ConversionInfo {
   std::uint64_t seed = 0;
-  std::string on_bad;          // "fail" or "skip"
+  std::string on_bad = {};     // "repair", "skip" or "fail"
+  std::string variant = {};    // what became of the pictures: "re-packed with region index"
   std::uint64_t left_out = 0;  // files that could not be used
-  std::uint64_t plan = 0;      // hash over the source's list of files and the options
+  std::uint64_t plan = 0;      // hash over the sources and the options
 
   bool operator==(const ConversionInfo&) const = default;
 };

@@ -210,6 +210,18 @@ bool IsPng(std::span<const std::byte> bytes) {
          std::memcmp(bytes.data(), kSignature.data(), kSignature.size()) == 0;
 }
 
+std::uint64_t AnnouncedPngPixels(std::span<const std::byte> bytes) {
+  constexpr std::size_t kWidthAt = 16;  // behind the signature and the head of IHDR
+  if (!IsPng(bytes) || bytes.size() < kWidthAt + 8) return 0;
+  const auto number = [&](std::size_t at) {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i)
+      value = value << 8 | std::to_integer<unsigned>(bytes[at + i]);
+    return value;
+  };
+  return number(kWidthAt) * number(kWidthAt + 4);
+}
+
 Result<Pixels> ReadPng(std::span<const std::byte> bytes, std::size_t* end) {
   Reading reading(bytes);
   if (const Outcome begun = reading.Begin(); !begun) return begun.fault();

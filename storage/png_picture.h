@@ -33,6 +33,10 @@ struct PngRegion {
 
 bool IsPng(std::span<const std::byte> bytes);
 
+// Width times height as the header says, unchecked: for whoever must know before how much memory a
+// picture may need. 0 when there is no header.
+std::uint64_t AnnouncedPngPixels(std::span<const std::byte> bytes);
+
 // Pixels of any PNG, as Pillow 13's `Image.open(file).convert("RGB")` gives them: alpha, tRNS,
 // gamma and colour profiles are passed over, 16 bits per channel lose the lower 8, and gray of 16
 // bits is cut off at 255. One channel when the file has one, three otherwise. `end` (if not null)

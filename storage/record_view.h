@@ -38,7 +38,7 @@ struct RegionIndexView {
   std::uint32_t segment_mcus = 0;  // MCUs in each restart segment; 0: no index
   // [bytes] of each segment, restart marker excluded. 16 bits: a picture with a segment of 64 KiB
   // or more gets no index, and the index of the others takes half the room.
-  std::span<const std::uint16_t> segment_bytes;
+  std::span<const std::uint16_t> segment_bytes = {};
 };
 
 // One sample as stored. All views point into the shard's memory map.
@@ -47,11 +47,11 @@ struct RecordView {
   std::uint32_t width = 0;   // [pixels]
   std::uint32_t height = 0;  // [pixels]
   Subsampling subsampling = Subsampling::kUnknown;
-  std::uint32_t repairs = 0;           // bits of Repair
-  std::uint64_t payload_hash = 0;      // XXH3-64 of payload
-  std::string_view path;               // in the source, relative, UTF-8 as found
-  std::span<const std::byte> payload;  // the encoded picture, JPEG or PNG
-  RegionIndexView region_index;
+  std::uint32_t repairs = 0;                // bits of Repair
+  std::uint64_t payload_hash = 0;           // XXH3-64 of payload
+  std::string_view path = {};               // in the source, relative, UTF-8 as found
+  std::span<const std::byte> payload = {};  // the encoded picture, JPEG or PNG
+  RegionIndexView region_index = {};
 };
 
 }  // namespace millrace::storage

@@ -8,11 +8,13 @@
 #include <cerrno>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "storage/sources/input_file.h"
 
 namespace millrace::storage {
 namespace {
@@ -114,11 +116,13 @@ ShardFacts ShardWriter::Finish() {
   state.Discard();
   file.Commit();
 
-  ShardFacts facts{.records = state.records};
-  const MappedFile written(state.path);
-  facts.bytes = written.bytes().size();
-  facts.hash = Hash64(written.bytes());
-  return facts;
+  const InputFile written(state.path);
+  Hasher hasher;
+  std::vector<std::byte> piece(std::size_t{1} << 20);
+  for (std::uint64_t at = 0; at < written.size(); at += piece.size()) {
+    hasher.Add(std::span(piece).first(written.ReadAt(at, piece)));
+  }
+  return {.records = state.records, .bytes = written.size(), .hash = hasher.Digest()};
 }
 
 }  // namespace millrace::storage

@@ -22,9 +22,10 @@ struct ShardFacts {
 // A shard under construction, in two temporary files beside `path` ("<path>.build.tmp" and
 // "<path>.tmp"). The finished file's bytes are a pure function of the records and the machine's
 // page size. Without Finish() the destructor removes the temporary files and whatever stood under
-// `path` stays. Memory is bounded by 16 MiB or the largest record. One call at a time, from any
-// thread. Every failure (full disk, permissions) throws an Error that names the file; after one,
-// only the destructor may follow.
+// `path` stays. Memory is bounded by 16 MiB or the largest record; during Finish() the whole file
+// is mapped and so counts as resident. One call at a time, from any thread. Every failure (full
+// disk, permissions) throws an Error that names the file; after one, only the destructor may
+// follow.
 class ShardWriter {
  public:
   explicit ShardWriter(std::filesystem::path path);

@@ -1,7 +1,6 @@
 #include "storage/split_reader.h"
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,22 +9,11 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/process.h"
 #include "storage/shard_reader.h"
 
 namespace millrace::storage {
 namespace {
-
-// Each open shard holds a descriptor; what everything else of a process may need comes on top.
-void AllowOpenFiles(std::size_t shards) {
-  constexpr ::rlim_t kOthers = 512;
-  struct rlimit limit {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const ::rlim_t wanted = std::min<::rlim_t>(limit.rlim_max, shards + kOthers);
-  if (limit.rlim_cur >= wanted) return;
-  limit.rlim_cur = wanted;
-  // A refusal shows when a shard cannot be opened, with its name.
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 ShardReader OpenShard(const std::filesystem::path& dataset, const ShardInfo& info) {
   const auto path = dataset / info.file;

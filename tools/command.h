@@ -23,6 +23,10 @@ void AddExport(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 void AddSynth(CLI::App& app, Action& action);
 
+// Keeps freed memory in the process, in huge pages where the system has them, for work that uses
+// large tensors again and again. Call it before the first tensor and the first thread.
+void KeepTensorMemory();
+
 // From now on a read of mapped memory that has no file behind it any more (SIGBUS) ends the process
 // with a sentence and exit code 1.
 void ExplainBusErrors();

@@ -106,6 +106,7 @@ void PrintTable(const ClassificationCounts& counts,
 }
 
 ExitCode Run(const Options& options) {
+  KeepTensorMemory();
   const pipeline::Recipe recipe = options.recipe.Load();
   pipeline::CheckRecipe(recipe);
   const std::filesystem::path dataset = options.recipe.Dataset(recipe);

@@ -44,6 +44,7 @@ nlohmann::ordered_json ToJson(const pipeline::TrainResult& result) {
 }
 
 ExitCode Run(const Options& options) {
+  KeepTensorMemory();
   // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
   std::signal(SIGPIPE, SIG_IGN);
   const pipeline::Recipe recipe = options.recipe.Load();

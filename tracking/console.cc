@@ -38,9 +38,14 @@ std::string ProgressLine::Describe(const Progress& progress, double seconds,
                          : 0;
   std::string text;
   if (progress.total > 0) text += fmt::format("{:3.0f}%  ", share * 100);
-  text += FormatCount(progress.done);
-  if (progress.total > 0) text += "/" + FormatCount(progress.total);
-  text += " " + progress.unit;
+  if (progress.unit == "bytes") {
+    text += FormatBytes(progress.done);
+    if (progress.total > 0) text += " of " + FormatBytes(progress.total);
+  } else {
+    text += FormatCount(progress.done);
+    if (progress.total > 0) text += "/" + FormatCount(progress.total);
+    text += " " + progress.unit;
+  }
   const std::uint64_t worked = progress.done - std::min(begin_done_, progress.done);
   double left = progress.seconds_left;
   if (left < 0 && worked > 0 && seconds > 0 && progress.total > progress.done) {

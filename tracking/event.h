@@ -28,7 +28,7 @@ struct Progress {
   std::string label;  // "train epoch 2/5"
   std::uint64_t done = 0;
   std::uint64_t total = 0;   // 0: unknown
-  std::string unit;          // of done and total: "steps", "images"
+  std::string unit;          // of done and total: "steps", "images"; "bytes" are shown as MiB, GiB
   std::string detail;        // "loss 1.234  210 images/s"
   double seconds_left = -1;  // estimate [s]; negative: derived from the rate so far
 };

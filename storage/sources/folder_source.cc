@@ -57,7 +57,11 @@ class FolderSource : public SampleSource {
 std::unique_ptr<SampleSource> OpenFolder(const std::filesystem::path& root, const ClassNames& names,
                                          SourcePart part) {
   ImageFolder folder = ListImageFolder(root);
-  SourceFacts facts{.kind = "image folder", .identity = 0, .total_bytes = 0, .class_names = names};
+  SourceFacts facts{.kind = "image folder",
+                    .identity = 0,
+                    .total_bytes = 0,
+                    .class_names = names,
+                    .class_ids = folder.classes};
   SourceIdentity identity(facts.kind);
   for (const SourceFile& file : folder.files) {
     identity.AddFile(file.path, file.bytes, file.modified_ns);

@@ -56,6 +56,7 @@ struct SourceFacts {
                                   // them: the same for every part
   std::uint64_t total_bytes = 0;  // of this part, as passed_bytes() counts them
   ClassNames class_names;
+  std::vector<std::string> class_ids;  // of all parts, sorted, where reading is not needed to know
 };
 
 // What was met and is no item, with the reason where it is not the name. Names 10,000 at most: an

@@ -122,8 +122,11 @@ std::unique_ptr<SampleSource> OpenTrainTar(const std::shared_ptr<const InputFile
                        .bytes = member->bytes});
     sizes.push_back(member->bytes);
   }
-  SourceFacts facts{
-      .kind = "ImageNet training tar", .identity = 0, .total_bytes = 0, .class_names = names};
+  SourceFacts facts{.kind = "ImageNet training tar",
+                    .identity = 0,
+                    .total_bytes = 0,
+                    .class_names = names,
+                    .class_ids = {ids.begin(), ids.end()}};
   SourceIdentity identity(facts.kind);
   identity.AddFile(file->path().filename().native(), file->size(), file->modified_ns());
   facts.identity = identity.Digest();

@@ -1,6 +1,7 @@
 #include "storage/sources/val_tar_source.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -103,8 +104,14 @@ std::unique_ptr<SampleSource> OpenValTar(const std::shared_ptr<const InputFile>&
         {.name = member->name, .class_id = {}, .offset = member->offset, .bytes = member->bytes});
   }
   Label(devkit, reader.name(), pictures);
-  SourceFacts facts{
-      .kind = "ImageNet validation tar", .identity = 0, .total_bytes = 0, .class_names = names};
+  SourceFacts facts{.kind = "ImageNet validation tar",
+                    .identity = 0,
+                    .total_bytes = 0,
+                    .class_names = names,
+                    .class_ids = {}};
+  std::set<std::string> ids;
+  for (const auto& picture : pictures) ids.insert(picture.class_id);
+  facts.class_ids.assign(ids.begin(), ids.end());
   SourceIdentity identity(facts.kind);
   identity.AddFile(file->path().filename().native(), file->size(), file->modified_ns());
   for (const auto& picture : pictures) identity.AddText(picture.class_id);

@@ -196,7 +196,8 @@ SampleName SplitSampleName(std::string_view name) {
 std::unique_ptr<SampleSource> OpenWebdataset(const std::vector<fs::path>& tars,
                                              const ClassList& classes, const ClassNames& names,
                                              IgnoredFiles ignored, SourcePart part) {
-  SourceFacts facts{.kind = "WebDataset", .identity = 0, .total_bytes = 0, .class_names = names};
+  SourceFacts facts{
+      .kind = "WebDataset", .identity = 0, .total_bytes = 0, .class_names = names, .class_ids = {}};
   SourceIdentity identity(facts.kind);
   std::vector<ShardFile> files;
   std::vector<std::uint64_t> sizes;

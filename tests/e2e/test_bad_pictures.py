@@ -18,22 +18,22 @@ def source(tmp_path):
 
 
 def refuses(millrace, source, code, says):
-    """Converting `source` fails and leaves it alone, and no dataset appears."""
+    """Converting `source` with --on-bad fail does so and leaves it alone, and no dataset appears."""
     to = millrace.folder / "to"
     with untouched(source) if source.exists() else untouched():
-        message = millrace.refuses(code, "convert", "--from", source, "--to", to, says=says)
+        message = millrace.refuses(code, "convert", "--from", source, "--to", to, "--on-bad", "fail", says=says)
     assert not (to / "manifest.json").exists()
     assert not list(to.glob("*.lmdb*"))
     return message
 
 
 def test_source_missing_is_refused(millrace, tmp_path):
-    refuses(millrace, tmp_path / "none", 2, f"there is no folder {tmp_path}/none")
+    refuses(millrace, tmp_path / "none", 2, f"there is no file or folder {tmp_path}/none")
 
 
 def test_source_being_a_file_is_refused(millrace, tmp_path):
     (tmp_path / "file").write_text("hello")
-    refuses(millrace, tmp_path / "file", 2, f"{tmp_path}/file is not a folder")
+    refuses(millrace, tmp_path / "file", 1, f"{tmp_path}/file")
 
 
 def test_source_empty_is_refused_with_the_layout_that_is_expected(millrace, tmp_path):
@@ -90,7 +90,7 @@ BAD_FILES = [
 @pytest.mark.parametrize(("name", "spoil", "fault"), BAD_FILES, ids=[name for name, *_ in BAD_FILES])
 def test_bad_file_is_refused_by_name_and_reason(millrace, source, name, spoil, fault):
     spoil(source / "cat" / name)
-    message = refuses(millrace, source, 1, ["1 of 13 files cannot be used", "--on-bad skip", f"{source}/cat/{name}: "])
+    message = refuses(millrace, source, 1, ["1 of 13 files cannot be used", "--on-bad repair or skip", f"{source}/cat/{name}: "])
     assert fault in message
 
 
@@ -106,6 +106,23 @@ def test_bad_files_are_all_left_out_and_reported_when_asked(millrace, source):
     }
     for name, _, fault in BAD_FILES:
         assert any(name in entry["file"] and fault in entry["fault"] for entry in report), name
+    millrace.done("verify", "to")
+
+
+def test_bad_files_are_repaired_where_that_is_possible(millrace, source):
+    for name, spoil, _ in BAD_FILES:
+        spoil(source / "cat" / name)
+    result = millrace.done("convert", "--from", source, "--to", "to")
+    assert "16 records" in result.out
+    assert "4 bad files were left out" in result.out and "4 files were not stored as they came" in result.out
+    report = json.loads((millrace.folder / "to/report.json").read_text())["train"]
+    assert sorted(entry["file"].rsplit("/", 1)[1] for entry in report["bad"]) == [
+        "empty.jpg", "gone.jpg", "page.jpg", "text.jpg"]
+    assert {entry["file"].rsplit("/", 1)[1]: entry["action"] for entry in report["changed"]} == {
+        "cut.jpg": "the pixels are what libjpeg makes of it", "spoilt.jpg": "the pixels are what libjpeg makes of it",
+        "picture.JPEG": "stored as a gray PNG without loss", "print.jpg": "stored as a gray PNG without loss"}
+    assert report["repairs"] == {"truncated": 1, "corrupt": 1, "cmyk": 1, "other format": 1, "trailing bytes": 0,
+                                 "EXIF orientation": 0, "arithmetic coding": 0}
     millrace.done("verify", "to")
 
 
@@ -163,7 +180,7 @@ def test_names_beyond_ascii_survive_to_the_end(millrace, tmp_path):
 def test_file_name_that_is_no_text_is_converted(millrace, source):
     os.rename(source / "cat/000.jpg", bytes(source) + b"/cat/\xe4.jpg")
     (source / "cat/001.jpg").write_bytes(b"")
-    millrace.refuses(1, "convert", "--from", source, "--to", "to", says="cat/001.jpg: an empty file")
+    millrace.refuses(1, "convert", "--from", source, "--to", "to", "--on-bad", "fail", says="cat/001.jpg: an empty file")
     millrace.done("convert", "--from", source, "--to", "to", "--on-bad", "skip")
     millrace.done("verify", "to")
     spoilt = max((source.parent / "to").glob("*.lmdb"))

@@ -22,6 +22,7 @@ def convert(millrace, pictures):
     def run(to, *options, source="train"):
         return millrace.done("convert", "--from", pictures / source, "--to", to, *options)
 
+    run.source = pictures / "train"
     return run
 
 
@@ -79,7 +80,7 @@ def test_convert_twice_at_once_is_refused(millrace, tmp_path):
     command = ["convert", "--from", "many", "--to", "data", "--shards", "30", "--jobs", "1"]
     process = millrace.start(*command)
     deadline = time.monotonic() + TIME_LIMIT_S
-    while not list((tmp_path / "data").glob("*.lmdb*")):
+    while not list((tmp_path / "data").glob(".convert-train/*/*.spool")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
     process.send_signal(signal.SIGSTOP)
     millrace.refuses(1, *command, says=["another conversion is writing into data", "wait for it"])
@@ -89,14 +90,70 @@ def test_convert_twice_at_once_is_refused(millrace, tmp_path):
     millrace.done("verify", "data")
 
 
-def test_sample_saved_is_the_original_file(millrace, dataset, pictures):
+def test_sample_saved_has_the_pixels_of_the_original_file(millrace, dataset, pictures):
     for split, number in (("train", 0), ("train", 119), ("val", 44)):
         told = millrace.done("inspect", dataset, "--split", split, "--sample", number, "--save", "out.jpg", "--json").json()
         original = pictures / split / told["path"]
-        assert (millrace.folder / "out.jpg").read_bytes() == original.read_bytes()
+        assert Image.open(millrace.folder / "out.jpg").tobytes() == Image.open(original).tobytes()
         assert told["class"] == original.parent.name
-        assert (told["width"], told["height"], told["bytes"]) == (40, 30, original.stat().st_size)
+        assert (told["width"], told["height"]) == (40, 30)
+        assert told["bytes"] == (millrace.folder / "out.jpg").stat().st_size
         assert told["path"] in millrace.done("inspect", dataset, "--split", split, "--sample", number).out
+
+
+def test_sample_of_a_set_without_region_index_is_the_original_file(millrace, convert, pictures):
+    convert("data", "--region-index", "off")
+    told = millrace.done("inspect", "data", "--sample", 7, "--save", "out.jpg", "--json").json()
+    assert (millrace.folder / "out.jpg").read_bytes() == (pictures / "train" / told["path"]).read_bytes()
+
+
+def test_pictures_made_smaller_have_the_size_that_was_asked_for(millrace, convert):
+    for option, size, expected in (("--resize-short", 15, (20, 15)), ("--max-side", 20, (20, 15))):
+        convert(f"data{option}", option, size, "--quality", 80)
+        told = millrace.done("inspect", f"data{option}", "--sample", 7, "--save", "out.jpg", "--json").json()
+        assert (told["width"], told["height"]) == expected == Image.open(millrace.folder / "out.jpg").size
+        millrace.done("verify", f"data{option}")
+
+
+WORKERS = [
+    (["0/2"], ["1/2"], {}, {}),
+    (["auto"], ["auto"],
+     {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "6", "SLURM_ARRAY_TASK_COUNT": "2"},
+     {"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "6", "SLURM_ARRAY_TASK_COUNT": "2"}),
+    (["auto"], ["auto"], {"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}, {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}),
+    (["auto/2"], ["auto/2"], {"JOB_COMPLETION_INDEX": "0"}, {"JOB_COMPLETION_INDEX": "1"}),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "first_job", "second_job"), WORKERS,
+                         ids=["numbers", "slurm-array", "slurm-step", "kubernetes"])
+def test_workers_share_a_conversion_and_merging_gives_the_same_bytes(millrace, convert, first, second, first_job, second_job):
+    convert("straight", "--shards", "3")
+    for worker, job in ((first, first_job), (second, second_job)):
+        millrace.environment.update(job)
+        result = millrace.done("convert", "--from", convert.source, "--to", "shared", "--worker", *worker)
+        assert "of 2: 60 pictures converted" in result.out and "millrace convert --merge --to shared" in result.out
+    millrace.refuses(1, "verify", "shared", says="shared")
+    told = millrace.done("convert", "--merge", "--to", "shared", "--shards", "3", "--json").json()
+    assert told["records"] == 120
+    assert content(millrace.folder / "shared") == content(millrace.folder / "straight")
+
+
+@pytest.mark.parametrize(("split", "sources"), [
+    ("train", ["folder", "train-tar/ILSVRC2012_img_train.tar", "webdataset"]),
+    ("val", ["folder", "val-tar/ILSVRC2012_img_val.tar"]),
+])
+def test_layouts_of_synth_give_one_fingerprint(millrace, split, sources):
+    prints = set()
+    for source in sources:
+        layout = source.split("/")[0]
+        millrace.done("synth", "--to", layout, "--images", 40, "--classes", 4, "--layout", layout, "--split", split)
+        labels = [path for path in (millrace.folder / layout).iterdir() if layout == "val-tar" and path.suffix != ".tar"]
+        told = millrace.done("convert", "--from", source, *(["--devkit", labels[0]] if labels else []), "--to",
+                             f"data-{layout}", "--split", split, "--json").json()
+        assert told["records"] == 40
+        prints.add(told["fingerprint"])
+    assert len(prints) == 1, prints
 
 
 def test_sample_beyond_the_end_is_refused_with_the_range(millrace, dataset):

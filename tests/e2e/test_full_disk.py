@@ -32,7 +32,7 @@ def test_convert_on_a_full_disk_fails_and_keeps_the_other_splits(millrace, pictu
     command = ["convert", "--from", "large", "--to", data, "--shards", "4", "--jobs", "2"]
     with untouched(*kept):
         message = millrace.refuses(1, *command, says=str(data), preexec_fn=limit)
-    assert_full(message, ".lmdb")
+    assert_full(message, ".spool")
     assert not list(data.glob("*.tmp"))
     millrace.done("verify", data)
     # With room enough the same command gives what it gives on an empty disk.

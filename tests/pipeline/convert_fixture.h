@@ -20,6 +20,7 @@ namespace millrace::test {
 inline std::map<std::string, std::string> ContentsOf(const std::filesystem::path& folder) {
   std::map<std::string, std::string> contents;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_directory()) continue;
     contents[entry.path().filename().string()] = ReadFile(entry.path());
   }
   return contents;

@@ -27,8 +27,11 @@ Manifest MakeManifest() {
                    .fingerprint = 0x0123456789abcdef,
                    .shards = {{"train-00000-of-00002.lmdb", 3, 16384, 1},
                               {"train-00001-of-00002.lmdb", 2, 12288, ~std::uint64_t{0}}},
-                   .conversion = {
-                       .seed = ~std::uint64_t{0}, .on_bad = "skip", .left_out = 2, .plan = 9}}}}};
+                   .conversion = {.seed = ~std::uint64_t{0},
+                                  .on_bad = "skip",
+                                  .variant = "as it came",
+                                  .left_out = 2,
+                                  .plan = 9}}}}};
   manifest.fingerprint = DatasetFingerprint(manifest);
   return manifest;
 }
@@ -88,8 +91,16 @@ TEST(Manifest, AnyKeyOfTheWrongTypeIsNamed) {
   }
 }
 
+TEST(Manifest, WithoutVariantPicturesAreAsTheyCame) {
+  Json json = Json::parse(ManifestText(MakeManifest()));
+  json["splits"]["train"]["conversion"].erase("variant");
+  EXPECT_EQ(ParseManifest(json.dump(), "d/manifest.json").splits["train"].conversion.variant,
+            "as it came");
+}
+
 TEST(Manifest, AnyMissingKeyIsNamed) {
-  const Json good = Json::parse(ManifestText(MakeManifest()));
+  Json good = Json::parse(ManifestText(MakeManifest()));
+  good["splits"]["train"]["conversion"].erase("variant");  // earlier versions did not write it
   std::vector<std::string> pointers;
   CollectPointers(good, "", &pointers);
   for (const auto& pointer : pointers) {

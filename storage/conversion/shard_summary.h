@@ -1,5 +1,5 @@
-// What a conversion leaves beside the shards: a summary of each finished one, by which an
-// interrupted conversion goes on, and report.json. FORMAT.md, "Conversion".
+// What a conversion leaves beside a finished shard, so that an interrupted one goes on without it:
+// FORMAT.md, "Conversion".
 #pragma once
 
 #include <cstdint>
@@ -8,17 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "storage/conversion/report.h"
 #include "storage/shard_writer.h"
 
 namespace millrace::storage {
-
-// A file that could not be used.
-struct BadFile {
-  std::string file;   // as the user names it: source folder and path
-  std::string fault;  // "a PNG image although it is named .JPEG"
-
-  bool operator==(const BadFile&) const = default;
-};
 
 // What enters a split's fingerprint about a record.
 struct RecordFacts {
@@ -33,7 +26,8 @@ struct ShardSummary {
   std::uint64_t plan = 0;  // hash of the conversion's plan; another plan's shard is of no use
   ShardFacts facts;
   std::vector<RecordFacts> records;  // by key
-  std::vector<BadFile> left_out;
+  RepairCounts repairs;              // of these records
+  std::vector<ListedFile> changed;   // those that the report lists
 
   bool operator==(const ShardSummary&) const = default;
 };
@@ -46,11 +40,5 @@ void WriteSummary(const std::filesystem::path& shard, const ShardSummary& summar
 
 // The summary of the shard, or nothing when there is none that can be used.
 std::optional<ShardSummary> ReadSummary(const std::filesystem::path& shard);
-
-// Puts a split's entry into `dataset`/report.json, beside those of other splits. `action` is what
-// was done with each file of `bad`: "left out" or "refused". Throws Error naming the file.
-void WriteReport(const std::filesystem::path& dataset, const std::string& split,
-                 const std::vector<BadFile>& bad, const std::string& action,
-                 const std::vector<std::string>& ignored);
 
 }  // namespace millrace::storage
