@@ -14,6 +14,9 @@ import resource
 import sys
 import time
 
+# On a single core numba waits for ever at the program's end for the oneTBB of OpenCV. The writer uses neither.
+os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
+
 import cv2
 from ffcv.fields import IntField, RGBImageField
 from ffcv.reader import Reader
