@@ -8,6 +8,7 @@ program starts. A round that is not counted comes first.
 
 The time of millrace is that of the whole process, with the syncing of its shards; the time of FFCV starts after its
 imports and ends when its file is written but not synced. `sync` is how long the system then takes to write the rest.
+Processor time tells the programs apart even where other programs run.
 
 Usage: conversion.py --millrace PROGRAM --ffcv PYTHON --originals FOLDER --scratch FOLDER [options]
 
@@ -139,7 +140,8 @@ def measure(pictures: Path, workers: int, options: argparse.Namespace) -> dict[s
             run = convert(program, pictures, workers, options)
             if round_ > 0:
                 runs[program].append(run)
-            print(f"  {pictures.name}, workers {workers}, round {round_}: {program} {run.seconds:.2f} s", file=sys.stderr)
+            print(f"  {pictures.name}, workers {workers}, round {round_}: {program} {run.seconds:.2f} s",
+                  file=sys.stderr)
     return runs
 
 
@@ -148,17 +150,19 @@ def spread(values: list[float], form: str) -> str:
 
 
 def print_rows(name: str, workers: int, pictures: Path, runs: dict[str, list[Run]]) -> None:
-    """Rows of a table; "millrace is" is the median over rounds of FFCV's time over millrace's of the same round."""
+    """Rows of a table. Ratios are those of one round; median and range over the rounds."""
     files = pictures_of(pictures)
     size = sum(file.stat().st_size for file in files)
     for program, of_program in runs.items():
-        ratios = [run.seconds / own.seconds for run, own in zip(of_program, runs["millrace"], strict=True)]
+        rounds = list(zip(of_program, runs["millrace"], strict=True))
+        ratios = [[run.seconds / own.seconds for run, own in rounds],
+                  [run.processor_seconds / own.processor_seconds for run, own in rounds]]
         cells = [name, str(workers), program,
                  spread([len(files) / run.seconds for run in of_program], ",.0f"),
                  f"{statistics.median(len(files) / run.processor_seconds for run in of_program):,.0f}",
                  f"{statistics.median(run.sync_seconds for run in of_program):.2f}",
                  f"{statistics.median(run.bytes for run in of_program) / size:.3f}",
-                 "" if program == "millrace" else spread(ratios, ".2f")]
+                 *("" if program == "millrace" else spread(ratio, ".2f") for ratio in ratios)]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
@@ -180,8 +184,8 @@ def main() -> None:
     sets = make_sets(options)
     results = []
     print("| pictures | workers | program | images/s | per processor second | sync [s] | bytes of the originals' |"
-          " millrace is ... times as fast |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+          " millrace's rate over this | per processor second |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for name in options.sets:
         for workers in options.workers:
             runs = measure(sets[name], workers, options)
@@ -190,7 +194,8 @@ def main() -> None:
                             "runs": {program: list(map(asdict, of_program)) for program, of_program in runs.items()}})
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"machine": platform.uname()._asdict(), "results": results}, indent=2) + "\n")
+        told = {"machine": platform.uname()._asdict(), "results": results}
+        options.json.write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":
