@@ -35,7 +35,7 @@ void MergeInto(toml::table& table, const toml::table& later) {
     if (present != nullptr && present->is_table() && value.is_table()) {
       MergeInto(*present->as_table(), *value.as_table());
     } else {
-      value.visit([&](const auto& concrete) { table.insert_or_assign(key, concrete); });
+      value.visit([&, &key = key](const auto& concrete) { table.insert_or_assign(key, concrete); });
     }
   }
 }

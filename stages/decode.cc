@@ -3,17 +3,15 @@
 #include <csetjmp>
 #include <cstdio>  // jpeglib.h needs it first
 #include <cstring>
-// jpeglib.h must come before jerror.h.
+
 #include <jpeglib.h>
-// clang-format off
-#include <jerror.h>
-// clang-format on
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "base/check.h"
+#include "storage/jpeg_info.h"
 #include "storage/png_picture.h"
 
 namespace millrace::stages {
@@ -82,8 +80,8 @@ struct Decoder::Engine {
   }
 
   static void OnMessage(j_common_ptr common, int level) {
-    // Negative levels are warnings. An unknown JFIF revision says nothing about the pixels.
-    if (level < 0 && common->err->msg_code != JWRN_JFIF_MAJOR) OnError(common);
+    // Negative levels are warnings.
+    if (level < 0 && !storage::IsHarmlessWarning(common->err->msg_code)) OnError(common);
   }
 };
 

@@ -10,13 +10,6 @@ namespace {
 constexpr std::string_view kJpegFormat = "a JPEG image";
 constexpr const char* kTruncatedText = "a truncated JPEG: the file ends before the picture does";
 
-// Oddities of a header that leave the pixels alone: an unknown JFIF or Adobe variant, scan
-// parameters that a sequential picture does not use.
-bool IsHarmless(int warning) {
-  return warning == JWRN_JFIF_MAJOR || warning == JWRN_ADOBE_XFORM ||
-         warning == JWRN_NOT_SEQUENTIAL;
-}
-
 void IgnoreText(j_common_ptr) {}
 
 JpegColor ColorOf(const jpeg_decompress_struct& decoder) {
@@ -69,6 +62,10 @@ JpegInfo Describe(const jpeg_decompress_struct& decoder) {
 
 }  // namespace
 
+bool IsHarmlessWarning(int code) {
+  return code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM || code == JWRN_NOT_SEQUENTIAL;
+}
+
 JpegDecoder::JpegDecoder(std::span<const std::byte> bytes, OnDamage on_damage)
     : bytes_(bytes), on_damage_(on_damage) {
   decoder_.err = jpeg_std_error(&errors_);
@@ -92,7 +89,7 @@ void JpegDecoder::OnError(j_common_ptr common) {
 
 void JpegDecoder::OnMessage(j_common_ptr common, int level) {
   const int code = common->err->msg_code;
-  if (level >= 0 || IsHarmless(code)) return;
+  if (level >= 0 || IsHarmlessWarning(code)) return;
   if (Of(common).on_damage_ == OnDamage::kFault) OnError(common);
   Of(common).NoteDamage(code == JWRN_JPEG_EOF ? kTruncated : kCorrupt);
 }

@@ -28,6 +28,23 @@ std::uint64_t HeaderHash(const RecordView& record) {
   return Hash64(std::as_bytes(std::span(numbers)));
 }
 
+// FlatBuffers wants its numbers at multiples of their size and a record lies at any even address:
+// what it reads from a pointer of the number's type is read here from bytes.
+const flatbuffers::Table& Root(std::span<const std::byte> record) {
+  const std::byte* offset = record.data() + sizeof(flatbuffers::uoffset_t);  // behind the size
+  return *reinterpret_cast<const flatbuffers::Table*>(
+      offset + flatbuffers::ReadScalar<flatbuffers::uoffset_t>(offset));
+}
+
+// A vector of numbers of type T; empty where the table has none.
+template <typename T>
+std::span<const T> Vector(const flatbuffers::Table& table, flatbuffers::voffset_t field) {
+  const auto* count = table.GetPointer<const std::byte*>(field);
+  if (count == nullptr) return {};
+  return {reinterpret_cast<const T*>(count + sizeof(flatbuffers::uoffset_t)),
+          flatbuffers::ReadScalar<flatbuffers::uoffset_t>(count)};
+}
+
 const std::uint8_t* Unsigned(const std::byte* bytes) {
   return reinterpret_cast<const std::uint8_t*>(bytes);
 }
@@ -73,27 +90,27 @@ Result<RecordView> ParseRecord(std::span<const std::byte> bytes) {
       !verifier.VerifySizePrefixedBuffer<flat::Record>(nullptr)) {
     return Fault{"the record is damaged (its structure does not verify)"};
   }
-  const flat::Record& flat = *flatbuffers::GetSizePrefixedRoot<flat::Record>(bytes.data());
-  RecordView record{.label = flat.label(),
-                    .width = flat.width(),
-                    .height = flat.height(),
-                    .subsampling = static_cast<Subsampling>(flat.subsampling()),
-                    .repairs = flat.repairs(),
-                    .payload_hash = flat.payload_hash(),
-                    .path = {flat.path()->c_str(), flat.path()->size()},
-                    .payload = {reinterpret_cast<const std::byte*>(flat.payload()->data()),
-                                flat.payload()->size()},
+  using flat::Record;
+  const flatbuffers::Table& table = Root(bytes);
+  const auto path = Vector<char>(table, Record::VT_PATH);
+  RecordView record{.label = table.GetField<std::uint32_t>(Record::VT_LABEL, 0),
+                    .width = table.GetField<std::uint32_t>(Record::VT_WIDTH, 0),
+                    .height = table.GetField<std::uint32_t>(Record::VT_HEIGHT, 0),
+                    .subsampling = static_cast<Subsampling>(
+                        table.GetField<std::uint8_t>(Record::VT_SUBSAMPLING, 0)),
+                    .repairs = table.GetField<std::uint32_t>(Record::VT_REPAIRS, 0),
+                    .payload_hash = table.GetField<std::uint64_t>(Record::VT_PAYLOAD_HASH, 0),
+                    .path = {path.data(), path.size()},
+                    .payload = Vector<std::byte>(table, Record::VT_PAYLOAD),
                     .region_index = {}};
-  if (const flat::RegionIndex* index = flat.region_index(); index != nullptr) {
-    record.region_index.segment_mcus = index->segment_mcus();
-    if (index->segment_bytes() != nullptr) {
-      // Lies at an even address, for the record does and FlatBuffers aligns within it.
-      record.region_index.segment_bytes = {
-          reinterpret_cast<const std::uint16_t*>(index->segment_bytes()->data()),
-          index->segment_bytes()->size()};
-    }
+  if (const auto* index = table.GetPointer<const flatbuffers::Table*>(Record::VT_REGION_INDEX);
+      index != nullptr) {
+    record.region_index = {
+        .segment_mcus = index->GetField<std::uint32_t>(flat::RegionIndex::VT_SEGMENT_MCUS, 0),
+        // At an even address, for the record is and FlatBuffers aligns within it.
+        .segment_bytes = Vector<std::uint16_t>(*index, flat::RegionIndex::VT_SEGMENT_BYTES)};
   }
-  if (HeaderHash(record) != flat.header_hash()) {
+  if (HeaderHash(record) != table.GetField<std::uint64_t>(Record::VT_HEADER_HASH, 0)) {
     return Fault{"the record is damaged (its header does not have the hash that it carries)"};
   }
   return record;

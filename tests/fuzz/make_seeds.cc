@@ -1,5 +1,5 @@
 // Writes seeds for the fuzz targets whose inputs are made rather than found: JPEGs of all kinds,
-// records, a manifest.
+// records, shards, a manifest.
 //
 // Argument: the folder of the corpora. The same files at each run.
 #include <cstdio>
@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "storage/manifest.h"
 #include "storage/record.h"
+#include "storage/shard_writer.h"
 #include "tests/support/tiny_images.h"
 #include "tests/support/torture_jpegs.h"
 
@@ -48,6 +49,32 @@ void WriteRecords(const std::filesystem::path& folder) {
   test::WriteBytes(folder / "empty", storage::SerializeRecord(record));
 }
 
+// One shard with a page of records, one with every kind of page: two levels, records inside pages
+// and in runs of their own.
+void WriteShards(const std::filesystem::path& folder) {
+  const auto jpeg = test::MakeJpeg({.width = 9, .height = 9, .planes = test::Planes::kGray});
+  const auto write = [&](const char* name, int records) {
+    std::filesystem::create_directories(folder);
+    storage::ShardWriter writer(folder / name);
+    for (int i = 0; i < records; ++i) {
+      std::vector<std::byte> payload = jpeg;
+      payload.resize(i % 3 == 2 ? 2100 : 1400);
+      writer.Append(storage::SerializeRecord({.label = static_cast<std::uint32_t>(i),
+                                              .width = 9,
+                                              .height = 9,
+                                              .subsampling = storage::Subsampling::kGray,
+                                              .repairs = 0,
+                                              .payload_hash = 0,
+                                              .path = "a",
+                                              .payload = payload,
+                                              .region_index = {}}));
+    }
+    writer.Finish();
+  };
+  write("one-page", 1);
+  write("two-levels", 4);
+}
+
 void WriteManifests(const std::filesystem::path& folder) {
   storage::Manifest manifest;
   manifest.tool_version = "0.1.0";
@@ -74,5 +101,6 @@ int main(int argc, char** argv) {
   WriteJpegs(corpora / "jpeg_repack_fuzz");
   WriteRecords(corpora / "record_fuzz");
   WriteManifests(corpora / "manifest_fuzz");
+  WriteShards(corpora / "shard_fuzz");
   return 0;
 }

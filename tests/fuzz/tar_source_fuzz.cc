@@ -1,14 +1,10 @@
 // Tars from any bytes through every source that reads tars: either an Error or items whose contents
 // are no larger than the input.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -22,6 +18,7 @@
 #include "storage/sources/train_tar_source.h"
 #include "storage/sources/val_tar_source.h"
 #include "storage/sources/webdataset_source.h"
+#include "tests/fuzz/memory_file.h"
 
 namespace {
 
@@ -29,27 +26,6 @@ namespace storage = millrace::storage;
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::size_t kBlock = 512;
-
-// A file in memory that has a name.
-class MemoryFile {
- public:
-  MemoryFile() : descriptor_(::memfd_create("tar", MFD_CLOEXEC)) {
-    MILLRACE_CHECK(descriptor_ >= 0);
-    path_ = "/proc/self/fd/" + std::to_string(descriptor_);
-  }
-
-  void Fill(const Bytes& bytes) const {
-    MILLRACE_CHECK(::ftruncate(descriptor_, 0) == 0);
-    MILLRACE_CHECK(::pwrite(descriptor_, bytes.data(), bytes.size(), 0) ==
-                   static_cast<ssize_t>(bytes.size()));
-  }
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  int descriptor_;
-  std::filesystem::path path_;
-};
 
 // A header with a wrong checksum is refused before anything in it is looked at, and a fuzzer does
 // not find right ones.
@@ -126,7 +102,7 @@ void Survive(const std::function<void()>& action) {
 
 // `most`: the largest content that there can be [bytes].
 void ReadAll(const Bytes& tar, std::size_t most) {
-  static const MemoryFile memory;
+  static const millrace::fuzz::MemoryFile memory;
   memory.Fill(tar);
   const auto file = std::make_shared<const storage::InputFile>(memory.path());
   Survive([&] { Drain(*storage::OpenTrainTar(file, {}, {}), most); });

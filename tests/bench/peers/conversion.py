@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Converts the same image folders with millrace and with FFCV, in turns, and sets their rates side by side.
+
+Two sets of pictures: ImageNet originals, copied until there are enough of them, and those of `millrace synth`. Each
+round runs every program once over a set, in another order every time, as a process of its own that is confined to as
+many cores as it has workers. All files have just been read (a warm page cache) and nothing waits to be written when a
+program starts. A round that is not counted comes first.
+
+The time of millrace is that of the whole process, with the syncing of its shards; the time of FFCV starts after its
+imports and ends when its file is written but not synced. `sync` is how long the system then takes to write the rest.
+Processor time tells the programs apart even where other programs run.
+
+Usage: conversion.py --millrace PROGRAM --ffcv PYTHON --originals FOLDER --scratch FOLDER [options]
+
+PYTHON is the interpreter of an environment with requirements.txt. Nothing is installed; everything that is written lies
+in the scratch folder, of which the sets of pictures stay for the next time.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TIME_LIMIT_S = 1200  # of one conversion: when a worker of FFCV dies, its writer waits for ever
+PROGRAMS = ("millrace", "FFCV, Pillow reads", "FFCV, OpenCV reads")
+
+
+@dataclass
+class Run:
+    """One conversion by one program."""
+
+    seconds: float
+    processor_seconds: float
+    sync_seconds: float
+    bytes: int
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@contextlib.contextmanager
+def complete_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which appears under its name when that is done."""
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    unfinished.rename(folder)
+
+
+def make_sets(options: argparse.Namespace) -> dict[str, Path]:
+    """The image folders by name; those that are there already are not made again."""
+    originals = options.scratch / f"originals-{options.images}"
+    if not originals.exists():
+        sources = pictures_of(options.originals)
+        if not sources:
+            sys.exit(f"{options.originals} has no pictures")
+        with complete_folder(originals) as folder:
+            for i in range(options.images):
+                source = sources[i % len(sources)]
+                to = folder / source.parent.name / f"{i // len(sources)}-{source.name}"
+                to.parent.mkdir(exist_ok=True)
+                shutil.copyfile(source, to)
+    synth = options.scratch / f"synth-{options.images}"
+    if not synth.exists():
+        subprocess.run([options.millrace, "synth", "--to", synth, "--images", str(options.images), "--classes", "100"],
+                       check=True)
+    return {"originals": originals, "synth": synth}
+
+
+def size_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in pictures_of(path)) if path.is_dir() else path.stat().st_size
+
+
+def finish(command: list, workers: int) -> tuple[str, float, float]:
+    """Standard output, seconds and processor seconds of a command on as many cores as there are workers."""
+    cores = sorted(os.sched_getaffinity(0))[:workers]
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    # A session of its own, so that a writer that waits for ever can be ended with its processes.
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: os.sched_setaffinity(0, cores), start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=TIME_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(process.args)} ended with {process.returncode}\n{err[-4000:]}")
+    seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return out, seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def convert(program: str, pictures: Path, workers: int, options: argparse.Namespace) -> Run:
+    """One run, after which nothing is left of its output."""
+    out = options.scratch / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    files = pictures_of(pictures)
+    for file in files:
+        file.read_bytes()
+    os.sync()
+    if program == "millrace":
+        to = out / "data"
+        command = [options.millrace, "convert", "--from", pictures, "--to", to, "--jobs", workers, "--json"]
+        text, seconds, processor_seconds = finish(command, workers)
+        records = json.loads(text)["records"]
+    else:
+        to = out / "data.beton"
+        reader = "pillow" if "Pillow" in program else "opencv"
+        text, _, _ = finish([options.ffcv, "-B", HERE / "ffcv_convert.py", pictures, to, workers, reader], workers)
+        told = json.loads(text)
+        records, seconds, processor_seconds = told["records"], told["seconds"], told["processor_seconds"]
+    if records != len(files):
+        sys.exit(f"{program} made {records} records of {len(files)} pictures")
+    begin = time.monotonic()
+    os.sync()
+    run = Run(seconds, processor_seconds, time.monotonic() - begin, size_of(to))
+    shutil.rmtree(out)
+    return run
+
+
+def measure(pictures: Path, workers: int, options: argparse.Namespace) -> dict[str, list[Run]]:
+    runs: dict[str, list[Run]] = {program: [] for program in PROGRAMS}
+    for round_ in range(options.rounds + 1):
+        first = round_ % len(PROGRAMS)
+        for program in PROGRAMS[first:] + PROGRAMS[:first]:
+            run = convert(program, pictures, workers, options)
+            if round_ > 0:
+                runs[program].append(run)
+            print(f"  {pictures.name}, workers {workers}, round {round_}: {program} {run.seconds:.2f} s",
+                  file=sys.stderr)
+    return runs
+
+
+def spread(values: list[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def print_rows(name: str, workers: int, pictures: Path, runs: dict[str, list[Run]]) -> None:
+    """Rows of a table. Ratios are those of one round; median and range over the rounds."""
+    files = pictures_of(pictures)
+    size = sum(file.stat().st_size for file in files)
+    for program, of_program in runs.items():
+        rounds = list(zip(of_program, runs["millrace"], strict=True))
+        ratios = [[run.seconds / own.seconds for run, own in rounds],
+                  [run.processor_seconds / own.processor_seconds for run, own in rounds]]
+        cells = [name, str(workers), program,
+                 spread([len(files) / run.seconds for run in of_program], ",.0f"),
+                 f"{statistics.median(len(files) / run.processor_seconds for run in of_program):,.0f}",
+                 f"{statistics.median(run.sync_seconds for run in of_program):.2f}",
+                 f"{statistics.median(run.bytes for run in of_program) / size:.3f}",
+                 *("" if program == "millrace" else spread(ratio, ".2f") for ratio in ratios)]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--millrace", type=Path, required=True)
+    parser.add_argument("--ffcv", type=Path, required=True, help="Python of the environment with FFCV")
+    parser.add_argument("--originals", type=Path, required=True, help="image folder of JPEGs of ImageNet's size")
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", choices=("originals", "synth"), default=["originals", "synth"])
+    parser.add_argument("--images", type=int, default=4000, help="in each set (default: 4000)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write every single run")
+    options = parser.parse_args()
+    if max(options.workers) > len(os.sched_getaffinity(0)):
+        parser.error(f"{max(options.workers)} workers are more than this machine has cores")
+
+    sets = make_sets(options)
+    results = []
+    print("| pictures | workers | program | images/s | per processor second | sync [s] | bytes of the originals' |"
+          " millrace's rate over this | per processor second |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for name in options.sets:
+        for workers in options.workers:
+            runs = measure(sets[name], workers, options)
+            print_rows(name, workers, sets[name], runs)
+            results.append({"pictures": name, "images": options.images, "workers": workers,
+                            "runs": {program: list(map(asdict, of_program)) for program, of_program in runs.items()}})
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        told = {"machine": platform.uname()._asdict(), "results": results}
+        options.json.write_text(json.dumps(told, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
