@@ -48,8 +48,8 @@ struct JpegInfo {
 std::string_view SniffFormat(std::span<const std::byte> bytes);
 
 // Whether a warning, by its number in jerror.h, is about an oddity of the header that leaves the
-// pixels alone: an unknown JFIF or Adobe variant, scan parameters that a sequential picture does not
-// use. What is stored may have it, so whoever decodes must pass over it.
+// pixels alone: an unknown JFIF or Adobe variant, scan parameters that a sequential picture does
+// not use. What is stored may have it, so whoever decodes must pass over it.
 bool IsHarmlessWarning(int code);
 
 // Why a JPEG of this colour cannot be stored as such; nullptr when it can.
