@@ -283,8 +283,7 @@ PartWork MakePartWork(const ConvertOptions& options, const fs::path& folder,
   return work;
 }
 
-// The one part of a conversion without workers. Other parts in the work folder are not ours to
-// remove.
+// A conversion without workers must not take over, nor remove, what workers have done.
 void RefuseWorkers(const Target& target) {
   const auto parts = storage::ListParts(target.work());
   if (parts.empty() || parts.front().count == 1) return;

@@ -16,6 +16,7 @@
 #include "storage/jpeg_info.h"
 #include "storage/payload_check.h"
 #include "storage/png_picture.h"
+#include "tests/support/bytes.h"
 #include "tests/support/png_bytes.h"
 #include "tests/support/tiny_images.h"
 
@@ -24,17 +25,13 @@ namespace {
 
 using stages::Size;
 using storage::Subsampling;
+using test::Bytes;
+using test::FromText;
 using test::MakeJpeg;
 using test::Planes;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-using Bytes = std::vector<std::byte>;
-
-Bytes FromText(std::string_view text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
 
 // A ConvertedPicture that owns its payload.
 struct Kept {

@@ -9,22 +9,19 @@
 
 #include "storage/png_picture.h"
 #include "storage/record_view.h"
+#include "tests/support/bytes.h"
 #include "tests/support/png_bytes.h"
 #include "tests/support/tiny_images.h"
 
 namespace millrace::storage {
 namespace {
 
+using test::Bytes;
+using test::FromText;
 using test::MakeJpeg;
 using test::MakePngOf;
 using test::Planes;
 using testing::HasSubstr;
-using Bytes = std::vector<std::byte>;
-
-Bytes FromText(std::string_view text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
 
 TEST(ForeignPicture, KindsArePngsAndJpegsOfFourPlanes) {
   EXPECT_EQ(ForeignKindOf(test::MakePng(5, 5, 1)), ForeignKind::kPng);

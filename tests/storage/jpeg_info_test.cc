@@ -10,20 +10,17 @@
 #include <jpeglib.h>
 
 #include "base/random.h"
+#include "tests/support/bytes.h"
 #include "tests/support/tiny_images.h"
 
 namespace millrace::storage {
 namespace {
 
+using test::Bytes;
+using test::FromText;
 using test::MakeJpeg;
 using test::Planes;
 using testing::HasSubstr;
-using Bytes = std::vector<std::byte>;
-
-Bytes FromText(std::string_view text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
 
 std::string FaultOf(const Bytes& bytes) {
   const auto info = CheckJpeg(bytes);
