@@ -136,6 +136,50 @@ bool JpegDecoder::ReadHeader() {
   return refusal_ == nullptr;
 }
 
+bool JpegDecoder::GetScan(JpegFrame* frame, JpegScan* scan) const {
+  const bool has_usual_sampling =
+      info_.subsampling != Subsampling::kUnknown && info_.subsampling != Subsampling::kOther;
+  const bool is_whole = decoder_.comps_in_scan == num_planes_ && decoder_.Ss == 0 &&
+                        decoder_.Se == static_cast<int>(kBlockSize) - 1 && decoder_.Ah == 0 &&
+                        decoder_.Al == 0;
+  if (info_.progressive || info_.arithmetic || !has_usual_sampling || !is_whole) return false;
+  frame->width = info_.width;
+  frame->height = info_.height;
+  frame->color = info_.color;
+  frame->planes.resize(static_cast<std::size_t>(num_planes_));
+  scan->planes.resize(frame->planes.size());
+  const auto copy = [](const JHUFF_TBL& from, HuffmanTable* to) {
+    std::copy_n(from.bits + 1, to->lengths.size(), to->lengths.begin());
+    std::copy_n(from.huffval, to->symbols.size(), to->symbols.begin());
+  };
+  for (int i = 0; i < num_planes_; ++i) {
+    const jpeg_component_info& from = decoder_.comp_info[i];
+    // Not looked at by libjpeg before it decodes.
+    if (std::max({from.quant_tbl_no, from.dc_tbl_no, from.ac_tbl_no}) > 3) return false;
+    const JQUANT_TBL* quantizers = decoder_.quant_tbl_ptrs[from.quant_tbl_no];
+    const JHUFF_TBL* dc = decoder_.dc_huff_tbl_ptrs[from.dc_tbl_no];
+    const JHUFF_TBL* ac = decoder_.ac_huff_tbl_ptrs[from.ac_tbl_no];
+    const bool is_in_order = decoder_.cur_comp_info[i] == &from;
+    if (quantizers == nullptr || dc == nullptr || ac == nullptr || !is_in_order) return false;
+    CoefficientPlane& plane = frame->planes[static_cast<std::size_t>(i)];
+    const bool single = num_planes_ == 1;
+    plane.h = single ? 1 : static_cast<std::uint32_t>(from.h_samp_factor);
+    plane.v = single ? 1 : static_cast<std::uint32_t>(from.v_samp_factor);
+    plane.width_blocks = from.width_in_blocks;
+    plane.rows.clear();
+    std::copy_n(quantizers->quantval, kBlockSize, plane.quantizers.begin());
+    scan->planes[static_cast<std::size_t>(i)] = {
+        .height_blocks = from.height_in_blocks,
+        .dc_table = static_cast<std::uint32_t>(from.dc_tbl_no),
+        .ac_table = static_cast<std::uint32_t>(from.ac_tbl_no)};
+    copy(*dc, &scan->dc_tables[static_cast<std::size_t>(from.dc_tbl_no)]);
+    copy(*ac, &scan->ac_tables[static_cast<std::size_t>(from.ac_tbl_no)]);
+  }
+  scan->restart_interval = decoder_.restart_interval;
+  scan->data = bytes_.last(decoder_.src->bytes_in_buffer);
+  return true;
+}
+
 bool JpegDecoder::Check() {
   if (setjmp(escape_) != 0) return Survived();
   decoder_.progress = &progress_;

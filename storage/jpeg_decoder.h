@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "storage/jpeg_frame.h"
 #include "storage/jpeg_info.h"
+#include "storage/jpeg_scan.h"
 
 namespace millrace::storage {
 
@@ -35,6 +36,12 @@ class JpegDecoder {
 
   // What the header says.
   const JpegInfo& info() const { return info_; }
+
+  // After ReadHeader(): the scan that follows, if it is one that JpegScanReader may read:
+  // sequential, Huffman-coded, with all planes in it, in one of the usual samplings. Of the
+  // picture, all but the rows of the planes. Changes nothing: whatever comes of it, the functions
+  // below may follow.
+  bool GetScan(JpegFrame* frame, JpegScan* scan) const;
 
   // After ReadHeader() one of these three. All read to the end of the picture, and stop at whatever
   // a decode of its pixels would not get past, and at kMaxScans.

@@ -29,20 +29,35 @@ void Append(std::string* list, const std::string& item) {
 
 }  // namespace
 
-bool JpegRepacker::Write(RepackedJpeg* result) {
-  const std::uint32_t segment_mcus = SegmentMcus(frame_);
-  if (!writer_.Write(frame_, segment_mcus)) return false;
+// Takes what was written with markers, and its index. False: the index cannot say so much, and
+// markers are there for the index.
+bool JpegRepacker::TakeWritten(std::uint32_t segment_mcus, RepackedJpeg* result) {
   const auto lengths = writer_.segment_bytes();
   if (*std::max_element(lengths.begin(), lengths.end()) >
       std::numeric_limits<std::uint16_t>::max()) {
-    // The index cannot say so much, and markers are there for the index.
-    if (!writer_.Write(frame_, 0)) return false;
-  } else {
-    segment_bytes_.resize(lengths.size());
-    std::transform(lengths.begin(), lengths.end(), segment_bytes_.begin(),
-                   [](std::size_t bytes) { return static_cast<std::uint16_t>(bytes); });
-    result->region_index = {.segment_mcus = segment_mcus, .segment_bytes = segment_bytes_};
+    return false;
   }
+  segment_bytes_.resize(lengths.size());
+  std::transform(lengths.begin(), lengths.end(), segment_bytes_.begin(),
+                 [](std::size_t bytes) { return static_cast<std::uint16_t>(bytes); });
+  result->region_index = {.segment_mcus = segment_mcus, .segment_bytes = segment_bytes_};
+  result->payload = writer_.bytes();
+  return true;
+}
+
+bool JpegRepacker::RepackScan(const JpegDecoder& decoder, RepackedJpeg* result) {
+  if (!decoder.GetScan(&frame_, &scan_)) return false;
+  const std::uint32_t segment_mcus = SegmentMcus(frame_);
+  if (!scan_reader_.Read(frame_, scan_, segment_mcus)) return false;
+  writer_.Write(frame_, segment_mcus, scan_reader_.tokens());
+  return TakeWritten(segment_mcus, result);
+}
+
+bool JpegRepacker::Write(RepackedJpeg* result) {
+  const std::uint32_t segment_mcus = SegmentMcus(frame_);
+  if (!writer_.Write(frame_, segment_mcus)) return false;
+  if (TakeWritten(segment_mcus, result)) return true;
+  if (!writer_.Write(frame_, 0)) return false;
   result->payload = writer_.bytes();
   return true;
 }
@@ -55,7 +70,10 @@ Result<RepackedJpeg> JpegRepacker::Repack(std::span<const std::byte> jpeg, OnDam
   if (const char* reason = WhyNotStored(result.info.color)) return Fault{reason};
 
   const char* obstacle = nullptr;
-  if (!decoder.CanHoldCoefficients()) {
+  const bool is_scan = RepackScan(decoder, &result);
+  if (is_scan) {
+    // All is done.
+  } else if (!decoder.CanHoldCoefficients()) {
     obstacle = "more than 64 million pixels";
     if (!decoder.Check()) return decoder.Explain();
   } else {
@@ -69,6 +87,9 @@ Result<RepackedJpeg> JpegRepacker::Repack(std::span<const std::byte> jpeg, OnDam
     }
   }
 
+  const std::size_t trailing_bytes =
+      is_scan ? scan_reader_.trailing_bytes() : decoder.trailing_bytes();
+
   if (obstacle != nullptr) {
     // What is stored is Huffman-coded.
     if (result.info.arithmetic) {
@@ -76,7 +97,7 @@ Result<RepackedJpeg> JpegRepacker::Repack(std::span<const std::byte> jpeg, OnDam
                        obstacle);
     }
     result.is_packed = false;
-    kept_ = WithoutMetadata(jpeg.first(jpeg.size() - decoder.trailing_bytes()));
+    kept_ = WithoutMetadata(jpeg.first(jpeg.size() - trailing_bytes));
     result.payload = kept_;
     Append(&result.found, fmt::format("not packed anew: {}", obstacle));
   }
@@ -87,9 +108,9 @@ Result<RepackedJpeg> JpegRepacker::Repack(std::span<const std::byte> jpeg, OnDam
         fmt::format("{} ({})", (decoder.damage() & kTruncated) != 0 ? "truncated" : "corrupt data",
                     decoder.damage_text()));
   }
-  if (decoder.trailing_bytes() > 0) {
+  if (trailing_bytes > 0) {
     result.repairs |= kTrailingBytes;
-    Append(&result.found, fmt::format("{} bytes after the end", decoder.trailing_bytes()));
+    Append(&result.found, fmt::format("{} bytes after the end", trailing_bytes));
   }
   if (const int orientation = ExifOrientation(jpeg);
       orientation != 1 && ExifOrientation(result.payload) == 1) {

@@ -11,10 +11,13 @@
 #include "base/result.h"
 #include "storage/jpeg_frame.h"
 #include "storage/jpeg_info.h"
+#include "storage/jpeg_scan.h"
 #include "storage/jpeg_writer.h"
 #include "storage/record_view.h"
 
 namespace millrace::storage {
+
+class JpegDecoder;
 
 // What a JPEG became. Payload and index are views into the JpegRepacker (or, without an index,
 // maybe into the bytes that it was given), valid until its next Repack().
@@ -44,10 +47,16 @@ class JpegRepacker {
   Result<RepackedJpeg> Repack(std::span<const std::byte> jpeg, OnDamage on_damage);
 
  private:
-  // Writes frame_, with an index where it can have one. False: it cannot be written.
+  // Packs the picture without libjpeg, which is several times as fast. False: not this one.
+  bool RepackScan(const JpegDecoder& decoder, RepackedJpeg* result);
+  // Writes the coefficients of frame_, with an index where it can have one. False: it cannot be
+  // written.
   bool Write(RepackedJpeg* result);
+  bool TakeWritten(std::uint32_t segment_mcus, RepackedJpeg* result);
 
   JpegFrame frame_;
+  JpegScan scan_;
+  JpegScanReader scan_reader_;
   JpegWriter writer_;
   std::vector<std::uint16_t> segment_bytes_;
   std::vector<std::byte> kept_;  // the payload of a picture that is not packed

@@ -9,12 +9,6 @@
 namespace millrace::storage {
 namespace {
 
-constexpr std::uint32_t kAcTable = 256;
-constexpr std::uint32_t kChromaTables = 512;
-constexpr std::uint32_t kEndOfBlock = 0x00;
-constexpr std::uint32_t kSixteenZeros = 0xF0;
-constexpr std::size_t kMostTokensOfBlock = 64;
-
 // For each byte of the flags that NonzeroFlags() finds, the same flags in zigzag order.
 using FlagOrder = std::array<std::array<std::uint64_t, 256>, kBlockSide>;
 constexpr FlagOrder kZigzagFlags = [] {
@@ -48,15 +42,6 @@ inline std::uint64_t NonzeroFlags(const std::int16_t* block) {
 #pragma GCC unroll 8
   for (std::size_t x = 0; x < kBlockSide; ++x) zigzag |= kZigzagFlags[x][columns[x]];
   return zigzag;
-}
-
-// The token of `value` in the first code table and after no zeros; its size in the lower four bits.
-constexpr JpegToken ValueToken(std::int32_t value) {
-  const auto sign = static_cast<std::uint32_t>(value >> 31);  // all ones when negative
-  const std::uint32_t magnitude = (static_cast<std::uint32_t>(value) ^ sign) - sign;
-  const auto size = static_cast<std::uint32_t>(std::bit_width(magnitude));
-  const std::uint32_t bits = (static_cast<std::uint32_t>(value) + sign) & ((1u << size) - 1);
-  return bits << 16 | size;
 }
 
 // Those of nearly all values there are, from -kSmall on.
@@ -134,10 +119,11 @@ void JpegTokenizer::Begin(const JpegFrame& frame, std::uint32_t segment_mcus) {
   Clear();
 }
 
-std::array<std::uint32_t, kNumTokenKinds> JpegTokenizer::counts() const {
-  std::array<std::uint32_t, kNumTokenKinds> sums = counts_[0];
-  for (std::size_t kind = 0; kind < kNumTokenKinds; ++kind) sums[kind] += counts_[1][kind];
-  return sums;
+JpegTokens JpegTokenizer::tokens() {
+  for (std::size_t kind = 0; kind < kNumTokenKinds; ++kind) {
+    sums_[kind] = counts_[0][kind] + counts_[1][kind];
+  }
+  return {{tokens_.data(), num_tokens_}, ends_, sums_};
 }
 
 void JpegTokenizer::Clear() {

@@ -1,8 +1,9 @@
-// The coefficients of a JPEG as what an entropy coder writes: a token for each Huffman code, so
-// that codes can be made for what there is before anything is written.
+// The content of a JPEG as what an entropy coder writes: a token for each Huffman code, so that
+// codes can be made for what there is before anything is written.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -24,6 +25,32 @@ inline constexpr std::size_t kNumTokenKinds = kNumCodeTables * 256;
 constexpr std::size_t TokenKind(JpegToken token) { return token % kNumTokenKinds; }
 constexpr std::uint32_t TokenBits(JpegToken token) { return token >> 16; }
 
+// What is added to a symbol for its code table.
+inline constexpr JpegToken kAcTable = 256;
+inline constexpr JpegToken kChromaTables = 512;
+// Symbols without a value.
+inline constexpr JpegToken kEndOfBlock = 0x00;
+inline constexpr JpegToken kSixteenZeros = 0xF0;
+
+inline constexpr std::size_t kMostTokensOfBlock = 64;
+
+// The token of `value` in the first code table and after no zeros; its size in the lower four bits.
+constexpr JpegToken ValueToken(std::int32_t value) {
+  const auto sign = static_cast<std::uint32_t>(value >> 31);  // all ones when negative
+  const std::uint32_t magnitude = (static_cast<std::uint32_t>(value) ^ sign) - sign;
+  const auto size = static_cast<std::uint32_t>(std::bit_width(magnitude));
+  const std::uint32_t bits = (static_cast<std::uint32_t>(value) + sign) & ((1u << size) - 1);
+  return bits << 16 | size;
+}
+
+// Tokens in the order of the scan, where each segment ends in them (without markers, where each MCU
+// row does), and how often each kind of them came. Views what whoever made them holds.
+struct JpegTokens {
+  std::span<const JpegToken> tokens;
+  std::span<const std::size_t> ends;
+  std::span<const std::uint32_t, kNumTokenKinds> counts;
+};
+
 // The code tables that a plane uses: the luma's, or those of chroma.
 constexpr bool UsesChromaTables(JpegColor color, std::size_t plane) {
   return color == JpegColor::kYcc && plane > 0;
@@ -42,13 +69,10 @@ class JpegTokenizer {
   // again.
   void AddRow(std::uint32_t row);
 
-  // The tokens, and where each segment ends in them; without markers, where each row ends.
-  std::span<const JpegToken> tokens() const { return {tokens_.data(), num_tokens_}; }
-  std::span<const std::size_t> ends() const { return ends_; }
+  // The tokens since the last Clear(), with the counts of all since Begin().
+  JpegTokens tokens();
   void Clear();
 
-  // How often each kind of token came since Begin().
-  std::array<std::uint32_t, kNumTokenKinds> counts() const;
   // Whether all coefficients since Begin() fit into tokens: JPEG has no code for -32768, nor for a
   // step of 32768 between two DC coefficients.
   bool representable() const { return !has_overflow_; }
@@ -62,6 +86,7 @@ class JpegTokenizer {
   std::size_t num_tokens_ = 0;
   std::vector<std::size_t> ends_;
   std::array<std::array<std::uint32_t, kNumTokenKinds>, 2> counts_{};  // to be added up
+  std::array<std::uint32_t, kNumTokenKinds> sums_{};
   bool has_overflow_ = false;
 };
 

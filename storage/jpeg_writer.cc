@@ -74,7 +74,7 @@ class BitWriter {
  public:
   explicit BitWriter(std::byte* out) : out_(out) {}
 
-  // The lower `length` bits of `bits`, at most 32; the others are 0.
+  // The lower `length` bits of `bits`, at most 63; the others are 0.
   void Put(std::uint64_t bits, std::uint32_t length) {
     free_ -= static_cast<int>(length);
     if (free_ >= 0) {
@@ -131,69 +131,105 @@ class BitWriter {
 void PutTokens(std::span<const JpegToken> tokens,
                const std::array<TokenCode, kNumTokenKinds>& codes, BitWriter* out) {
   BitWriter writer = *out;  // a copy stays in registers
-  for (const JpegToken token : tokens) {
-    const TokenCode& code = codes[TokenKind(token)];
-    writer.Put(code.code | TokenBits(token), code.length);
+  const auto bits = [&](JpegToken token) {
+    return std::uint64_t{codes[TokenKind(token)].code | TokenBits(token)};
+  };
+  const auto length = [&](JpegToken token) { return codes[TokenKind(token)].length; };
+  std::size_t i = 0;
+  for (; i + 1 < tokens.size(); i += 2) {
+    const std::uint32_t second = length(tokens[i + 1]);
+    writer.Put(bits(tokens[i]) << second | bits(tokens[i + 1]), length(tokens[i]) + second);
   }
+  if (i < tokens.size()) writer.Put(bits(tokens[i]), length(tokens[i]));
   *out = writer;
 }
 
 }  // namespace
 
-bool JpegWriter::Write(const JpegFrame& frame, std::uint32_t segment_mcus) {
-  MILLRACE_CHECK(frame.blocks_in_mcu() <= kMostBlocksInMcu);
-  const std::size_t rows = frame.mcu_rows();
-  const bool keeps_tokens = rows * frame.mcus_per_row() * frame.blocks_in_mcu() <= kMostBlocksKept;
-  size_ = 0;
-  segment_bytes_.clear();
+// Writes the scan into memory that has room for it, segment by segment.
+class JpegWriter::Scan {
+ public:
+  Scan(std::byte* out, std::uint32_t segment_mcus, std::vector<std::size_t>* segment_bytes)
+      : out_(out), segment_(out), has_markers_(segment_mcus != 0), segment_bytes_(*segment_bytes) {}
 
+  void Add(const JpegTokens& tokens, const std::array<TokenCode, kNumTokenKinds>& codes) {
+    std::size_t begin = 0;
+    for (const std::size_t end : tokens.ends) {
+      if (has_markers_ && !segment_bytes_.empty()) {
+        out_.PutMarker(static_cast<std::uint8_t>(kRst0 + (segment_bytes_.size() - 1) % 8));
+        segment_ = out_.position();
+      }
+      PutTokens(tokens.tokens.subspan(begin, end - begin), codes, &out_);
+      if (has_markers_) EndSegment();
+      begin = end;
+    }
+  }
+
+  // Where the picture ends.
+  std::byte* Finish() {
+    if (!has_markers_) EndSegment();
+    out_.PutMarker(kEoi);
+    return out_.position();
+  }
+
+ private:
+  void EndSegment() {
+    out_.Align();
+    segment_bytes_.push_back(static_cast<std::size_t>(out_.position() - segment_));
+  }
+
+  BitWriter out_;
+  std::byte* segment_;
+  bool has_markers_;
+  std::vector<std::size_t>& segment_bytes_;
+};
+
+bool JpegWriter::Write(const JpegFrame& frame, std::uint32_t segment_mcus) {
+  const std::uint32_t rows = frame.mcu_rows();
+  const std::size_t blocks = std::size_t{rows} * frame.mcus_per_row() * frame.blocks_in_mcu();
+  const bool keeps_tokens = blocks <= kMostBlocksKept;
+  size_ = 0;
   tokenizer_.Begin(frame, segment_mcus);
   for (std::uint32_t row = 0; row < rows; ++row) {
     if (!keeps_tokens) tokenizer_.Clear();
     tokenizer_.AddRow(row);
   }
   if (!tokenizer_.representable()) return false;
-  MakeCodes();
-  Reserve(segment_mcus == 0 ? 1 : rows * frame.mcus_per_row() / segment_mcus);
-
-  BitWriter writer(WriteHeader(frame, segment_mcus, buffer_.get()));
-  std::byte* segment = writer.position();
-  const auto end_segment = [&] {
-    writer.Align();
-    segment_bytes_.push_back(static_cast<std::size_t>(writer.position() - segment));
-  };
-  const auto put_segments = [&] {
-    std::size_t begin = 0;
-    for (const std::size_t end : tokenizer_.ends()) {
-      if (segment_mcus != 0 && !segment_bytes_.empty()) {
-        writer.PutMarker(static_cast<std::uint8_t>(kRst0 + (segment_bytes_.size() - 1) % 8));
-        segment = writer.position();
-      }
-      PutTokens(tokenizer_.tokens().subspan(begin, end - begin), codes_, &writer);
-      if (segment_mcus != 0) end_segment();
-      begin = end;
-    }
-  };
   if (keeps_tokens) {
-    put_segments();
-  } else {
-    tokenizer_.Begin(frame, segment_mcus);
-    for (std::uint32_t row = 0; row < rows; ++row) {
-      tokenizer_.Clear();
-      tokenizer_.AddRow(row);
-      put_segments();
-    }
+    Write(frame, segment_mcus, tokenizer_.tokens());
+    return true;
   }
-  if (segment_mcus == 0) end_segment();
-  writer.PutMarker(kEoi);
-  size_ = static_cast<std::size_t>(writer.position() - buffer_.get());
+  Scan scan(Begin(frame, segment_mcus, tokenizer_.tokens().counts), segment_mcus, &segment_bytes_);
+  tokenizer_.Begin(frame, segment_mcus);
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    tokenizer_.Clear();
+    tokenizer_.AddRow(row);
+    scan.Add(tokenizer_.tokens(), codes_);
+  }
+  size_ = static_cast<std::size_t>(scan.Finish() - buffer_.get());
   return true;
 }
 
-void JpegWriter::MakeCodes() {
-  const auto counts = tokenizer_.counts();
+void JpegWriter::Write(const JpegFrame& frame, std::uint32_t segment_mcus,
+                       const JpegTokens& tokens) {
+  Scan scan(Begin(frame, segment_mcus, tokens.counts), segment_mcus, &segment_bytes_);
+  scan.Add(tokens, codes_);
+  size_ = static_cast<std::size_t>(scan.Finish() - buffer_.get());
+}
+
+// Writes all that comes before the scan; returns where the scan begins.
+std::byte* JpegWriter::Begin(const JpegFrame& frame, std::uint32_t segment_mcus, Counts counts) {
+  MILLRACE_CHECK(frame.blocks_in_mcu() <= kMostBlocksInMcu);
+  segment_bytes_.clear();
+  MakeCodes(counts);
+  const std::size_t mcus = std::size_t{frame.mcu_rows()} * frame.mcus_per_row();
+  Reserve(counts, segment_mcus == 0 ? 1 : mcus / segment_mcus);
+  return WriteHeader(frame, segment_mcus, buffer_.get());
+}
+
+void JpegWriter::MakeCodes(Counts counts) {
   for (std::size_t table = 0; table < kNumCodeTables; ++table) {
-    const HuffmanCode code = MakeHuffmanCode(std::span(counts).subspan(256 * table, 256));
+    const HuffmanCode code = MakeHuffmanCode(counts.subspan(256 * table, 256));
     for (std::size_t symbol = 0; symbol < 256; ++symbol) {
       const std::uint32_t bits_to_follow = symbol % 16;
       codes_[256 * table + symbol] = {.code = std::uint32_t{code.code[symbol]} << bits_to_follow,
@@ -205,8 +241,7 @@ void JpegWriter::MakeCodes() {
 
 // Makes room for the picture: the exact number of bits is known, and at worst each byte is 0xFF and
 // followed by a zero.
-void JpegWriter::Reserve(std::size_t num_segments) {
-  const auto counts = tokenizer_.counts();
+void JpegWriter::Reserve(Counts counts, std::size_t num_segments) {
   std::size_t bits = 0;
   for (std::size_t kind = 0; kind < kNumTokenKinds; ++kind) {
     bits += std::size_t{counts[kind]} * codes_[kind].length;

@@ -1,5 +1,5 @@
-// Writes coefficients as a baseline JPEG with Huffman codes of its own and, where wanted, restart
-// markers whose places are known.
+// Writes a baseline JPEG with Huffman codes made for it and, where wanted, restart markers whose
+// places are known.
 #pragma once
 
 #include <array>
@@ -35,6 +35,9 @@ class JpegWriter {
   // row, or without any (0). False, and no picture, when it cannot be said in Huffman codes: see
   // JpegTokenizer::representable(). REQUIRES: frame.blocks_in_mcu() <= kMostBlocksInMcu
   bool Write(const JpegFrame& frame, std::uint32_t segment_mcus);
+  // The same from all tokens of the picture, made for this `segment_mcus`; the rows of the planes
+  // of `frame` are not used.
+  void Write(const JpegFrame& frame, std::uint32_t segment_mcus, const JpegTokens& tokens);
 
   // The picture; valid until the next Write().
   std::span<const std::byte> bytes() const { return {buffer_.get(), size_}; }
@@ -42,9 +45,13 @@ class JpegWriter {
   std::span<const std::size_t> segment_bytes() const { return segment_bytes_; }
 
  private:
-  void MakeCodes();
-  void Reserve(std::size_t num_segments);
+  class Scan;
+  using Counts = std::span<const std::uint32_t, kNumTokenKinds>;
+
+  void MakeCodes(Counts counts);
+  void Reserve(Counts counts, std::size_t num_segments);
   std::byte* WriteHeader(const JpegFrame& frame, std::uint32_t segment_mcus, std::byte* out) const;
+  std::byte* Begin(const JpegFrame& frame, std::uint32_t segment_mcus, Counts counts);
 
   JpegTokenizer tokenizer_;
   std::array<HuffmanCode, kNumCodeTables> tables_;

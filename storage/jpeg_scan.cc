@@ -1,0 +1,284 @@
+#include "storage/jpeg_scan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "base/check.h"
+
+namespace millrace::storage {
+namespace {
+
+constexpr std::uint8_t kRst0 = 0xD0;
+constexpr std::uint8_t kEoi = 0xD9;
+constexpr std::uint32_t kLast = kBlockSize - 1;
+constexpr std::uint32_t kSizes = 16;  // of values [bits]: 0 to 15
+
+// The most that one block takes from an interval before its end is looked for, and what is read
+// ahead of that.
+constexpr std::size_t kPaddingBytes = kBlockSize * 31 / 8 + 2 * sizeof(std::uint64_t);
+
+std::uint64_t LoadBigEndian(const std::uint8_t* from) {
+  std::uint64_t value;
+  std::memcpy(&value, from, sizeof value);
+  return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
+}
+
+// The bits of an interval from its beginning.
+struct BitReader {
+  const std::uint8_t* next;
+  std::uint64_t window = 0;  // the bits that follow, from the top
+  std::uint32_t count = 0;   // how many of them are there; below them are zeros or bits to come
+
+  // Sees to it that 56 bits are there. Without a branch, which would go wrong too often.
+  void Fill() {
+    window |= LoadBigEndian(next) >> count;
+    next += (63 - count) / 8;
+    count |= 56;
+  }
+  void Skip(std::uint32_t bits) {
+    window <<= bits;
+    count -= bits;
+  }
+  // Bytes from which bits were taken.
+  std::size_t BytesUsed(const std::uint8_t* begin) const {
+    return static_cast<std::size_t>(next - begin) - count / 8;
+  }
+};
+
+// Where tokens go.
+struct Output {
+  JpegToken* next;
+  std::uint32_t* counts;
+
+  void Add(JpegToken token) {
+    ++counts[TokenKind(token)];
+    *next++ = token;
+  }
+};
+
+// The last `size` of the first `end` bits of a window.
+std::uint32_t ValueBits(std::uint64_t window, std::uint32_t end, std::uint32_t size) {
+  return static_cast<std::uint32_t>(window >> (64 - end)) & ((1u << size) - 1);
+}
+
+// Reads the step from one DC coefficient to the next. False: there is no such code.
+bool ReadDcStep(const HuffmanDecoder& decoder, BitReader* in, std::int32_t* step) {
+  in->Fill();
+  const auto found = decoder.Find(in->window);
+  if (found.entry == 0) [[unlikely]]
+    return false;
+  const std::uint32_t size = found.symbol();
+  const auto bits = static_cast<std::int32_t>(ValueBits(in->window, found.all_bits(), size));
+  // Values of a size that do not begin with a one are negative.
+  const std::int32_t is_negative = (bits - (1 << size >> 1)) >> 31;  // all ones or 0
+  *step = bits + (is_negative & (1 - (1 << size)));
+  in->Skip(found.all_bits());
+  return true;
+}
+
+// Reads a coefficient with all the zeros before it, or the end of the block. `last` is the position
+// in zigzag order that the block has come to, kLast when it is done. False: it has symbols that are
+// not there, that no encoder writes, or coefficients behind its end.
+bool ReadCoefficient(const AcDecoder& decoder, JpegToken table, BitReader* in, Output* out,
+                     std::uint32_t* last) {
+  for (bool follows_zeros = false;; follows_zeros = true) {
+    in->Fill();
+    const auto found = decoder.Find(in->window);
+    if (found.entry == 0) return false;
+    const std::uint32_t symbol = found.symbol();
+    const std::uint32_t size = symbol % 16;
+    out->Add(table | symbol | ValueBits(in->window, found.all_bits(), size) << 16);
+    in->Skip(found.all_bits());
+    *last += symbol / 16 + 1;
+    if (size != 0) return *last <= kLast;
+    if (symbol == kEndOfBlock) {
+      *last = kLast;
+      return !follows_zeros;
+    }
+    if (symbol != kSixteenZeros || *last >= kLast) return false;
+  }
+}
+
+// Reads the AC coefficients of a block. False as above.
+bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output* output) {
+  // Copies stay in registers.
+  BitReader in = *reader;
+  Output out = *output;
+  std::uint32_t last = 0;
+  do {
+    in.Fill();
+    const auto pair = decoder.FindPair(in.window);
+    const std::uint32_t first = pair.first_symbol();
+    const std::uint32_t after_first = last + first / 16 + 1;
+    // What follows the last coefficient belongs to the next block.
+    if (pair.entry == 0 || after_first >= kLast) [[unlikely]] {
+      if (!ReadCoefficient(decoder, table, &in, &out, &last)) return false;
+      continue;
+    }
+    const std::uint32_t second = pair.second_symbol();
+    out.Add(table | first | ValueBits(in.window, pair.first_bits(), first % 16) << 16);
+    // Without a branch: which way it would go is as good as random. A token that is none is written
+    // over by the next.
+    const JpegToken token =
+        table | second | ValueBits(in.window, pair.all_bits(), second % 16) << 16;
+    *out.next = token;
+    out.counts[TokenKind(token)] += pair.has_second();
+    out.next += pair.has_second();
+    in.Skip(pair.all_bits());
+    if (pair.ends_block()) {
+      last = kLast;
+      break;
+    }
+    last = after_first + second / 16 + pair.has_second();
+  } while (last < kLast);
+  *reader = in;
+  *output = out;
+  return last == kLast;
+}
+
+}  // namespace
+
+bool JpegScanReader::MakeDecoders(const JpegScan& scan) {
+  for (const JpegScan::Plane& plane : scan.planes) {
+    const HuffmanTable& dc = scan.dc_tables[plane.dc_table];
+    if (std::any_of(dc.symbols.begin(), dc.symbols.end(),
+                    [](std::uint8_t symbol) { return symbol >= kSizes; })) {
+      return false;
+    }
+    if (!dc_[plane.dc_table].Make(dc)) return false;
+    if (!ac_[plane.ac_table].Make(scan.ac_tables[plane.ac_table])) return false;
+  }
+  return true;
+}
+
+// Copies the data before the next marker. A byte of 0xFF is data when a zero follows, which is not.
+bool JpegScanReader::TakeInterval() {
+  if (interval_.size() < data_.size() + kPaddingBytes) {
+    interval_.resize(data_.size() + kPaddingBytes);
+  }
+  std::uint8_t* out = interval_.data();
+  const auto* from = reinterpret_cast<const std::uint8_t*>(data_.data());
+  const std::uint8_t* end = from + data_.size();
+  for (;;) {
+    const auto* ones = static_cast<const std::uint8_t*>(
+        std::memchr(from, 0xFF, static_cast<std::size_t>(end - from)));
+    if (ones == nullptr || end - ones < 2) return false;
+    const auto bytes = static_cast<std::size_t>(ones - from);
+    std::memcpy(out, from, bytes);
+    out += bytes;
+    from = ones;
+    if (ones[1] != 0) break;
+    *out++ = 0xFF;
+    from += 2;
+  }
+  interval_bytes_ = static_cast<std::size_t>(out - interval_.data());
+  std::memset(out, 0, kPaddingBytes);
+  data_ = data_.last(static_cast<std::size_t>(end - from));
+  return true;
+}
+
+bool JpegScanReader::TakeMarker(std::uint8_t code) {
+  if (data_.size() < 2 || data_[0] != std::byte{0xFF} || data_[1] != std::byte{code}) return false;
+  data_ = data_.subspan(2);
+  return true;
+}
+
+bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
+                          std::uint32_t segment_mcus) {
+  const std::uint32_t mcus_per_row = frame.mcus_per_row();
+  const std::uint32_t mcu_rows = frame.mcu_rows();
+  MILLRACE_CHECK(segment_mcus > 0 && mcus_per_row % segment_mcus == 0);
+  num_tokens_ = 0;
+  ends_.clear();
+  counts_ = {};
+  data_ = scan.data;
+  const std::size_t row_blocks = std::size_t{mcus_per_row} * frame.blocks_in_mcu();
+  if (row_blocks * mcu_rows > kMostBlocks || !MakeDecoders(scan) || !TakeInterval()) return false;
+
+  struct Plane {
+    const HuffmanDecoder* dc;
+    const AcDecoder* ac;
+    JpegToken table;
+    std::uint32_t h, v, width_blocks, height_blocks;
+    std::int32_t last_dc;          // of the scan
+    std::int32_t last_written_dc;  // of the segment
+  };
+  std::vector<Plane> planes;
+  for (std::size_t i = 0; i < frame.planes.size(); ++i) {
+    const CoefficientPlane& plane = frame.planes[i];
+    planes.push_back({.dc = &dc_[scan.planes[i].dc_table],
+                      .ac = &ac_[scan.planes[i].ac_table],
+                      .table = UsesChromaTables(frame.color, i) ? kChromaTables : 0,
+                      .h = plane.h,
+                      .v = plane.v,
+                      .width_blocks = plane.width_blocks,
+                      .height_blocks = scan.planes[i].height_blocks,
+                      .last_dc = 0,
+                      .last_written_dc = 0});
+  }
+
+  BitReader in{interval_.data()};
+  std::uint32_t interval_mcus = 0;
+  std::uint32_t intervals = 0;
+  const auto interval_is_used = [&] { return in.BytesUsed(interval_.data()) == interval_bytes_; };
+  std::array<JpegToken, kMostTokensOfBlock> unseen;
+  std::array<std::uint32_t, kNumTokenKinds> unseen_counts{};
+
+  for (std::uint32_t row = 0; row < mcu_rows; ++row) {
+    const std::size_t most = num_tokens_ + row_blocks * kMostTokensOfBlock;
+    if (tokens_.size() < most) tokens_.resize(std::max(most, 2 * tokens_.size()));
+    Output out{tokens_.data() + num_tokens_, counts_.data()};
+    for (std::uint32_t mcu = 0; mcu < mcus_per_row; ++mcu) {
+      if (scan.restart_interval != 0 && interval_mcus == scan.restart_interval) {
+        if (!interval_is_used() || !TakeMarker(static_cast<std::uint8_t>(kRst0 + intervals % 8)) ||
+            !TakeInterval()) {
+          return false;
+        }
+        in = {interval_.data()};
+        interval_mcus = 0;
+        ++intervals;
+        for (Plane& plane : planes) plane.last_dc = 0;
+      }
+      ++interval_mcus;
+      if (mcu % segment_mcus == 0) {
+        for (Plane& plane : planes) plane.last_written_dc = 0;
+      }
+      for (Plane& plane : planes) {
+        for (std::uint32_t y = row * plane.v; y < (row + 1) * plane.v; ++y) {
+          for (std::uint32_t x = mcu * plane.h; x < (mcu + 1) * plane.h; ++x) {
+            std::int32_t step;
+            if (!ReadDcStep(*plane.dc, &in, &step)) return false;
+            plane.last_dc += step;
+            if (plane.last_dc != static_cast<std::int16_t>(plane.last_dc)) return false;
+            const JpegToken ac_table = plane.table | kAcTable;
+            if (x < plane.width_blocks && y < plane.height_blocks) {
+              const std::int32_t written = plane.last_dc - plane.last_written_dc;
+              plane.last_written_dc = plane.last_dc;
+              if (written <= std::numeric_limits<std::int16_t>::min() ||
+                  written > std::numeric_limits<std::int16_t>::max()) {
+                return false;
+              }
+              out.Add(ValueToken(written) | plane.table);
+              if (!ReadAc(*plane.ac, ac_table, &in, &out)) return false;
+            } else {
+              Output nowhere{unseen.data(), unseen_counts.data()};
+              if (!ReadAc(*plane.ac, ac_table, &in, &nowhere)) return false;
+              out.Add(plane.table);
+              out.Add(ac_table | kEndOfBlock);
+            }
+            if (in.BytesUsed(interval_.data()) > interval_bytes_) return false;
+          }
+        }
+      }
+      if ((mcu + 1) % segment_mcus == 0) {
+        num_tokens_ = static_cast<std::size_t>(out.next - tokens_.data());
+        ends_.push_back(num_tokens_);
+      }
+    }
+  }
+  return interval_is_used() && TakeMarker(kEoi);
+}
+
+}  // namespace millrace::storage
