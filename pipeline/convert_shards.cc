@@ -271,7 +271,8 @@ class ShardMaker {
       writer.Append(record);
       bytes += record.size();
       summary.records.push_back(
-          {.label = entry.record.label, .payload_hash = Hash64(entry.record.payload)});
+          {.label = entry.record.label,
+           .payload_hash = storage::ParseRecord(record).value().payload_hash});
       storage::CountRepairs(entry.record.repairs, &summary.repairs);
       if (!entry.found.empty()) {
         summary.changed.push_back({.file = std::string(entry.origin),

@@ -22,6 +22,10 @@ namespace {
 
 std::string Reason() { return std::generic_category().message(errno); }
 
+// As soon as so much has come the disk is told to write it, so that Sync() need not wait for all of
+// it at the end.
+constexpr std::size_t kWriteBehindBytes = std::size_t{8} << 20;
+
 // In front of each entry, in this machine's byte order.
 struct FrameHead {
   std::uint64_t magic = kMagic;
@@ -125,7 +129,12 @@ void SpoolWriter::Append(std::span<const std::byte> frame) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) Fail("cannot write {}: {}", path_.string(), Reason());
     frame = frame.subspan(static_cast<std::size_t>(count));
+    unwritten_bytes_ += static_cast<std::size_t>(count);
   }
+  if (unwritten_bytes_ < kWriteBehindBytes) return;
+  unwritten_bytes_ = 0;
+  // Only a beginning: what it fails at, Sync() will tell.
+  ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 void SpoolWriter::Sync() {

@@ -68,7 +68,9 @@ class SpoolWriter {
  private:
   const std::filesystem::path path_;
   std::mutex mutex_;
-  int descriptor_ = -1;  // guarded by mutex_
+  // These are guarded by mutex_.
+  int descriptor_ = -1;
+  std::size_t unwritten_bytes_ = 0;  // since the disk was last told to write
 };
 
 using FrameVisitor = std::function<void(const FramePlace&)>;
