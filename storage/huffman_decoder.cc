@@ -43,32 +43,4 @@ HuffmanDecoder::Found HuffmanDecoder::FindLong(std::uint32_t bits) const {
   return {0};
 }
 
-bool AcDecoder::Make(const HuffmanTable& table) {
-  if (!single_.Make(table)) return false;
-  // Of the symbols without a value only the end of a block is of use here.
-  const auto has_value = [](std::uint32_t symbol) { return symbol % 16 != 0; };
-  for (std::uint32_t bits = 0; bits < pairs_.size(); ++bits) {
-    pairs_[bits] = 0;
-    const std::uint64_t window = std::uint64_t{bits} << (64 - kPairBits);
-    const auto first = single_.Find(window);
-    if (first.entry == 0 || first.code_bits() > kPairBits) continue;
-    const bool ends = first.symbol() == 0;
-    if (!has_value(first.symbol()) && !ends) continue;
-    std::uint32_t entry = first.symbol() | first.all_bits() << 16;
-    std::uint32_t all_bits = first.all_bits();
-    std::uint32_t flags = ends ? 2 : 0;
-    if (!ends && all_bits < kPairBits) {
-      const auto second = single_.Find(window << all_bits);
-      if (second.entry != 0 && all_bits + second.code_bits() <= kPairBits &&
-          (has_value(second.symbol()) || second.symbol() == 0)) {
-        entry |= second.symbol() << 8;
-        all_bits += second.all_bits();
-        flags = second.symbol() == 0 ? 3 : 1;
-      }
-    }
-    pairs_[bits] = entry | all_bits << 21 | flags << 26;
-  }
-  return true;
-}
-
 }  // namespace millrace::storage

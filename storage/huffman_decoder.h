@@ -49,36 +49,4 @@ class HuffmanDecoder {
   std::array<std::uint8_t, 256> symbols_{};
 };
 
-// Finds the symbols of AC coefficients, mostly two of them in one step: what bounds the speed of a
-// decoder is the way from one symbol to the bits of the next.
-class AcDecoder {
- public:
-  // False as HuffmanDecoder::Make().
-  bool Make(const HuffmanTable& table);
-
-  // One symbol, whatever it is.
-  HuffmanDecoder::Found Find(std::uint64_t window) const { return single_.Find(window); }
-
-  // A coefficient, a coefficient and another symbol, or the end of the block.
-  struct Pair {
-    std::uint32_t entry;  // 0: none of these, or a code too long to be looked up
-    std::uint32_t first_symbol() const { return entry & 0xFF; }
-    // 0 when there is none.
-    std::uint32_t second_symbol() const { return entry >> 8 & 0xFF; }
-    // Of the first symbol, and of all: codes and the bits that follow them.
-    std::uint32_t first_bits() const { return entry >> 16 & 0x1F; }
-    std::uint32_t all_bits() const { return entry >> 21 & 0x1F; }
-    std::uint32_t has_second() const { return entry >> 26 & 1; }
-    bool ends_block() const { return (entry >> 27) != 0; }
-  };
-  Pair FindPair(std::uint64_t window) const { return {pairs_[window >> (64 - kPairBits)]}; }
-
- private:
-  // The first symbol and its value and the code of the second.
-  static constexpr std::uint32_t kPairBits = 11;
-
-  HuffmanDecoder single_;
-  std::array<std::uint32_t, std::size_t{1} << kPairBits> pairs_{};
-};
-
 }  // namespace millrace::storage

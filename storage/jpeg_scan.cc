@@ -109,29 +109,16 @@ bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output
   std::uint32_t last = 0;
   do {
     in.Fill();
-    const auto pair = decoder.FindPair(in.window);
-    const std::uint32_t first = pair.first_symbol();
-    const std::uint32_t after_first = last + first / 16 + 1;
+    const auto found = decoder.Lookup(in.window);
+    const std::uint32_t after = last + found.positions();
     // What follows the last coefficient belongs to the next block.
-    if (pair.entry == 0 || after_first >= kLast) [[unlikely]] {
+    if (after >= kLast) [[unlikely]] {
       if (!ReadCoefficient(decoder, table, &in, &out, &last)) return false;
       continue;
     }
-    const std::uint32_t second = pair.second_symbol();
-    out.Add(table | first | ValueBits(in.window, pair.first_bits(), first % 16) << 16);
-    // Without a branch: which way it would go is as good as random. A token that is none is written
-    // over by the next.
-    const JpegToken token =
-        table | second | ValueBits(in.window, pair.all_bits(), second % 16) << 16;
-    *out.next = token;
-    out.counts[TokenKind(token)] += pair.has_second();
-    out.next += pair.has_second();
-    in.Skip(pair.all_bits());
-    if (pair.ends_block()) {
-      last = kLast;
-      break;
-    }
-    last = after_first + second / 16 + pair.has_second();
+    out.Add(found.token() | ValueBits(in.window, found.all_bits(), found.value_size()) << 16);
+    in.Skip(found.all_bits());
+    last = found.ends_block() ? kLast : after;
   } while (last < kLast);
   *reader = in;
   *output = out;
@@ -140,16 +127,51 @@ bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output
 
 }  // namespace
 
-bool JpegScanReader::MakeDecoders(const JpegScan& scan) {
-  for (const JpegScan::Plane& plane : scan.planes) {
-    const HuffmanTable& dc = scan.dc_tables[plane.dc_table];
-    if (std::any_of(dc.symbols.begin(), dc.symbols.end(),
-                    [](std::uint8_t symbol) { return symbol >= kSizes; })) {
-      return false;
+struct JpegScanReader::Plane {
+  const HuffmanDecoder* dc;
+  const AcDecoder* ac;
+  JpegToken table;
+  std::uint32_t h, v, width_blocks, height_blocks;
+  std::int32_t last_dc;          // of the scan
+  std::int32_t last_written_dc;  // of the segment
+};
+
+bool JpegScanReader::MakePlanes(const JpegFrame& frame, const JpegScan& scan,
+                                std::vector<Plane>* planes) {
+  const std::size_t num_planes = frame.planes.size();
+  dc_.resize(num_planes);
+  ac_.resize(num_planes);
+  phrases_.clear();
+  for (std::size_t i = 0; i < num_planes; ++i) {
+    const HuffmanTable& dc = scan.dc_tables[scan.planes[i].dc_table];
+    const bool has_large_size = std::any_of(dc.symbols.begin(), dc.symbols.end(),
+                                            [](std::uint8_t symbol) { return symbol >= kSizes; });
+    if (has_large_size || !dc_[i].Make(dc)) return false;
+    const JpegToken table = UsesChromaTables(frame.color, i) ? kChromaTables : 0;
+    // The planes of chroma mostly share their table.
+    std::size_t same = 0;
+    while (same < i && (scan.planes[same].ac_table != scan.planes[i].ac_table ||
+                        (*planes)[same].table != table)) {
+      ++same;
     }
-    if (!dc_[plane.dc_table].Make(dc)) return false;
-    if (!ac_[plane.ac_table].Make(scan.ac_tables[plane.ac_table])) return false;
+    if (same == i) {
+      if (!ac_[i].Make(scan.ac_tables[scan.planes[i].ac_table], table | kAcTable,
+                       phrases_.size())) {
+        return false;
+      }
+      phrases_.insert(phrases_.end(), ac_[i].phrases().begin(), ac_[i].phrases().end());
+    }
+    planes->push_back({.dc = &dc_[i],
+                       .ac = same == i ? &ac_[i] : (*planes)[same].ac,
+                       .table = table,
+                       .h = frame.planes[i].h,
+                       .v = frame.planes[i].v,
+                       .width_blocks = frame.planes[i].width_blocks,
+                       .height_blocks = scan.planes[i].height_blocks,
+                       .last_dc = 0,
+                       .last_written_dc = 0});
   }
+  counts_.assign(kNumSymbolKinds + phrases_.size(), 0);
   return true;
 }
 
@@ -192,31 +214,11 @@ bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
   MILLRACE_CHECK(segment_mcus > 0 && mcus_per_row % segment_mcus == 0);
   num_tokens_ = 0;
   ends_.clear();
-  counts_ = {};
   data_ = scan.data;
   const std::size_t row_blocks = std::size_t{mcus_per_row} * frame.blocks_in_mcu();
-  if (row_blocks * mcu_rows > kMostBlocks || !MakeDecoders(scan) || !TakeInterval()) return false;
-
-  struct Plane {
-    const HuffmanDecoder* dc;
-    const AcDecoder* ac;
-    JpegToken table;
-    std::uint32_t h, v, width_blocks, height_blocks;
-    std::int32_t last_dc;          // of the scan
-    std::int32_t last_written_dc;  // of the segment
-  };
   std::vector<Plane> planes;
-  for (std::size_t i = 0; i < frame.planes.size(); ++i) {
-    const CoefficientPlane& plane = frame.planes[i];
-    planes.push_back({.dc = &dc_[scan.planes[i].dc_table],
-                      .ac = &ac_[scan.planes[i].ac_table],
-                      .table = UsesChromaTables(frame.color, i) ? kChromaTables : 0,
-                      .h = plane.h,
-                      .v = plane.v,
-                      .width_blocks = plane.width_blocks,
-                      .height_blocks = scan.planes[i].height_blocks,
-                      .last_dc = 0,
-                      .last_written_dc = 0});
+  if (row_blocks * mcu_rows > kMostBlocks || !MakePlanes(frame, scan, &planes) || !TakeInterval()) {
+    return false;
   }
 
   BitReader in{interval_.data()};
@@ -224,7 +226,7 @@ bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
   std::uint32_t intervals = 0;
   const auto interval_is_used = [&] { return in.BytesUsed(interval_.data()) == interval_bytes_; };
   std::array<JpegToken, kMostTokensOfBlock> unseen;
-  std::array<std::uint32_t, kNumTokenKinds> unseen_counts{};
+  std::array<std::uint32_t, kMostTokenKinds> unseen_counts{};
 
   for (std::uint32_t row = 0; row < mcu_rows; ++row) {
     const std::size_t most = num_tokens_ + row_blocks * kMostTokensOfBlock;

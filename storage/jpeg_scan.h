@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "storage/ac_decoder.h"
 #include "storage/huffman_decoder.h"
 #include "storage/jpeg_frame.h"
 #include "storage/jpeg_tokens.h"
@@ -41,30 +42,33 @@ class JpegScanReader {
   // Whoever has a larger picture does not want all of its tokens at once.
   static constexpr std::size_t kMostBlocks = std::size_t{1} << 17;
 
-  // Makes the tokens that JpegTokenizer makes of the coefficients, for a restart marker every
-  // `segment_mcus` MCUs. False when the scan is not accepted; the tokens mean nothing then. Of the
-  // planes of `frame` neither rows nor quantisers are used. REQUIRES: segment_mcus > 0 and divides
-  // frame.mcus_per_row()
+  // Makes tokens that stand for the symbols that JpegTokenizer makes of the coefficients, for a
+  // restart marker every `segment_mcus` MCUs. False when the scan is not accepted; the tokens mean
+  // nothing then. Of the planes of `frame` neither rows nor quantisers are used. REQUIRES:
+  // segment_mcus > 0 and divides frame.mcus_per_row()
   bool Read(const JpegFrame& frame, const JpegScan& scan, std::uint32_t segment_mcus);
 
-  JpegTokens tokens() const { return {{tokens_.data(), num_tokens_}, ends_, counts_}; }
+  JpegTokens tokens() const { return {{tokens_.data(), num_tokens_}, ends_, counts_, phrases_}; }
   // Bytes behind the marker EOI.
   std::size_t trailing_bytes() const { return data_.size(); }
 
  private:
-  bool MakeDecoders(const JpegScan& scan);
+  struct Plane;
+
+  bool MakePlanes(const JpegFrame& frame, const JpegScan& scan, std::vector<Plane>* planes);
   bool TakeInterval();
   bool TakeMarker(std::uint8_t code);
 
-  std::array<HuffmanDecoder, 4> dc_;
-  std::array<AcDecoder, 4> ac_;
+  std::vector<HuffmanDecoder> dc_;      // by plane
+  std::vector<AcDecoder> ac_;           // those that differ
   std::span<const std::byte> data_;     // what is not read yet
   std::vector<std::uint8_t> interval_;  // an interval without stuffed bytes, and zeros behind it
   std::size_t interval_bytes_ = 0;
   std::vector<JpegToken> tokens_;  // the first num_tokens_ of them
   std::size_t num_tokens_ = 0;
   std::vector<std::size_t> ends_;
-  std::array<std::uint32_t, kNumTokenKinds> counts_{};
+  std::vector<std::uint32_t> counts_;
+  std::vector<JpegPhrase> phrases_;
 };
 
 }  // namespace millrace::storage

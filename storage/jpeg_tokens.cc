@@ -120,10 +120,10 @@ void JpegTokenizer::Begin(const JpegFrame& frame, std::uint32_t segment_mcus) {
 }
 
 JpegTokens JpegTokenizer::tokens() {
-  for (std::size_t kind = 0; kind < kNumTokenKinds; ++kind) {
+  for (std::size_t kind = 0; kind < kNumSymbolKinds; ++kind) {
     sums_[kind] = counts_[0][kind] + counts_[1][kind];
   }
-  return {{tokens_.data(), num_tokens_}, ends_, sums_};
+  return {{tokens_.data(), num_tokens_}, ends_, sums_, {}};
 }
 
 void JpegTokenizer::Clear() {

@@ -13,17 +13,27 @@
 
 namespace millrace::storage {
 
-// A symbol and the bits that follow its code, as many as the lower four bits of the symbol say:
-// symbol in bits 0..7, code table in 8..9, bits to follow in 16..30.
+// One Huffman code or two, and the bits that follow the last of them: the kind of token in bits
+// 0..12, the bits to follow in 16..30.
 using JpegToken = std::uint32_t;
 
 // Code tables: of DC and AC for the first plane, of DC and AC for the planes of chroma.
 inline constexpr std::size_t kNumCodeTables = 4;
-// What a token indexes: kNumCodeTables tables of 256 symbols.
-inline constexpr std::size_t kNumTokenKinds = kNumCodeTables * 256;
+// The kinds of token that are one code: kNumCodeTables tables of 256 symbols. As many bits follow
+// as the lower four bits of the symbol say.
+inline constexpr std::size_t kNumSymbolKinds = kNumCodeTables * 256;
+// Of all kinds. Those behind kNumSymbolKinds stand for phrases.
+inline constexpr std::size_t kMostTokenKinds = std::size_t{1} << 13;
 
-constexpr std::size_t TokenKind(JpegToken token) { return token % kNumTokenKinds; }
+constexpr std::size_t TokenKind(JpegToken token) { return token % kMostTokenKinds; }
 constexpr std::uint32_t TokenBits(JpegToken token) { return token >> 16; }
+
+// Two symbols, by their kinds, and the bits that follow the first.
+struct JpegPhrase {
+  std::uint16_t first = 0;
+  std::uint16_t second = 0;
+  std::uint16_t first_value = 0;
+};
 
 // What is added to a symbol for its code table.
 inline constexpr JpegToken kAcTable = 256;
@@ -43,12 +53,14 @@ constexpr JpegToken ValueToken(std::int32_t value) {
   return bits << 16 | size;
 }
 
-// Tokens in the order of the scan, where each segment ends in them (without markers, where each MCU
-// row does), and how often each kind of them came. Views what whoever made them holds.
+// Tokens in the order of the scan; where each segment ends in them (without markers, where each MCU
+// row does); how often each kind of token came; what the kinds behind kNumSymbolKinds stand for.
+// Views what whoever made them holds.
 struct JpegTokens {
   std::span<const JpegToken> tokens;
   std::span<const std::size_t> ends;
-  std::span<const std::uint32_t, kNumTokenKinds> counts;
+  std::span<const std::uint32_t> counts;  // kNumSymbolKinds + phrases.size()
+  std::span<const JpegPhrase> phrases;
 };
 
 // The code tables that a plane uses: the luma's, or those of chroma.
@@ -85,8 +97,8 @@ class JpegTokenizer {
   std::vector<JpegToken> tokens_;      // the first num_tokens_ of them
   std::size_t num_tokens_ = 0;
   std::vector<std::size_t> ends_;
-  std::array<std::array<std::uint32_t, kNumTokenKinds>, 2> counts_{};  // to be added up
-  std::array<std::uint32_t, kNumTokenKinds> sums_{};
+  std::array<std::array<std::uint32_t, kNumSymbolKinds>, 2> counts_{};  // to be added up
+  std::array<std::uint32_t, kNumSymbolKinds> sums_{};
   bool has_overflow_ = false;
 };
 

@@ -69,79 +69,61 @@ class HeaderWriter {
   std::byte* length_ = nullptr;
 };
 
-// Bits of a scan: 0xFF is followed by a zero byte, and a segment is filled up with ones.
+// Writes the bits of one segment, without what is stuffed into them. Each token writes 8 bytes,
+// most of them for the next to write over: whether a buffer is full would be a branch that goes
+// wrong too often.
 class BitWriter {
  public:
   explicit BitWriter(std::byte* out) : out_(out) {}
 
-  // The lower `length` bits of `bits`, at most 63; the others are 0.
+  // The lower `length` bits of `bits`, at most 56; the others are 0.
   void Put(std::uint64_t bits, std::uint32_t length) {
-    free_ -= static_cast<int>(length);
-    if (free_ >= 0) {
-      pending_ = pending_ << length | bits;
-      return;
-    }
-    const int over = -free_;
-    Flush(pending_ << (length - static_cast<std::uint32_t>(over)) | bits >> over);
-    free_ += 64;
-    pending_ = bits;  // those written already leave at the top
+    // In two steps, as nothing can be shifted by 64.
+    pending_ |= bits << (56 - length) << (8 - used_);
+    const std::uint64_t big_endian = __builtin_bswap64(pending_);
+    std::memcpy(out_, &big_endian, sizeof big_endian);
+    used_ += length;
+    out_ += used_ / 8;
+    pending_ <<= used_ & 56;
+    used_ %= 8;
   }
 
-  // Ends a segment.
-  void Align() {
-    const auto padding = static_cast<std::uint32_t>(free_ % 8);
-    Put((1u << padding) - 1, padding);
-    for (int left = 64 - free_; left > 0; left -= 8) {
-      PutByte(static_cast<std::byte>(pending_ >> (left - 8)));
-    }
-    pending_ = 0;
-    free_ = 64;
+  // Fills up the last byte with ones. Returns where the segment ends.
+  std::byte* Finish() {
+    if (used_ != 0) Put((1u << (8 - used_)) - 1, 8 - used_);
+    return out_;
   }
-
-  void PutMarker(std::uint8_t code) {
-    *out_++ = std::byte{0xFF};
-    *out_++ = static_cast<std::byte>(code);
-  }
-
-  std::byte* position() const { return out_; }
 
  private:
-  void PutByte(std::byte byte) {
-    *out_++ = byte;
-    if (byte == std::byte{0xFF}) *out_++ = std::byte{0};
-  }
-
-  void Flush(std::uint64_t bits) {
-    constexpr std::uint64_t kOnes = 0x0101010101010101;
-    // A byte of 0xFF makes its top bit vanish by adding one; so may others, which does no harm.
-    if ((bits & (kOnes << 7) & ~(bits + kOnes)) == 0) {
-      const std::uint64_t big_endian = __builtin_bswap64(bits);
-      std::memcpy(out_, &big_endian, sizeof big_endian);
-      out_ += sizeof big_endian;
-      return;
-    }
-    for (int shift = 56; shift >= 0; shift -= 8) PutByte(static_cast<std::byte>(bits >> shift));
-  }
-
   std::byte* out_;
-  std::uint64_t pending_ = 0;  // its lower 64 - free_ bits
-  int free_ = 64;
+  std::uint64_t pending_ = 0;  // used_ bits at the top
+  std::uint32_t used_ = 0;     // less than 8
 };
 
 void PutTokens(std::span<const JpegToken> tokens,
-               const std::array<TokenCode, kNumTokenKinds>& codes, BitWriter* out) {
+               const std::array<TokenCode, kMostTokenKinds>& codes, BitWriter* out) {
   BitWriter writer = *out;  // a copy stays in registers
-  const auto bits = [&](JpegToken token) {
-    return std::uint64_t{codes[TokenKind(token)].code | TokenBits(token)};
-  };
-  const auto length = [&](JpegToken token) { return codes[TokenKind(token)].length; };
-  std::size_t i = 0;
-  for (; i + 1 < tokens.size(); i += 2) {
-    const std::uint32_t second = length(tokens[i + 1]);
-    writer.Put(bits(tokens[i]) << second | bits(tokens[i + 1]), length(tokens[i]) + second);
+  for (const JpegToken token : tokens) {
+    const TokenCode& code = codes[TokenKind(token)];
+    writer.Put(code.code | TokenBits(token), code.length);
   }
-  if (i < tokens.size()) writer.Put(bits(tokens[i]), length(tokens[i]));
   *out = writer;
+}
+
+// Copies the bytes of a segment, with a zero behind each that is 0xFF. Returns where they end.
+std::byte* Stuff(const std::byte* begin, const std::byte* end, std::byte* out) {
+  while (begin != end) {
+    const auto left = static_cast<std::size_t>(end - begin);
+    const void* ones = std::memchr(begin, 0xFF, left);
+    const std::size_t bytes =
+        ones == nullptr ? left
+                        : static_cast<std::size_t>(static_cast<const std::byte*>(ones) - begin) + 1;
+    std::memcpy(out, begin, bytes);
+    out += bytes;
+    begin += bytes;
+    if (ones != nullptr) *out++ = std::byte{0};
+  }
+  return out;
 }
 
 }  // namespace
@@ -149,39 +131,48 @@ void PutTokens(std::span<const JpegToken> tokens,
 // Writes the scan into memory that has room for it, segment by segment.
 class JpegWriter::Scan {
  public:
-  Scan(std::byte* out, std::uint32_t segment_mcus, std::vector<std::size_t>* segment_bytes)
-      : out_(out), segment_(out), has_markers_(segment_mcus != 0), segment_bytes_(*segment_bytes) {}
+  // What is in front of the scan lies in `writer`'s buffer up to `begin`.
+  Scan(JpegWriter* writer, std::byte* begin, std::uint32_t segment_mcus)
+      : writer_(*writer),
+        out_(begin),
+        raw_(writer->buffer_.get() + writer->raw_offset_),
+        bits_(raw_),
+        has_markers_(segment_mcus != 0) {}
 
-  void Add(const JpegTokens& tokens, const std::array<TokenCode, kNumTokenKinds>& codes) {
+  void Add(const JpegTokens& tokens) {
     std::size_t begin = 0;
     for (const std::size_t end : tokens.ends) {
-      if (has_markers_ && !segment_bytes_.empty()) {
-        out_.PutMarker(static_cast<std::uint8_t>(kRst0 + (segment_bytes_.size() - 1) % 8));
-        segment_ = out_.position();
-      }
-      PutTokens(tokens.tokens.subspan(begin, end - begin), codes, &out_);
+      const std::size_t segments = writer_.segment_bytes_.size();
+      if (has_markers_ && segments != 0) PutMarker(kRst0 + (segments - 1) % 8);
+      PutTokens(tokens.tokens.subspan(begin, end - begin), writer_.codes_, &bits_);
       if (has_markers_) EndSegment();
       begin = end;
     }
   }
 
-  // Where the picture ends.
-  std::byte* Finish() {
+  void Finish() {
     if (!has_markers_) EndSegment();
-    out_.PutMarker(kEoi);
-    return out_.position();
+    PutMarker(kEoi);
+    writer_.size_ = static_cast<std::size_t>(out_ - writer_.buffer_.get());
   }
 
  private:
   void EndSegment() {
-    out_.Align();
-    segment_bytes_.push_back(static_cast<std::size_t>(out_.position() - segment_));
+    std::byte* end = Stuff(raw_, bits_.Finish(), out_);
+    writer_.segment_bytes_.push_back(static_cast<std::size_t>(end - out_));
+    out_ = end;
+    bits_ = BitWriter(raw_);
+  }
+  void PutMarker(std::size_t code) {
+    *out_++ = std::byte{0xFF};
+    *out_++ = static_cast<std::byte>(code);
   }
 
-  BitWriter out_;
-  std::byte* segment_;
+  JpegWriter& writer_;
+  std::byte* out_;
+  std::byte* raw_;  // where each segment begins before it is stuffed
+  BitWriter bits_;
   bool has_markers_;
-  std::vector<std::size_t>& segment_bytes_;
 };
 
 bool JpegWriter::Write(const JpegFrame& frame, std::uint32_t segment_mcus) {
@@ -199,54 +190,72 @@ bool JpegWriter::Write(const JpegFrame& frame, std::uint32_t segment_mcus) {
     Write(frame, segment_mcus, tokenizer_.tokens());
     return true;
   }
-  Scan scan(Begin(frame, segment_mcus, tokenizer_.tokens().counts), segment_mcus, &segment_bytes_);
+  Scan scan(this, Begin(frame, segment_mcus, tokenizer_.tokens()), segment_mcus);
   tokenizer_.Begin(frame, segment_mcus);
   for (std::uint32_t row = 0; row < rows; ++row) {
     tokenizer_.Clear();
     tokenizer_.AddRow(row);
-    scan.Add(tokenizer_.tokens(), codes_);
+    scan.Add(tokenizer_.tokens());
   }
-  size_ = static_cast<std::size_t>(scan.Finish() - buffer_.get());
+  scan.Finish();
   return true;
 }
 
 void JpegWriter::Write(const JpegFrame& frame, std::uint32_t segment_mcus,
                        const JpegTokens& tokens) {
-  Scan scan(Begin(frame, segment_mcus, tokens.counts), segment_mcus, &segment_bytes_);
-  scan.Add(tokens, codes_);
-  size_ = static_cast<std::size_t>(scan.Finish() - buffer_.get());
+  Scan scan(this, Begin(frame, segment_mcus, tokens), segment_mcus);
+  scan.Add(tokens);
+  scan.Finish();
 }
 
 // Writes all that comes before the scan; returns where the scan begins.
-std::byte* JpegWriter::Begin(const JpegFrame& frame, std::uint32_t segment_mcus, Counts counts) {
+std::byte* JpegWriter::Begin(const JpegFrame& frame, std::uint32_t segment_mcus,
+                             const JpegTokens& tokens) {
   MILLRACE_CHECK(frame.blocks_in_mcu() <= kMostBlocksInMcu);
   segment_bytes_.clear();
-  MakeCodes(counts);
+  MakeCodes(tokens);
   const std::size_t mcus = std::size_t{frame.mcu_rows()} * frame.mcus_per_row();
-  Reserve(counts, segment_mcus == 0 ? 1 : mcus / segment_mcus);
+  Reserve(tokens.counts, segment_mcus == 0 ? 1 : mcus / segment_mcus);
   return WriteHeader(frame, segment_mcus, buffer_.get());
 }
 
-void JpegWriter::MakeCodes(Counts counts) {
+void JpegWriter::MakeCodes(const JpegTokens& tokens) {
+  const auto of_phrases = tokens.counts.subspan(kNumSymbolKinds);
+  std::array<std::uint32_t, kNumSymbolKinds> counts;
+  std::copy_n(tokens.counts.begin(), kNumSymbolKinds, counts.begin());
+  for (std::size_t i = 0; i < of_phrases.size(); ++i) {
+    counts[tokens.phrases[i].first] += of_phrases[i];
+    counts[tokens.phrases[i].second] += of_phrases[i];
+  }
   for (std::size_t table = 0; table < kNumCodeTables; ++table) {
-    const HuffmanCode code = MakeHuffmanCode(counts.subspan(256 * table, 256));
+    const HuffmanCode code = MakeHuffmanCode(std::span(counts).subspan(256 * table, 256));
     for (std::size_t symbol = 0; symbol < 256; ++symbol) {
       const std::uint32_t bits_to_follow = symbol % 16;
-      codes_[256 * table + symbol] = {.code = std::uint32_t{code.code[symbol]} << bits_to_follow,
+      codes_[256 * table + symbol] = {.code = std::uint64_t{code.code[symbol]} << bits_to_follow,
                                       .length = code.length[symbol] + bits_to_follow};
     }
     tables_[table] = code;
   }
+  for (std::size_t i = 0; i < of_phrases.size(); ++i) {
+    if (of_phrases[i] == 0) continue;
+    const JpegPhrase& phrase = tokens.phrases[i];
+    const TokenCode& first = codes_[phrase.first];
+    const TokenCode& second = codes_[phrase.second];
+    codes_[kNumSymbolKinds + i] = {
+        .code = (first.code | phrase.first_value) << second.length | second.code,
+        .length = first.length + second.length};
+  }
 }
 
 // Makes room for the picture: the exact number of bits is known, and at worst each byte is 0xFF and
-// followed by a zero.
-void JpegWriter::Reserve(Counts counts, std::size_t num_segments) {
+// followed by a zero. Behind it comes the room for a segment before that.
+void JpegWriter::Reserve(std::span<const std::uint32_t> counts, std::size_t num_segments) {
   std::size_t bits = 0;
-  for (std::size_t kind = 0; kind < kNumTokenKinds; ++kind) {
+  for (std::size_t kind = 0; kind < counts.size(); ++kind) {
     bits += std::size_t{counts[kind]} * codes_[kind].length;
   }
-  const std::size_t bytes = kMostHeaderBytes + 2 * (bits / 8 + num_segments) + 2 * num_segments + 2;
+  raw_offset_ = kMostHeaderBytes + 2 * (bits / 8 + num_segments) + 2 * num_segments + 2;
+  const std::size_t bytes = raw_offset_ + bits / 8 + 1 + sizeof(std::uint64_t);
   if (bytes <= capacity_ && capacity_ <= std::max(kMostBytesKept, 4 * bytes)) return;
   buffer_.reset();
   capacity_ = bytes + bytes / 4;

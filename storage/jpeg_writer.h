@@ -15,9 +15,9 @@
 
 namespace millrace::storage {
 
-// How a kind of token is written.
+// How a kind of token is written: at most 56 bits.
 struct TokenCode {
-  std::uint32_t code = 0;    // shifted by the bits that follow it
+  std::uint64_t code = 0;    // shifted by the bits that follow it
   std::uint32_t length = 0;  // of both together [bits]
 };
 
@@ -46,18 +46,18 @@ class JpegWriter {
 
  private:
   class Scan;
-  using Counts = std::span<const std::uint32_t, kNumTokenKinds>;
 
-  void MakeCodes(Counts counts);
-  void Reserve(Counts counts, std::size_t num_segments);
+  void MakeCodes(const JpegTokens& tokens);
+  void Reserve(std::span<const std::uint32_t> counts, std::size_t num_segments);
   std::byte* WriteHeader(const JpegFrame& frame, std::uint32_t segment_mcus, std::byte* out) const;
-  std::byte* Begin(const JpegFrame& frame, std::uint32_t segment_mcus, Counts counts);
+  std::byte* Begin(const JpegFrame& frame, std::uint32_t segment_mcus, const JpegTokens& tokens);
 
   JpegTokenizer tokenizer_;
   std::array<HuffmanCode, kNumCodeTables> tables_;
-  std::array<TokenCode, kNumTokenKinds> codes_{};
+  std::array<TokenCode, kMostTokenKinds> codes_{};
   std::unique_ptr<std::byte[]> buffer_;
   std::size_t capacity_ = 0;
+  std::size_t raw_offset_ = 0;  // of the room for a segment without what is stuffed into it
   std::size_t size_ = 0;
   std::vector<std::size_t> segment_bytes_;
 };

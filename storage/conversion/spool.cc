@@ -24,7 +24,7 @@ std::string Reason() { return std::generic_category().message(errno); }
 
 // As soon as so much has come the disk is told to write it, so that Sync() need not wait for all of
 // it at the end.
-constexpr std::size_t kWriteBehindBytes = std::size_t{8} << 20;
+constexpr std::size_t kWriteBehindBytes = std::size_t{1} << 20;
 
 // In front of each entry, in this machine's byte order.
 struct FrameHead {
