@@ -153,6 +153,9 @@ std::string SplitSection(const SplitSummary& split, std::size_t index) {
     html += fmt::format("<p class=\"dim\">Made of {}{}.</p>\n", Plural(*report.files, "file"),
                         report.bytes_in ? ", " + FormatBytes(*report.bytes_in) : "");
   }
+  const storage::ConversionInfo& conversion = split.info().conversion;
+  html += fmt::format("<p class=\"dim\">Stored {}, dealt with seed {}.</p>\n",
+                      EscapeHtml(conversion.variant), conversion.seed);
   html += FileTable("not used", report.bad);
   html += FileTable("changed", report.changed);
   html += FileTable("passed over, for not being pictures", report.ignored);

@@ -149,6 +149,9 @@ std::string SplitTable(const storage::Manifest& manifest, const SplitSummary& sp
         100 * static_cast<double>(statistics.index_bytes) /
             static_cast<double>(statistics.payload.sum));
   }
+  const storage::ConversionInfo& conversion = split.info().conversion;
+  table += fmt::format("  stored    {}, dealt with seed {}\n", Printable(conversion.variant),
+                       conversion.seed);
   if (statistics.repaired > 0) {
     table += fmt::format("  {} repaired at conversion\n", FormatCount(statistics.repaired));
     table += RepairRows(split);
@@ -227,6 +230,11 @@ Json SplitJson(const SplitSummary& split) {
                         {"height", HistogramJson(statistics.heights)},
                         {"pixels", HistogramJson(statistics.pixel_counts)},
                         {"bytes", HistogramJson(statistics.payloads)}};
+  const storage::ConversionInfo& conversion = split.info().conversion;
+  json["conversion"] = {{"pictures", conversion.variant},
+                        {"on_bad", conversion.on_bad},
+                        {"seed", conversion.seed},
+                        {"left_out", conversion.left_out}};
   json["report"] = ReportJson(split.report);
   return json;
 }

@@ -23,6 +23,13 @@ std::optional<std::uint64_t> CountOf(const Json& object, const char* key) {
   return found->get<std::uint64_t>();
 }
 
+// How many files a list of a split lacks because it was cut off.
+std::uint64_t NotListed(const Json& split, const std::string& name) {
+  const auto missing = split.find("not_listed");
+  if (missing == split.end() || !missing->is_object()) return 0;
+  return CountOf(*missing, name.c_str()).value_or(0);
+}
+
 // Parses a report and keeps only the beginning of its lists, whose full lengths it counts.
 class Parser {
  public:
@@ -40,7 +47,7 @@ class Parser {
     ReportedFiles files;
     const auto total = totals_.find({split, name});
     if (total == totals_.end()) return files;
-    files.total = total->second;
+    files.total = total->second + NotListed(root.at(split), name);
     const auto list = root.at(split).find(name);
     if (list == root.at(split).end()) return files;
     for (const Json& entry : *list) {

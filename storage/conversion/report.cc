@@ -1,13 +1,10 @@
 #include "storage/conversion/report.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "base/file.h"
-#include "base/format.h"
 #include "storage/conversion/json_text.h"
 
 namespace millrace::storage {
@@ -22,12 +19,18 @@ Json ToJson(std::vector<ListedFile> files) {
     list.push_back(
         {{"file", files[i].file}, {"fault", files[i].fault}, {"action", files[i].action}});
   }
-  if (files.size() > kMostListed) {
-    list.push_back({{"file", fmt::format("{} more", FormatCount(files.size() - kMostListed))},
-                    {"fault", "not listed"},
-                    {"action", "not listed"}});
-  }
   return list;
+}
+
+// How many files the lists lack.
+Json NotListed(const ConversionReport& report) {
+  Json missing = Json::object();
+  const auto add = [&missing](const char* list, std::size_t files) {
+    if (files > kMostListed) missing[list] = files - kMostListed;
+  };
+  add("bad", report.bad.size());
+  add("changed", report.changed.size());
+  return missing;
 }
 
 }  // namespace
@@ -49,6 +52,7 @@ void WriteReport(const std::filesystem::path& dataset, const std::string& split,
   for (std::size_t i = 0; i < kRepairs.size(); ++i) {
     repairs[RepairName(kRepairs[i])] = report.repairs[i];
   }
+  Json not_listed = NotListed(report);
   json[split] = {{"files", report.files},
                  {"records", report.records},
                  {"bytes_in", report.bytes_in},
@@ -57,6 +61,7 @@ void WriteReport(const std::filesystem::path& dataset, const std::string& split,
                  {"bad", ToJson(std::move(report.bad))},
                  {"changed", ToJson(std::move(report.changed))},
                  {"ignored", report.ignored}};
+  if (!not_listed.empty()) json[split]["not_listed"] = std::move(not_listed);
   WriteFileAtomically(path, JsonText(json));
 }
 

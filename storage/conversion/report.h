@@ -31,7 +31,7 @@ struct ConversionReport {
 };
 
 // Puts a split's report into `dataset`/report.json, beside those of other splits. Lists are sorted
-// by file and cut off after 100,000 entries, with a last one that says how many are missing. Throws
+// by file and cut off after 100,000 entries; `not_listed` then says how many are missing. Throws
 // Error naming the file.
 void WriteReport(const std::filesystem::path& dataset, const std::string& split,
                  ConversionReport report);

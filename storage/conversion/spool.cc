@@ -119,22 +119,28 @@ SpoolWriter::~SpoolWriter() {
 }
 
 void SpoolWriter::Append(std::span<const std::byte> frame) {
+  if (!Write(frame)) return;
+  // Only a beginning: what it fails at, Sync() will tell.
+  ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+// Whether it is time for the disk to write.
+bool SpoolWriter::Write(std::span<const std::byte> frame) {
   const std::scoped_lock lock(mutex_);
   if (descriptor_ < 0) {
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (descriptor_ < 0) Fail("cannot create {}: {}", path_.string(), Reason());
   }
+  unwritten_bytes_ += frame.size();
   while (!frame.empty()) {
     const ssize_t count = ::write(descriptor_, frame.data(), frame.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) Fail("cannot write {}: {}", path_.string(), Reason());
     frame = frame.subspan(static_cast<std::size_t>(count));
-    unwritten_bytes_ += static_cast<std::size_t>(count);
   }
-  if (unwritten_bytes_ < kWriteBehindBytes) return;
+  if (unwritten_bytes_ < kWriteBehindBytes) return false;
   unwritten_bytes_ = 0;
-  // Only a beginning: what it fails at, Sync() will tell.
-  ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE);
+  return true;
 }
 
 void SpoolWriter::Sync() {

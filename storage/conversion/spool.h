@@ -66,10 +66,12 @@ class SpoolWriter {
   void Sync();
 
  private:
+  bool Write(std::span<const std::byte> frame);
+
   const std::filesystem::path path_;
   std::mutex mutex_;
-  // These are guarded by mutex_.
-  int descriptor_ = -1;
+  int descriptor_ = -1;  // opened under mutex_, and then the same to the end
+  // Guarded by mutex_.
   std::size_t unwritten_bytes_ = 0;  // since the disk was last told to write
 };
 

@@ -6,9 +6,9 @@ round runs every program once over a set, in another order every time, as a proc
 many cores as it has workers. All files have just been read (a warm page cache) and nothing waits to be written when a
 program starts. A round that is not counted comes first.
 
-The time of millrace is that of the whole process, with the syncing of its shards; the time of FFCV starts after its
-imports and ends when its file is written but not synced. `sync` is how long the system then takes to write the rest.
-Processor time tells the programs apart even where other programs run.
+The time of both starts when the program is loaded: that of FFCV after its imports, that of millrace is the time of the
+process less that of `millrace --version`. It ends when all is on disk: what a program has not synced itself the system
+is told to, which is `sync`. Processor time tells the programs apart even where other programs run.
 
 Usage: conversion.py --millrace PROGRAM --ffcv PYTHON --originals FOLDER --scratch FOLDER [options]
 
@@ -41,9 +41,9 @@ PROGRAMS = ("millrace", "FFCV, Pillow reads", "FFCV, OpenCV reads")
 class Run:
     """One conversion by one program."""
 
-    seconds: float
+    seconds: float  # until all is on disk
     processor_seconds: float
-    sync_seconds: float
+    sync_seconds: float  # how long of it the program did not wait for
     bytes: int
 
 
@@ -115,7 +115,9 @@ def convert(program: str, pictures: Path, workers: int, options: argparse.Namesp
     if program == "millrace":
         to = out / "data"
         command = [options.millrace, "convert", "--from", pictures, "--to", to, "--jobs", workers, "--json"]
+        _, load_seconds, load_processor_seconds = finish([options.millrace, "--version"], workers)
         text, seconds, processor_seconds = finish(command, workers)
+        seconds, processor_seconds = seconds - load_seconds, processor_seconds - load_processor_seconds
         records = json.loads(text)["records"]
     else:
         to = out / "data.beton"
@@ -127,7 +129,8 @@ def convert(program: str, pictures: Path, workers: int, options: argparse.Namesp
         sys.exit(f"{program} made {records} records of {len(files)} pictures")
     begin = time.monotonic()
     os.sync()
-    run = Run(seconds, processor_seconds, time.monotonic() - begin, size_of(to))
+    sync_seconds = time.monotonic() - begin
+    run = Run(seconds + sync_seconds, processor_seconds, sync_seconds, size_of(to))
     shutil.rmtree(out)
     return run
 

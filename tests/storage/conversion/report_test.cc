@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "storage/dataset_report.h"
 #include "storage/record_view.h"
 #include "tests/support/temporary_folder.h"
 
@@ -40,9 +41,13 @@ TEST(ConversionReport, LongListsAreCutOffAndSaySo) {
   const test::TemporaryFolder folder;
   WriteReport(folder.path(), "train",
               {.changed = std::vector<ListedFile>(101'234, ListedFile{"x", "y", "z"})});
-  const json changed = Read(folder)["train"]["changed"];
-  EXPECT_EQ(changed.size(), 100'001u);
-  EXPECT_EQ(changed.back()["file"], "1,234 more");
+  const json report = Read(folder)["train"];
+  EXPECT_EQ(report["changed"].size(), 100'000u);
+  EXPECT_EQ(report["not_listed"], json({{"changed", 1234}}));
+  const auto read = ReadDatasetReport(folder.path(), 2);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->at("train").changed.total, 101'234u);
+  EXPECT_EQ(read->at("train").changed.first.size(), 2u);
 }
 
 TEST(ConversionReport, ReportThatIsNoJsonIsReplaced) {
