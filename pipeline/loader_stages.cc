@@ -157,7 +157,7 @@ void LoaderStages::Decode(const Sample& sample) {
   state.geometry = *geometry;
   state.decoded = impl_->images.Take();
   const Outcome outcome = impl_->tools.local().decoder.Decode(
-      state.record.payload, picture, stages::SourceOf(state.geometry), state.decoded.get());
+      state.record, stages::SourceOf(state.geometry), state.decoded.get());
   if (!outcome) impl_->Blame(sample, outcome.fault().message);
 }
 

@@ -11,17 +11,13 @@
 #include <vector>
 
 #include "base/check.h"
+#include "stages/region_jpeg.h"
 #include "storage/jpeg_info.h"
 #include "storage/png_picture.h"
 
 namespace millrace::stages {
 
 namespace {
-
-// Pixels on every side of a region that its own pixels depend on: fancy upsampling looks one chroma
-// sample to each side, which is two pixels. libjpeg-turbo treats the edge of a partial decode as
-// the edge of the picture, so that without them the outermost pixels come out different.
-constexpr int kContext = 2;
 
 // jpeg_read_scanlines returns at most one row group, which is never more than four rows.
 constexpr int kRowsPerCall = 4;
@@ -56,6 +52,7 @@ struct Decoder::Engine {
   jpeg_error_mgr errors;
   std::jmp_buf escape;
   char message[JMSG_LENGTH_MAX];
+  RegionJpeg part;
   std::vector<std::uint8_t> scratch;  // rows as libjpeg delivers them, wider than the region
 
   Engine();
@@ -183,17 +180,23 @@ Outcome Decoder::Read(Box region, Image* out) {
   return Ok();
 }
 
-Outcome Decoder::Decode(std::span<const std::byte> payload, Size picture, Box region, Image* out) {
+Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* out) {
+  const Size picture{static_cast<int>(record.width), static_cast<int>(record.height)};
   MILLRACE_CHECK(region.x >= 0 && region.y >= 0 && region.width > 0 && region.height > 0);
   MILLRACE_CHECK(region.x + region.width <= picture.width);
   MILLRACE_CHECK(region.y + region.height <= picture.height);
-  if (storage::IsPng(payload)) {
-    const Result<Size> size = ReadPngSize(payload);
+  if (storage::IsPng(record.payload)) {
+    const Result<Size> size = ReadPngSize(record.payload);
     if (!size) return size.fault();
     if (*size != picture) return OtherSize("PNG", *size, picture);
-    return ReadPng(payload, region, out);
+    return ReadPng(record.payload, region, out);
   }
-  if (Outcome opened = Open(payload); !opened) return opened;
+  RegionJpeg& part = engine_->part;
+  if (part.Assemble(record, region)) {
+    if (Outcome opened = Open(part.jpeg()); !opened) return opened;
+    return Read(part.region(), out);
+  }
+  if (Outcome opened = Open(record.payload); !opened) return opened;
   if (engine_->size() != picture) return OtherSize("JPEG", engine_->size(), picture);
   return Read(region, out);
 }

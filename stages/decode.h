@@ -13,8 +13,14 @@
 #include "base/result.h"
 #include "stages/geometry.h"
 #include "stages/image.h"
+#include "storage/record_view.h"
 
 namespace millrace::stages {
+
+// Pixels on every side of a region that its own pixels depend on: fancy upsampling looks one chroma
+// sample to each side, which is two pixels. libjpeg-turbo treats the edge of a partial decode as
+// the edge of the picture, so that without them the outermost pixels come out different.
+inline constexpr int kContext = 2;
 
 // Pictures of more pixels than this are a Fault: a few bytes can announce 65,500 x 65,500 pixels
 // and exhaust the memory. Pillow refuses from the same number on (2 x Image.MAX_IMAGE_PIXELS).
@@ -35,9 +41,9 @@ class Decoder {
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
 
-  // Decodes `region` of `payload` into `out`, which gets the region's size. `picture` is the size
-  // that the record announces. REQUIRES: region not empty and inside the picture
-  Outcome Decode(std::span<const std::byte> payload, Size picture, Box region, Image* out);
+  // Decodes `region` of the record's picture into `out`, which gets the region's size: through its
+  // region index where it has one. REQUIRES: region not empty and inside the picture
+  Outcome Decode(const storage::RecordView& record, Box region, Image* out);
 
   // Decodes everything, whatever its size.
   Outcome DecodeFull(std::span<const std::byte> payload, Image* out);

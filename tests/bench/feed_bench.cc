@@ -144,8 +144,7 @@ void BareLoop(benchmark::State& state) {
         const auto geometry = *transform.Plan(
             size,
             {.seed = 1, .epoch = static_cast<std::uint32_t>(i / records.size()), .sample_id = id});
-        benchmark::DoNotOptimize(
-            decoder.Decode(record.payload, size, stages::SourceOf(geometry), &image).ok());
+        benchmark::DoNotOptimize(decoder.Decode(record, stages::SourceOf(geometry), &image).ok());
         transform.Apply(geometry, image, &resizer, out.data());
       }
     };

@@ -67,6 +67,12 @@ std::vector<Box> Boxes(Size size, RandomStream* random) {
   return boxes;
 }
 
+storage::RecordView RecordOf(std::span<const std::byte> payload, Size size) {
+  return {.width = static_cast<std::uint32_t>(size.width),
+          .height = static_cast<std::uint32_t>(size.height),
+          .payload = payload};
+}
+
 std::string Describe(Size size, Box box) {
   return fmt::format("picture {}x{}, region {}x{} at {},{}", size.width, size.height, box.width,
                      box.height, box.x, box.y);
@@ -92,7 +98,7 @@ TEST_P(DecoderKinds, RegionEqualsFullDecode) {
     ASSERT_EQ(full.width(), size.width);
     ASSERT_EQ(full.height(), size.height);
     for (const Box box : Boxes(size, &random)) {
-      const Outcome outcome = decoder.Decode(jpeg, size, box, &part);
+      const Outcome outcome = decoder.Decode(RecordOf(jpeg, size), box, &part);
       ASSERT_TRUE(outcome) << Describe(size, box) << ": " << outcome.fault().message;
       EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
     }
@@ -134,7 +140,7 @@ TEST(Decoder, ProgressiveWithScansMissingIsSmoothedAlikeInEveryRegion) {
   ASSERT_TRUE(decoder.DecodeFull(jpeg, &full));
   RandomStream random(RandomKey{}, 1);
   for (const Box box : Boxes(size, &random)) {
-    ASSERT_TRUE(decoder.Decode(jpeg, size, box, &part));
+    ASSERT_TRUE(decoder.Decode(RecordOf(jpeg, size), box, &part));
     EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
   }
 }
@@ -165,7 +171,7 @@ TEST(Decoder, PngRegionEqualsFullDecode) {
     ASSERT_EQ(full.row_bytes() * static_cast<std::size_t>(full.height()), pixels.size());
     EXPECT_EQ(std::memcmp(full.row(0), pixels.data(), pixels.size()), 0);
     for (const Box box : Boxes(size, &random)) {
-      const Outcome outcome = decoder.Decode(png, size, box, &part);
+      const Outcome outcome = decoder.Decode(RecordOf(png, size), box, &part);
       ASSERT_TRUE(outcome) << Describe(size, box) << ": " << outcome.fault().message;
       EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
     }
@@ -177,7 +183,7 @@ TEST(Decoder, GrayPngGivesThreeEqualChannels) {
       {.width = 3, .height = 2, .channels = 1, .bytes = {0, 50, 100, 150, 200, 250}});
   Decoder decoder;
   Image image;
-  ASSERT_TRUE(decoder.Decode(png, {3, 2}, {1, 0, 2, 2}, &image));
+  ASSERT_TRUE(decoder.Decode(RecordOf(png, {3, 2}), {1, 0, 2, 2}, &image));
   const std::uint8_t expected[] = {50, 50, 50, 100, 100, 100, 200, 200, 200, 250, 250, 250};
   EXPECT_EQ(std::memcmp(image.row(0), expected, sizeof(expected)), 0);
 }
@@ -185,7 +191,8 @@ TEST(Decoder, GrayPngGivesThreeEqualChannels) {
 std::string FaultOf(const Bytes& jpeg, Size size = {40, 30}) {
   Decoder decoder;
   Image image;
-  const Outcome outcome = decoder.Decode(jpeg, size, {0, 0, size.width, size.height}, &image);
+  const Outcome outcome =
+      decoder.Decode(RecordOf(jpeg, size), {0, 0, size.width, size.height}, &image);
   return outcome ? "no fault" : outcome.fault().message;
 }
 
@@ -272,9 +279,9 @@ TEST(Decoder, DamageNeverHarmsTheNextPicture) {
           static_cast<std::byte>(random.Below(256));
     }
     if (round % 5 == 0) bad.resize(random.Below(static_cast<std::uint32_t>(bad.size())));
-    if (!decoder.Decode(bad, size, {20, 10, 30, 30}, &image)) ++faults;
+    if (!decoder.Decode(RecordOf(bad, size), {20, 10, 30, 30}, &image)) ++faults;
     if (round % 10 != 0) continue;
-    ASSERT_TRUE(decoder.Decode(kinds[0], size, {0, 0, size.width, size.height}, &image));
+    ASSERT_TRUE(decoder.Decode(RecordOf(kinds[0], size), {0, 0, size.width, size.height}, &image));
     ASSERT_TRUE(IsRegionOf(expected, {0, 0, size.width, size.height}, image)) << round;
   }
   EXPECT_GT(faults, 300);

@@ -105,7 +105,7 @@ TEST_F(JpegScanTest, FlippedBitsAreTheSameOrLeftToLibjpeg) {
         {.width = 50, .height = 30, .planes = Planes::kGray, .optimize = true}}) {
     const Bytes good = MakeJpeg(spec);
     RandomStream random({.seed = static_cast<std::uint64_t>(good.size())}, 0);
-    for (int round = 0; round < 20'000; ++round) {
+    for (int round = 0; round < 6000; ++round) {
       Bytes jpeg = good;
       for (unsigned n = 1 + random.Below(3); n > 0; --n) {
         jpeg[random.Below(static_cast<std::uint32_t>(jpeg.size()))] ^=
@@ -118,7 +118,7 @@ TEST_F(JpegScanTest, FlippedBitsAreTheSameOrLeftToLibjpeg) {
       if (::testing::Test::HasFailure()) return;
     }
   }
-  EXPECT_GT(accepted, 500u);
+  EXPECT_GT(accepted, 200u);
 }
 
 TEST_F(JpegScanTest, MarkersInPlaceOfOthersAreLeftToLibjpeg) {
@@ -147,28 +147,31 @@ TEST_F(JpegScanTest, LargerPicturesAreLeftToLibjpeg) {
   EXPECT_FALSE(Accepts(MakeJpeg({.width = 2048, .height = 2048, .planes = Planes::k444})));
 }
 
-void ExpectRealPicturesAccepted(const std::string& archive, auto accepts) {
+// `most` of an archive, evenly spread.
+void ExpectRealPicturesAccepted(const std::string& archive, std::size_t most, auto accepts) {
   const auto path = millrace::testing::TestData(archive);
   if (path.empty()) GTEST_SKIP() << "set MILLRACE_TEST_DATA to the folder with " << archive;
   std::size_t seen = 0;
   std::size_t accepted = 0;
-  for (const auto& file : millrace::testing::ReadTar(path, ".JPEG")) {
-    SCOPED_TRACE(file.name);
+  const auto files = millrace::testing::ReadTar(path, ".JPEG");
+  for (std::size_t i = 0; i < files.size(); i += std::max<std::size_t>(1, files.size() / most)) {
+    SCOPED_TRACE(files[i].name);
     ++seen;
-    accepted += accepts(file.bytes) ? 1 : 0;
+    accepted += accepts(files[i].bytes) ? 1 : 0;
     if (::testing::Test::HasFailure()) return;
   }
+  EXPECT_GE(seen, most);
   // Some few of the originals are progressive.
   EXPECT_GE(accepted * 100, seen * 95) << accepted << " of " << seen;
 }
 
 TEST_F(JpegScanTest, ImageNetOriginalsAreAccepted) {
-  ExpectRealPicturesAccepted("imagenet-originals-200.tar",
+  ExpectRealPicturesAccepted("imagenet-originals-200.tar", 200,
                              [this](const Bytes& jpeg) { return Accepts(jpeg); });
 }
 
 TEST_F(JpegScanTest, ImagenetteIsAccepted) {
-  ExpectRealPicturesAccepted("imagenette-224.tar",
+  ExpectRealPicturesAccepted("imagenette-224.tar", 500,
                              [this](const Bytes& jpeg) { return Accepts(jpeg); });
 }
 

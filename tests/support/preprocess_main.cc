@@ -1,11 +1,12 @@
 // Runs the preprocessing on requests from standard input, for
 // tests/reference/test_preprocessing.py.
 //
-//   preprocess_judge pixels           per line Pillow version, picture size, crop, resized size,
-//   window, flips and PATH: raw RGB preprocess_judge transform OPS    per line "WIDTH HEIGHT SEED
-//   EPOCH SAMPLE PATH": raw RGB preprocess_judge plan OPS         per line "WIDTH HEIGHT SEED EPOCH
-//   SAMPLE": the crop and flips, as text preprocess_judge normalize R G B R G B   raw RGB to raw
-//   float32, with mean and std
+//   preprocess_judge pixels                 per line "PILLOW-VERSION PICTURE-SIZE CROP
+//                                           RESIZED-SIZE WINDOW FLIPS PATH": raw RGB
+//   preprocess_judge transform OPS          per line "WIDTH HEIGHT SEED EPOCH SAMPLE PATH": raw RGB
+//   preprocess_judge plan OPS               per line "WIDTH HEIGHT SEED EPOCH SAMPLE": the crop and
+//                                           flips, as text
+//   preprocess_judge normalize R G B R G B  raw RGB to raw float32, with mean and std
 //
 // OPS is a JSON object { "ops": [...] }. A fault ends the program with exit code 1 and its text.
 #include <cstdio>
@@ -46,7 +47,10 @@ void WritePixels(const std::string& path, Size picture, const Geometry& geometry
   static Image source;
   static std::vector<std::uint8_t> out;
   const MappedFile file(path);
-  const Outcome decoded = decoder.Decode(file.bytes(), picture, SourceOf(geometry), &source);
+  const Outcome decoded = decoder.Decode({.width = static_cast<std::uint32_t>(picture.width),
+                                          .height = static_cast<std::uint32_t>(picture.height),
+                                          .payload = file.bytes()},
+                                         SourceOf(geometry), &source);
   if (!decoded) Fail("{}: {}", path, decoded.fault().message);
   const std::size_t row_bytes = static_cast<std::size_t>(geometry.window.width) * kChannels;
   out.resize(row_bytes * static_cast<std::size_t>(geometry.window.height));
