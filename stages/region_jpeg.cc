@@ -89,7 +89,8 @@ void PutWord(std::byte* to, int value) {
 }  // namespace
 
 bool RegionJpeg::Assemble(const storage::RecordView& record, Box region) {
-  const auto& [segment_mcus, segments] = record.region_index;
+  const std::uint32_t segment_mcus = record.region_index.segment_mcus;
+  const std::span<const std::uint16_t> segments = record.region_index.segment_bytes;
   if (segment_mcus == 0) return false;
   const auto header = ReadHeader(record.payload);
   if (!header || header->restart_interval != segment_mcus ||

@@ -20,7 +20,7 @@ constexpr std::uint32_t kSizes = 16;  // of values [bits]: 0 to 15
 constexpr std::size_t kPaddingBytes = kBlockSize * 31 / 8 + 2 * sizeof(std::uint64_t);
 
 std::uint64_t LoadBigEndian(const std::uint8_t* from) {
-  std::uint64_t value;
+  std::uint64_t value = 0;
   std::memcpy(&value, from, sizeof value);
   return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
 }
@@ -225,7 +225,7 @@ bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
   std::uint32_t interval_mcus = 0;
   std::uint32_t intervals = 0;
   const auto interval_is_used = [&] { return in.BytesUsed(interval_.data()) == interval_bytes_; };
-  std::array<JpegToken, kMostTokensOfBlock> unseen;
+  std::array<JpegToken, kMostTokensOfBlock> unseen{};
   std::array<std::uint32_t, kMostTokenKinds> unseen_counts{};
 
   for (std::uint32_t row = 0; row < mcu_rows; ++row) {
@@ -250,7 +250,7 @@ bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
       for (Plane& plane : planes) {
         for (std::uint32_t y = row * plane.v; y < (row + 1) * plane.v; ++y) {
           for (std::uint32_t x = mcu * plane.h; x < (mcu + 1) * plane.h; ++x) {
-            std::int32_t step;
+            std::int32_t step = 0;
             if (!ReadDcStep(*plane.dc, &in, &step)) return false;
             plane.last_dc += step;
             if (plane.last_dc != static_cast<std::int16_t>(plane.last_dc)) return false;

@@ -221,7 +221,7 @@ std::byte* JpegWriter::Begin(const JpegFrame& frame, std::uint32_t segment_mcus,
 
 void JpegWriter::MakeCodes(const JpegTokens& tokens) {
   const auto of_phrases = tokens.counts.subspan(kNumSymbolKinds);
-  std::array<std::uint32_t, kNumSymbolKinds> counts;
+  std::array<std::uint32_t, kNumSymbolKinds> counts{};
   std::copy_n(tokens.counts.begin(), kNumSymbolKinds, counts.begin());
   for (std::size_t i = 0; i < of_phrases.size(); ++i) {
     counts[tokens.phrases[i].first] += of_phrases[i];
