@@ -36,7 +36,7 @@ constexpr ::mode_t kFileMode = 0666;
 class WriteBehind {
  public:
   explicit WriteBehind(int descriptor)
-      : thread_([this, descriptor](std::stop_token stop) {
+      : thread_([this, descriptor](const std::stop_token& stop) {
           using namespace std::chrono_literals;
           std::unique_lock lock(mutex_);
           while (!stop.stop_requested()) {
