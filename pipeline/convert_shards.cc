@@ -281,6 +281,7 @@ class ShardMaker {
       }
       Count();
     }
+    readers.clear();  // so that a spool that is removed is gone at once
     {
       const BudgetShare mapped(mapped_budget_, bytes);
       summary.facts = writer.Finish();
@@ -360,12 +361,19 @@ class ShardMaker {
   }
 
   void Finished(std::uint64_t shard, ShardSummary summary) {
-    const std::scoped_lock lock(mutex_);
-    summaries_.emplace(shard, std::move(summary));
-    for (std::size_t i = 0; i < uses_.size(); ++i) {
-      if (!deal_.spools()[i].positions.Meets(deal_.PositionsOf(shard))) continue;
-      if (--uses_[i] == 0) RemoveFile(deal_.spools()[i].path);
+    std::vector<fs::path> unused;
+    {
+      const std::scoped_lock lock(mutex_);
+      summaries_.emplace(shard, std::move(summary));
+      for (std::size_t i = 0; i < uses_.size(); ++i) {
+        const Spool& spool = deal_.spools()[i];
+        if (spool.positions.Meets(deal_.PositionsOf(shard)) && --uses_[i] == 0) {
+          unused.push_back(spool.path);
+        }
+      }
     }
+    // Not under the lock: the system takes its time to give up the pages of a large file.
+    for (const fs::path& path : unused) RemoveFile(path);
   }
 
   const ShardWork& work_;
