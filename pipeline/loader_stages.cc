@@ -134,7 +134,11 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
     impl_->order.emplace(
         batch.epoch, SampleOrder(loader.reader.size(), loader.shuffle, impl_->seed, batch.epoch));
   }
-  const std::uint64_t sample_id = impl_->order->second.At(position);
+  const SampleOrder& order = impl_->order->second;
+  for (const SampleRun& run : order.ReadAhead(position)) {
+    for (std::uint64_t i = 0; i < run.count; ++i) loader.reader.Prefetch(run.first + i);
+  }
+  const std::uint64_t sample_id = order.At(position);
   loader.reader.Prefetch(sample_id);
   return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
 }

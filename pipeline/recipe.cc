@@ -200,9 +200,11 @@ LoaderRecipe ReadLoader(const Params& section, Shuffle default_shuffle,
   LoaderRecipe loader;
   loader.section = section;
   loader.split = section.Text("split", std::string(default_split));
-  const std::string shuffle = section.Choice("shuffle", {"full", "none"},
+  const std::string shuffle = section.Choice("shuffle", {"full", "blocks", "none"},
                                              default_shuffle == Shuffle::kFull ? "full" : "none");
-  loader.shuffle = shuffle == "full" ? Shuffle::kFull : Shuffle::kNone;
+  loader.shuffle = shuffle == "full"     ? Shuffle::kFull
+                   : shuffle == "blocks" ? Shuffle::kBlocks
+                                         : Shuffle::kNone;
   loader.ops = section.Sections("ops");
   if (loader.ops.empty()) {
     section.Blame(

@@ -399,7 +399,7 @@ TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {
            {"data.normalize.std", "[1, 1, -1]", "must be positive in every channel"},
            {"data.train.split", "5", "is 5; it must be a text in quotes"},
            {"data.train.shuffle", "ful",
-            "is \"ful\"; it must be one of full, none; did you mean \"full\"?"},
+            "is \"ful\"; it must be one of full, blocks, none; did you mean \"full\"?"},
            {"data.train.ops", "5", "must be a list of sections"},
            {"data.train.ops", "['flip']", "entry 0 is \"flip\"; it must be a section { ... }"},
            {"batch.per_device", "4.0", "is 4.0; it must be a whole number"},

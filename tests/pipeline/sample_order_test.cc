@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <vector>
 
 namespace millrace::pipeline {
@@ -69,6 +70,87 @@ TEST(SampleOrder, NoneIsTheStoredOrderWhateverSeedAndEpoch) {
   EXPECT_EQ(Order(100, Shuffle::kNone, 5, 9), Identity(100));
 }
 
+constexpr std::uint64_t kBlock = SampleOrder::kBlockSamples;
+constexpr std::uint64_t kWindow = kBlock * SampleOrder::kWindowBlocks;
+
+TEST(SampleOrder, BlocksHoldEverySampleOnce) {
+  for (const std::uint64_t size :
+       {std::uint64_t{1}, std::uint64_t{2}, kBlock - 1, kBlock, kBlock + 1, kWindow - 1, kWindow,
+        kWindow + 1, kWindow + kBlock + 7, 5 * kWindow - kBlock - 1, 5 * kWindow}) {
+    for (const std::uint32_t epoch : {0u, 1u, 2u, 3u, 0xFFFFFFFFu}) {
+      auto ids = Order(size, Shuffle::kBlocks, 7, epoch);
+      std::sort(ids.begin(), ids.end());
+      ASSERT_EQ(ids, Identity(size)) << size << " samples, epoch " << epoch;
+    }
+  }
+}
+
+TEST(SampleOrder, BlocksOfOtherEpochsAndSeedsHaveUnrelatedOrders) {
+  std::vector<std::vector<std::uint64_t>> orders = {Identity(20000)};
+  for (const std::uint64_t seed : {0u, 1u}) {
+    for (const std::uint32_t epoch : {0u, 1u, 2u}) {
+      orders.push_back(Order(20000, Shuffle::kBlocks, seed, epoch));
+    }
+  }
+  for (std::size_t a = 0; a < orders.size(); ++a) {
+    for (std::size_t b = 0; b < a; ++b) EXPECT_LE(NumEqual(orders[a], orders[b]), 20u);
+  }
+}
+
+// Whatever the disk has to read for so many positions on end are that many samples, in whole
+// blocks, however mixed they come.
+TEST(SampleOrder, WindowOfBlocksNeedsOnlyItsBlocks) {
+  const std::uint64_t size = 7 * kWindow + 100;
+  const auto ids = Order(size, Shuffle::kBlocks, 3, 4);
+  std::size_t neighbours = 0;
+  for (std::uint64_t begin = 0; begin < size; begin += kWindow) {
+    std::set<std::uint64_t> blocks;
+    for (std::uint64_t i = begin; i < std::min(size, begin + kWindow); ++i) {
+      blocks.insert(ids[i] / kBlock);
+      if (i > begin && ids[i] == ids[i - 1] + 1) ++neighbours;
+    }
+    // The shorter block moves windows, so that one may reach into the next.
+    EXPECT_LE(blocks.size(), 2 * SampleOrder::kWindowBlocks);
+  }
+  EXPECT_LT(neighbours, 50u);
+}
+
+TEST(SampleOrder, EverySampleOfAWindowIsAskedForBeforeItBegins) {
+  for (const std::uint64_t size :
+       {kBlock - 3, kWindow, 3 * kWindow + 5, 6 * kWindow - kBlock - 1}) {
+    for (const std::uint32_t epoch : {0u, 1u, 2u}) {
+      const SampleOrder order(size, Shuffle::kBlocks, 9, epoch);
+      std::vector<bool> asked(size, false);
+      std::uint64_t runs = 0;
+      std::uint64_t used = 0;
+      std::uint64_t most_ahead = 0;
+      std::uint64_t asked_samples = 0;
+      for (std::uint64_t position = 0; position < size; ++position) {
+        for (const SampleRun& run : order.ReadAhead(position)) {
+          ++runs;
+          for (std::uint64_t i = 0; i < run.count; ++i) {
+            ASSERT_FALSE(asked.at(run.first + i));
+            asked[run.first + i] = true;
+            ++asked_samples;
+          }
+        }
+        ASSERT_TRUE(asked[order.At(position)]) << position << " of " << size;
+        ++used;
+        most_ahead = std::max(most_ahead, asked_samples - used);
+      }
+      EXPECT_EQ(runs, (size + kBlock - 1) / kBlock);
+      EXPECT_LE(most_ahead, kWindow + kBlock);
+    }
+  }
+}
+
+TEST(SampleOrder, OnlyBlocksAreReadAhead) {
+  for (const Shuffle shuffle : {Shuffle::kFull, Shuffle::kNone}) {
+    const SampleOrder order(1000, shuffle, 1, 2);
+    for (std::uint64_t i = 0; i < 1000; ++i) EXPECT_TRUE(order.ReadAhead(i).empty());
+  }
+}
+
 // A change of these values changes every run that was ever made: never do it without a word in the
 // change log.
 TEST(SampleOrder, GoldenOrderIsKept) {
@@ -78,6 +160,10 @@ TEST(SampleOrder, GoldenOrderIsKept) {
   EXPECT_EQ(imagenet.At(0), 1'075'790u);
   EXPECT_EQ(imagenet.At(640'583), 13'214u);
   EXPECT_EQ(imagenet.At(1'281'166), 288'384u);
+  const SampleOrder blocks(1'281'167, Shuffle::kBlocks, 42, 89);
+  EXPECT_EQ(blocks.At(0), 356'275u);
+  EXPECT_EQ(blocks.At(640'583), 354'750u);
+  EXPECT_EQ(blocks.At(1'281'166), 1'127'420u);
 }
 
 }  // namespace
