@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -13,6 +14,7 @@ namespace {
 constexpr std::uint8_t kRst0 = 0xD0;
 constexpr std::uint8_t kEoi = 0xD9;
 constexpr std::uint32_t kLast = kBlockSize - 1;
+constexpr std::uint32_t kWrong = kLast + 1;
 constexpr std::uint32_t kSizes = 16;  // of values [bits]: 0 to 15
 
 // The most that one block takes from an interval before its end is looked for, and what is read
@@ -25,8 +27,10 @@ std::uint64_t LoadBigEndian(const std::uint8_t* from) {
   return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
 }
 
+}  // namespace
+
 // The bits of an interval from its beginning.
-struct BitReader {
+struct JpegScanReader::BitReader {
   const std::uint8_t* next;
   std::uint64_t window = 0;  // the bits that follow, from the top
   std::uint32_t count = 0;   // how many of them are there; below them are zeros or bits to come
@@ -48,7 +52,7 @@ struct BitReader {
 };
 
 // Where tokens go.
-struct Output {
+struct JpegScanReader::Output {
   JpegToken* next;
   std::uint32_t* counts;
 
@@ -58,13 +62,26 @@ struct Output {
   }
 };
 
+struct JpegScanReader::Plane {
+  const HuffmanDecoder* dc;
+  const AcDecoder* ac;
+  JpegToken table;
+  std::uint32_t h, v, width_blocks, height_blocks;
+  std::int32_t last_dc;          // of the scan
+  std::int32_t last_written_dc;  // of the segment
+};
+
+namespace {
+
 // The last `size` of the first `end` bits of a window.
 std::uint32_t ValueBits(std::uint64_t window, std::uint32_t end, std::uint32_t size) {
   return static_cast<std::uint32_t>(window >> (64 - end)) & ((1u << size) - 1);
 }
 
+}  // namespace
+
 // Reads the step from one DC coefficient to the next. False: there is no such code.
-bool ReadDcStep(const HuffmanDecoder& decoder, BitReader* in, std::int32_t* step) {
+bool JpegScanReader::ReadDcStep(const HuffmanDecoder& decoder, BitReader* in, std::int32_t* step) {
   in->Fill();
   const auto found = decoder.Find(in->window);
   if (found.entry == 0) [[unlikely]]
@@ -78,32 +95,30 @@ bool ReadDcStep(const HuffmanDecoder& decoder, BitReader* in, std::int32_t* step
   return true;
 }
 
-// Reads a coefficient with all the zeros before it, or the end of the block. `last` is the position
-// in zigzag order that the block has come to, kLast when it is done. False: it has symbols that are
-// not there, that no encoder writes, or coefficients behind its end.
-bool ReadCoefficient(const AcDecoder& decoder, JpegToken table, BitReader* in, Output* out,
-                     std::uint32_t* last) {
+// Reads a coefficient with all the zeros before it, or the end of the block. Returns the position
+// in zigzag order that the block comes to from `last`, kLast when it is done; more than that where
+// there are symbols that are not there, that no encoder writes, or coefficients behind its end.
+std::uint32_t JpegScanReader::ReadCoefficient(const AcDecoder& decoder, JpegToken table,
+                                              BitReader* in, Output* out, std::uint32_t last) {
   for (bool follows_zeros = false;; follows_zeros = true) {
     in->Fill();
     const auto found = decoder.Find(in->window);
-    if (found.entry == 0) return false;
+    if (found.entry == 0) return kWrong;
     const std::uint32_t symbol = found.symbol();
     const std::uint32_t size = symbol % 16;
     out->Add(table | symbol | ValueBits(in->window, found.all_bits(), size) << 16);
     in->Skip(found.all_bits());
-    *last += symbol / 16 + 1;
-    if (size != 0) return *last <= kLast;
-    if (symbol == kEndOfBlock) {
-      *last = kLast;
-      return !follows_zeros;
-    }
-    if (symbol != kSixteenZeros || *last >= kLast) return false;
+    last += symbol / 16 + 1;
+    if (size != 0) return last;
+    if (symbol == kEndOfBlock) return follows_zeros ? kWrong : kLast;
+    if (symbol != kSixteenZeros || last >= kLast) return kWrong;
   }
 }
 
-// Reads the AC coefficients of a block. False as above.
-bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output* output) {
-  // Copies stay in registers.
+// Reads the AC coefficients of a block. False where there are others than ReadCoefficient() takes.
+bool JpegScanReader::ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader,
+                            Output* output) {
+  // Copies stay in registers, as long as nobody is told where they are.
   BitReader in = *reader;
   Output out = *output;
   std::uint32_t last = 0;
@@ -113,7 +128,11 @@ bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output
     const std::uint32_t after = last + found.positions();
     // What follows the last coefficient belongs to the next block.
     if (after >= kLast) [[unlikely]] {
-      if (!ReadCoefficient(decoder, table, &in, &out, &last)) return false;
+      *reader = in;
+      *output = out;
+      last = ReadCoefficient(decoder, table, reader, output, last);
+      in = *reader;
+      out = *output;
       continue;
     }
     out.Add(found.token() | ValueBits(in.window, found.all_bits(), found.value_size()) << 16);
@@ -124,17 +143,6 @@ bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output
   *output = out;
   return last == kLast;
 }
-
-}  // namespace
-
-struct JpegScanReader::Plane {
-  const HuffmanDecoder* dc;
-  const AcDecoder* ac;
-  JpegToken table;
-  std::uint32_t h, v, width_blocks, height_blocks;
-  std::int32_t last_dc;          // of the scan
-  std::int32_t last_written_dc;  // of the segment
-};
 
 bool JpegScanReader::MakePlanes(const JpegFrame& frame, const JpegScan& scan,
                                 std::vector<Plane>* planes) {
@@ -207,6 +215,47 @@ bool JpegScanReader::TakeMarker(std::uint8_t code) {
   return true;
 }
 
+// Goes from one interval to the next, over the marker with the number of the first.
+bool JpegScanReader::TakeNextInterval(std::uint32_t number) {
+  return TakeMarker(static_cast<std::uint8_t>(kRst0 + number % 8)) && TakeInterval();
+}
+
+bool JpegScanReader::ReadBlock(Plane* plane, bool is_seen, BitReader* in, Output* output) {
+  std::int32_t step = 0;
+  if (!ReadDcStep(*plane->dc, in, &step)) return false;
+  plane->last_dc += step;
+  if (plane->last_dc != static_cast<std::int16_t>(plane->last_dc)) return false;
+  const JpegToken ac_table = plane->table | kAcTable;
+  Output out = is_seen ? *output : Output{unseen_.data(), unseen_counts_.data()};
+  const std::int32_t written = plane->last_dc - plane->last_written_dc;
+  // Coefficients of 16 bits may lie further apart, but no token says so.
+  if (is_seen && std::abs(written) > std::numeric_limits<std::int16_t>::max()) return false;
+  out.Add(ValueToken(written) | plane->table);
+  if (!ReadAc(*plane->ac, ac_table, in, &out)) return false;
+  if (is_seen) {
+    plane->last_written_dc = plane->last_dc;
+    *output = out;
+  } else {
+    // It completes an MCU outside of the picture, and is written as short as can be.
+    output->Add(plane->table);
+    output->Add(ac_table | kEndOfBlock);
+  }
+  return in->BytesUsed(interval_.data()) <= interval_bytes_;
+}
+
+bool JpegScanReader::ReadMcu(std::vector<Plane>* planes, std::uint32_t row, std::uint32_t mcu,
+                             BitReader* in, Output* out) {
+  for (Plane& plane : *planes) {
+    for (std::uint32_t y = row * plane.v; y < (row + 1) * plane.v; ++y) {
+      for (std::uint32_t x = mcu * plane.h; x < (mcu + 1) * plane.h; ++x) {
+        const bool is_seen = x < plane.width_blocks && y < plane.height_blocks;
+        if (!ReadBlock(&plane, is_seen, in, out)) return false;
+      }
+    }
+  }
+  return true;
+}
+
 bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
                           std::uint32_t segment_mcus) {
   const std::uint32_t mcus_per_row = frame.mcus_per_row();
@@ -220,60 +269,26 @@ bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
   if (row_blocks * mcu_rows > kMostBlocks || !MakePlanes(frame, scan, &planes) || !TakeInterval()) {
     return false;
   }
-
   BitReader in{interval_.data()};
-  std::uint32_t interval_mcus = 0;
-  std::uint32_t intervals = 0;
   const auto interval_is_used = [&] { return in.BytesUsed(interval_.data()) == interval_bytes_; };
-  std::array<JpegToken, kMostTokensOfBlock> unseen{};
-  std::array<std::uint32_t, kMostTokenKinds> unseen_counts{};
-
+  std::uint32_t interval = 0;
+  std::uint32_t interval_mcus = 0;
   for (std::uint32_t row = 0; row < mcu_rows; ++row) {
     const std::size_t most = num_tokens_ + row_blocks * kMostTokensOfBlock;
     if (tokens_.size() < most) tokens_.resize(std::max(most, 2 * tokens_.size()));
     Output out{tokens_.data() + num_tokens_, counts_.data()};
     for (std::uint32_t mcu = 0; mcu < mcus_per_row; ++mcu) {
       if (scan.restart_interval != 0 && interval_mcus == scan.restart_interval) {
-        if (!interval_is_used() || !TakeMarker(static_cast<std::uint8_t>(kRst0 + intervals % 8)) ||
-            !TakeInterval()) {
-          return false;
-        }
+        if (!interval_is_used() || !TakeNextInterval(interval++)) return false;
         in = {interval_.data()};
         interval_mcus = 0;
-        ++intervals;
         for (Plane& plane : planes) plane.last_dc = 0;
       }
       ++interval_mcus;
       if (mcu % segment_mcus == 0) {
         for (Plane& plane : planes) plane.last_written_dc = 0;
       }
-      for (Plane& plane : planes) {
-        for (std::uint32_t y = row * plane.v; y < (row + 1) * plane.v; ++y) {
-          for (std::uint32_t x = mcu * plane.h; x < (mcu + 1) * plane.h; ++x) {
-            std::int32_t step = 0;
-            if (!ReadDcStep(*plane.dc, &in, &step)) return false;
-            plane.last_dc += step;
-            if (plane.last_dc != static_cast<std::int16_t>(plane.last_dc)) return false;
-            const JpegToken ac_table = plane.table | kAcTable;
-            if (x < plane.width_blocks && y < plane.height_blocks) {
-              const std::int32_t written = plane.last_dc - plane.last_written_dc;
-              plane.last_written_dc = plane.last_dc;
-              if (written <= std::numeric_limits<std::int16_t>::min() ||
-                  written > std::numeric_limits<std::int16_t>::max()) {
-                return false;
-              }
-              out.Add(ValueToken(written) | plane.table);
-              if (!ReadAc(*plane.ac, ac_table, &in, &out)) return false;
-            } else {
-              Output nowhere{unseen.data(), unseen_counts.data()};
-              if (!ReadAc(*plane.ac, ac_table, &in, &nowhere)) return false;
-              out.Add(plane.table);
-              out.Add(ac_table | kEndOfBlock);
-            }
-            if (in.BytesUsed(interval_.data()) > interval_bytes_) return false;
-          }
-        }
-      }
+      if (!ReadMcu(&planes, row, mcu, &in, &out)) return false;
       if ((mcu + 1) % segment_mcus == 0) {
         num_tokens_ = static_cast<std::size_t>(out.next - tokens_.data());
         ends_.push_back(num_tokens_);

@@ -53,11 +53,21 @@ class JpegScanReader {
   std::size_t trailing_bytes() const { return data_.size(); }
 
  private:
+  struct BitReader;
+  struct Output;
   struct Plane;
 
+  static bool ReadDcStep(const HuffmanDecoder& decoder, BitReader* in, std::int32_t* step);
+  static std::uint32_t ReadCoefficient(const AcDecoder& decoder, JpegToken table, BitReader* in,
+                                       Output* out, std::uint32_t last);
+  static bool ReadAc(const AcDecoder& decoder, JpegToken table, BitReader* reader, Output* output);
   bool MakePlanes(const JpegFrame& frame, const JpegScan& scan, std::vector<Plane>* planes);
   bool TakeInterval();
+  bool TakeNextInterval(std::uint32_t number);
   bool TakeMarker(std::uint8_t code);
+  bool ReadBlock(Plane* plane, bool is_seen, BitReader* in, Output* output);
+  bool ReadMcu(std::vector<Plane>* planes, std::uint32_t row, std::uint32_t mcu, BitReader* in,
+               Output* out);
 
   std::vector<HuffmanDecoder> dc_;      // by plane
   std::vector<AcDecoder> ac_;           // those that differ
@@ -69,6 +79,9 @@ class JpegScanReader {
   std::vector<std::size_t> ends_;
   std::vector<std::uint32_t> counts_;
   std::vector<JpegPhrase> phrases_;
+  // Where the tokens of blocks go that nobody sees.
+  std::array<JpegToken, kMostTokensOfBlock> unseen_{};
+  std::array<std::uint32_t, kMostTokenKinds> unseen_counts_{};
 };
 
 }  // namespace millrace::storage
