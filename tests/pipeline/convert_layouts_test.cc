@@ -5,13 +5,16 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "pipeline/convert.h"
+#include "pipeline/synth.h"
 #include "storage/split_reader.h"
 #include "tests/pipeline/convert_fixture.h"
 #include "tests/support/source_maker.h"
+#include "tests/support/tar_reader.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_images.h"
 
@@ -22,11 +25,11 @@ namespace fs = std::filesystem;
 using test::ContentsOf;
 using test::ErrorOf;
 using test::WebdatasetStyle;
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
-class ConvertLayouts : public testing::Test {
+class ConvertLayouts : public ::testing::Test {
  protected:
   // Five classes of seven pictures: sound ones, one that is no JPEG, a damaged one and a copy.
   void SetUp() override {
@@ -39,6 +42,14 @@ class ConvertLayouts : public testing::Test {
     pictures_[12].bytes.clear();
     for (std::size_t i = 1; i < pictures_.size(); ++i) {
       if (pictures_[i].class_id == pictures_[0].class_id) pictures_[i].bytes = pictures_[0].bytes;
+    }
+    MakeLayouts();
+  }
+
+  // Of pictures_, in place of those that are there.
+  void MakeLayouts() {
+    for (const char* source : {"folder", "numbers", "texts", "timm", "json"}) {
+      fs::remove_all(folder_ / source);
     }
     test::MakeFolder(folder_ / "folder", pictures_);
     test::WriteBytes(folder_ / "train.tar", test::MakeTrainTar(pictures_));
@@ -81,12 +92,27 @@ class ConvertLayouts : public testing::Test {
     return {.to = options.to, .split = options.split, .shards = options.shards, .jobs = 2};
   }
 
+  // Every layout, and each of them shared among three workers.
+  void ExpectTheSameFingerprintFromAll() {
+    std::uint64_t fingerprint = 0;
+    for (const char* source : kSources) {
+      const auto straight = Convert(Options(source, "straight"));
+      const auto shared = ConvertWithWorkers(Options(source, "shared"), 3);
+      if (fingerprint == 0) fingerprint = straight.fingerprint;
+      EXPECT_EQ(straight.records, pictures_.size()) << source;
+      EXPECT_EQ(straight.fingerprint, fingerprint) << source;
+      EXPECT_EQ(shared.fingerprint, fingerprint) << source;
+      fs::remove_all(folder_ / "straight");
+      fs::remove_all(folder_ / "shared");
+    }
+  }
+
+  static constexpr const char* kSources[] = {
+      "folder", "train.tar", "val.tar", "numbers", "texts/set-{0..2}.tar", "timm", "json"};
+
   const test::TemporaryFolder folder_;
   std::vector<test::MadePicture> pictures_;
 };
-
-constexpr const char* kSources[] = {
-    "folder", "train.tar", "val.tar", "numbers", "texts/set-{0..2}.tar", "timm", "json"};
 
 TEST_F(ConvertLayouts, AllGiveTheSameFingerprintAndTheSameReadableNames) {
   std::uint64_t fingerprint = 0;
@@ -105,6 +131,37 @@ TEST_F(ConvertLayouts, AllGiveTheSameFingerprintAndTheSameReadableNames) {
     EXPECT_EQ(reader.manifest().classes[0].name, "words of " + classes[0].id + ", and more");
     fs::remove_all(options.to);
   }
+}
+
+TEST_F(ConvertLayouts, ImageNetOriginalsGiveTheSameFingerprintFromAll) {
+  const auto archive = millrace::testing::TestData("imagenet-originals-200.tar");
+  if (archive.empty()) GTEST_SKIP() << "set MILLRACE_TEST_DATA to the folder with the originals";
+  pictures_.clear();
+  for (auto& file : millrace::testing::ReadTar(archive, ".JPEG")) {
+    const fs::path path = file.name;  // "train/n01484850/n01484850_great_white_shark.JPEG"
+    pictures_.push_back({.class_id = path.parent_path().filename().string(),
+                         .name = path.filename().string(),
+                         .bytes = std::move(file.bytes)});
+  }
+  ASSERT_EQ(pictures_.size(), 200u);
+  MakeLayouts();
+  ExpectTheSameFingerprintFromAll();
+}
+
+TEST_F(ConvertLayouts, MadeUpPicturesGiveTheSameFingerprintFromAll) {
+  Synth({.to = folder_ / "synth", .images = 60, .classes = 6});
+  pictures_.clear();
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "synth")) {
+    if (!entry.is_regular_file()) continue;
+    const std::string content = ReadFile(entry.path());
+    const auto bytes = std::as_bytes(std::span(content));
+    pictures_.push_back({.class_id = entry.path().parent_path().filename().string(),
+                         .name = entry.path().filename().string(),
+                         .bytes = {bytes.begin(), bytes.end()}});
+  }
+  ASSERT_EQ(pictures_.size(), 60u);
+  MakeLayouts();
+  ExpectTheSameFingerprintFromAll();
 }
 
 TEST_F(ConvertLayouts, AnyNumberOfWorkersGivesTheSameBytes) {
