@@ -17,11 +17,6 @@
 
 namespace millrace::stages {
 
-// Pixels on every side of a region that its own pixels depend on: fancy upsampling looks one chroma
-// sample to each side, which is two pixels. libjpeg-turbo treats the edge of a partial decode as
-// the edge of the picture, so that without them the outermost pixels come out different.
-inline constexpr int kContext = 2;
-
 // Pictures of more pixels than this are a Fault: a few bytes can announce 65,500 x 65,500 pixels
 // and exhaust the memory. Pillow refuses from the same number on (2 x Image.MAX_IMAGE_PIXELS).
 inline constexpr std::size_t kMostPixels = 178'956'970;

@@ -6,8 +6,6 @@
 #include <numeric>
 #include <optional>
 
-#include "stages/decode.h"
-
 namespace millrace::stages {
 namespace {
 

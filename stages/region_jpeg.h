@@ -11,6 +11,11 @@
 
 namespace millrace::stages {
 
+// Pixels on every side of a region that its own pixels depend on: fancy upsampling looks one chroma
+// sample to each side, which is two pixels. libjpeg-turbo treats the edge of a partial decode as
+// the edge of the picture, so that without them the outermost pixels come out different.
+inline constexpr int kContext = 2;
+
 // Makes one small JPEG after the other in the same memory. One thread.
 class RegionJpeg {
  public:
