@@ -6,19 +6,19 @@
 #include <numeric>
 #include <optional>
 
+#include "storage/jpeg_marker_codes.h"
+
 namespace millrace::stages {
 namespace {
 
+using storage::kDri;
+using storage::kEoi;
+using storage::kRst0;
+using storage::kSof0;
+using storage::kSof1;
+using storage::kSoi;
+using storage::kSos;
 using Bytes = std::span<const std::byte>;
-
-// Second bytes of JPEG's markers (ITU-T T.81, table B.1).
-constexpr unsigned kSof0 = 0xC0;
-constexpr unsigned kSof1 = 0xC1;
-constexpr unsigned kRst0 = 0xD0;
-constexpr unsigned kSoi = 0xD8;
-constexpr unsigned kEoi = 0xD9;
-constexpr unsigned kSos = 0xDA;
-constexpr unsigned kDri = 0xDD;
 
 // What the header of a payload says about where its segments are.
 struct Header {

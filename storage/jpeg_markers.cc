@@ -4,17 +4,12 @@
 #include <cstring>
 #include <string_view>
 
+#include "storage/jpeg_marker_codes.h"
+
 namespace millrace::storage {
 namespace {
 
 using Bytes = std::span<const std::byte>;
-
-constexpr unsigned kApp0 = 0xE0;
-constexpr unsigned kApp1 = 0xE1;
-constexpr unsigned kApp14 = 0xEE;
-constexpr unsigned kApp15 = 0xEF;
-constexpr unsigned kCom = 0xFE;
-constexpr unsigned kSos = 0xDA;
 
 // A number of `size` bytes at `at`; 0 when it lies outside.
 std::uint32_t Number(Bytes bytes, std::size_t at, std::size_t size, bool big_endian) {

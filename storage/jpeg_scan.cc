@@ -7,12 +7,11 @@
 #include <limits>
 
 #include "base/check.h"
+#include "storage/jpeg_marker_codes.h"
 
 namespace millrace::storage {
 namespace {
 
-constexpr std::uint8_t kRst0 = 0xD0;
-constexpr std::uint8_t kEoi = 0xD9;
 constexpr std::uint32_t kLast = kBlockSize - 1;
 constexpr std::uint32_t kWrong = kLast + 1;
 constexpr std::uint32_t kSizes = 16;  // of values [bits]: 0 to 15

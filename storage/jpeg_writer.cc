@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "storage/jpeg_marker_codes.h"
 
 namespace millrace::storage {
 namespace {
@@ -20,18 +21,6 @@ constexpr std::size_t kMostBytesKept = std::size_t{1} << 24;
 
 // More than any header takes.
 constexpr std::size_t kMostHeaderBytes = 2048;
-
-constexpr std::uint8_t kSof0 = 0xC0;
-constexpr std::uint8_t kSof1 = 0xC1;
-constexpr std::uint8_t kDht = 0xC4;
-constexpr std::uint8_t kRst0 = 0xD0;
-constexpr std::uint8_t kSoi = 0xD8;
-constexpr std::uint8_t kEoi = 0xD9;
-constexpr std::uint8_t kSos = 0xDA;
-constexpr std::uint8_t kDqt = 0xDB;
-constexpr std::uint8_t kDri = 0xDD;
-constexpr std::uint8_t kApp0 = 0xE0;
-constexpr std::uint8_t kApp14 = 0xEE;
 
 // Marker segments, into memory that has room for them.
 class HeaderWriter {

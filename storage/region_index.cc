@@ -5,15 +5,10 @@
 #include <optional>
 #include <span>
 
+#include "storage/jpeg_marker_codes.h"
+
 namespace millrace::storage {
 namespace {
-
-// Second bytes of JPEG's markers (ITU-T T.81, table B.1).
-constexpr unsigned kRst0 = 0xD0;
-constexpr unsigned kSoi = 0xD8;
-constexpr unsigned kEoi = 0xD9;
-constexpr unsigned kSos = 0xDA;
-constexpr unsigned kDri = 0xDD;
 
 class Reader {
  public:

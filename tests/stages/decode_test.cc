@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "storage/jpeg_info.h"
 #include "storage/png_picture.h"
+#include "tests/stages/regions.h"
 #include "tests/support/png_bytes.h"
 #include "tests/support/tiny_images.h"
 
@@ -19,6 +20,7 @@ namespace millrace::stages {
 namespace {
 
 using test::FindScans;
+using test::IsRegionOf;
 using test::JpegSpec;
 using test::Planes;
 using ::testing::HasSubstr;
@@ -34,17 +36,6 @@ Bytes MakeJpeg(JpegSpec spec, Size size, std::uint64_t seed) {
   spec.height = size.height;
   spec.seed = seed;
   return test::MakeJpeg(spec);
-}
-
-bool IsRegionOf(const Image& full, Box region, const Image& part) {
-  if (part.width() != region.width || part.height() != region.height) return false;
-  for (int y = 0; y < region.height; ++y) {
-    if (std::memcmp(part.row(y), full.row(region.y + y) + region.x * kChannels, part.row_bytes()) !=
-        0) {
-      return false;
-    }
-  }
-  return true;
 }
 
 // Boxes at every edge and corner, slivers, and random ones.

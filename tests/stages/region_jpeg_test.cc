@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
 #include "stages/decode.h"
 #include "storage/jpeg_repack.h"
+#include "tests/stages/regions.h"
 #include "tests/support/tar_reader.h"
 #include "tests/support/tiny_images.h"
 #include "tests/support/torture_jpegs.h"
@@ -80,16 +80,7 @@ class RegionJpegTest : public ::testing::Test {
     }
   }
 
-  bool ShowsRegion(Box box) const {
-    if (part_.width() != box.width || part_.height() != box.height) return false;
-    for (int y = 0; y < box.height; ++y) {
-      if (std::memcmp(part_.row(y), full_.row(box.y + y) + box.x * kChannels, part_.row_bytes()) !=
-          0) {
-        return false;
-      }
-    }
-    return true;
-  }
+  bool ShowsRegion(Box box) const { return test::IsRegionOf(full_, box, part_); }
 
   JpegRepacker repacker_;
   Decoder decoder_;

@@ -396,11 +396,7 @@ TEST(JpegRepack, FlippedBitsShowWhatLibjpegShows) {
     const Bytes good = MakeJpeg(spec);
     RandomStream random({.seed = static_cast<std::uint64_t>(good.size())}, 0);
     for (int round = 0; round < 600; ++round) {
-      Bytes jpeg = good;
-      for (unsigned n = 1 + random.Below(3); n > 0; --n) {
-        jpeg[random.Below(static_cast<std::uint32_t>(jpeg.size()))] ^=
-            static_cast<std::byte>(1u << random.Below(8));
-      }
+      const Bytes jpeg = test::WithFlippedBits(good, &random);
       const auto info = ReadJpegInfo(jpeg);
       if (info.ok() && info->pixels() > 1'000'000) continue;  // takes its time
       SCOPED_TRACE(round);

@@ -106,11 +106,7 @@ TEST_F(JpegScanTest, FlippedBitsAreTheSameOrLeftToLibjpeg) {
     const Bytes good = MakeJpeg(spec);
     RandomStream random({.seed = static_cast<std::uint64_t>(good.size())}, 0);
     for (int round = 0; round < 6000; ++round) {
-      Bytes jpeg = good;
-      for (unsigned n = 1 + random.Below(3); n > 0; --n) {
-        jpeg[random.Below(static_cast<std::uint32_t>(jpeg.size()))] ^=
-            static_cast<std::byte>(1u << random.Below(8));
-      }
+      const Bytes jpeg = test::WithFlippedBits(good, &random);
       const auto info = ReadJpegInfo(jpeg);
       if (info.ok() && info->pixels() > 1'000'000) continue;  // takes its time
       SCOPED_TRACE(round);

@@ -193,6 +193,15 @@ Bytes WithoutLastScans(std::span<const std::byte> jpeg, std::size_t scans) {
   return result;
 }
 
+std::vector<std::byte> WithFlippedBits(std::span<const std::byte> jpeg, RandomStream* random) {
+  std::vector<std::byte> flipped(jpeg.begin(), jpeg.end());
+  for (unsigned n = 1 + random->Below(3); n > 0; --n) {
+    flipped[random->Below(static_cast<std::uint32_t>(flipped.size()))] ^=
+        static_cast<std::byte>(1u << random->Below(8));
+  }
+  return flipped;
+}
+
 Bytes CutOff(std::span<const std::byte> jpeg, std::size_t size) {
   return {jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(size)};
 }

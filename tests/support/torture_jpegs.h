@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
+
 namespace millrace::test {
 
 struct TortureJpeg {
@@ -33,6 +35,8 @@ std::vector<std::byte> WithOrientation(std::span<const std::byte> jpeg, unsigned
                                        bool big_endian);
 // Progressive pictures only: without the last `scans` scans, and with an end.
 std::vector<std::byte> WithoutLastScans(std::span<const std::byte> jpeg, std::size_t scans);
+// With one to three bits flipped, wherever `random` says.
+std::vector<std::byte> WithFlippedBits(std::span<const std::byte> jpeg, RandomStream* random);
 // Cut off at `size` bytes.
 std::vector<std::byte> CutOff(std::span<const std::byte> jpeg, std::size_t size);
 
