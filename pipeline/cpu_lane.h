@@ -12,7 +12,7 @@
 #include "model/optimizer.h"
 #include "model/replica_group.h"
 #include "pipeline/graph.h"
-#include "pipeline/training_run.h"
+#include "pipeline/lane_run.h"
 #include "stages/copy.h"
 
 namespace millrace::pipeline {
@@ -36,7 +36,7 @@ class CpuLane final : public LaneWork {
     std::unique_ptr<model::Optimizer> optimizer;
     const model::Loss& loss;
     stages::CopyToCpu copy;
-    TrainingRun& run;
+    LaneRun& run;
     model::ReplicaGroup& group;
     LaneReports& reports;
   };

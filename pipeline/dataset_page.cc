@@ -45,10 +45,6 @@ std::string NameOf(const std::filesystem::path& folder) {
   return (code ? folder : path).filename().string();
 }
 
-std::string Card(std::string_view name, std::string_view value) {
-  return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value);
-}
-
 std::string Chart(std::string_view name, const storage::Spread& spread, const Histogram& histogram,
                   std::string (*format)(std::uint64_t)) {
   return fmt::format(
@@ -134,15 +130,15 @@ std::string SplitSection(const SplitSummary& split, std::size_t index) {
       "<section id=\"split-{}\">\n<h2>{} <small><code>{}</code></small></h2>\n<dl "
       "class=\"cards\">\n",
       index, EscapeHtml(split.name), HashToHex(split.info().fingerprint));
-  html += Card("pictures", FormatCount(statistics.records));
-  html += Card("bytes", FormatBytes(statistics.payload.sum));
-  html += Card("shards", FormatCount(split.info().shards.size()));
+  html += HtmlCard("pictures", FormatCount(statistics.records));
+  html += HtmlCard("bytes", FormatBytes(statistics.payload.sum));
+  html += HtmlCard("shards", FormatCount(split.info().shards.size()));
   html +=
-      Card("pictures per class",
+      HtmlCard("pictures per class",
            *fewest == *most ? FormatCount(*most)
                             : fmt::format("{} to {}", FormatCount(*fewest), FormatCount(*most)));
-  html += Card("repaired", FormatCount(statistics.repaired));
-  html += Card("not used", FormatCount(split.info().conversion.left_out));
+  html += HtmlCard("repaired", FormatCount(statistics.repaired));
+  html += HtmlCard("not used", FormatCount(split.info().conversion.left_out));
   html += "</dl>\n<div class=\"charts\">\n";
   html += Chart("Width", statistics.width, statistics.widths, FormatCount);
   html += Chart("Height", statistics.height, statistics.heights, FormatCount);

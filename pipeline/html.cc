@@ -95,6 +95,15 @@ td.bar.narrow { width: 22%; }
   unicode-bidi: isolate;
 }
 .gallery mark { background: none; color: var(--accent); white-space: normal; }
+.verdict { margin: 1.2rem 0; padding: .9rem 1.2rem; border-left: .3rem solid var(--accent);
+  border-radius: .3rem; background: var(--raised); }
+.verdict b { font-size: 1.15rem; font-weight: 600; }
+.timeline { display: grid; grid-template-columns: max-content 1fr; gap: .25rem .8rem; align-items: center; }
+.timeline svg { height: 1.7rem; border: 0; background: var(--raised); }
+.timeline svg.count { height: 3rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: .8rem 0; font-size: .87em; }
+.legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 2px;
+  vertical-align: -.1rem; }
 footer { margin-top: 4rem; color: var(--dim); font-size: .85em; }
 @media print { .scroll { max-height: none; } }
 )";
@@ -182,6 +191,10 @@ std::string ProfileSvg(const std::vector<std::uint64_t>& counts) {
                        100 - 100 * static_cast<double>(count) / static_cast<double>(most));
   }
   return svg + R"(V100Z"/></svg>)";
+}
+
+std::string HtmlCard(std::string_view name, std::string_view value) {
+  return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value);
 }
 
 std::string HtmlPage(std::string_view title, std::string_view body) {

@@ -27,6 +27,9 @@ std::string HistogramSvg(const Histogram& histogram, std::uint64_t median,
 // A picture of many counts side by side, as one line.
 std::string ProfileSvg(const std::vector<std::uint64_t>& counts);
 
+// A number with its name, one of a row: to stand within <dl class="cards">. Both are HTML.
+std::string HtmlCard(std::string_view name, std::string_view value);
+
 // The whole page. Browsers are told to load nothing and to run nothing, whatever got into `body`.
 // `title` is text, `body` is HTML.
 std::string HtmlPage(std::string_view title, std::string_view body);

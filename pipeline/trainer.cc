@@ -32,6 +32,7 @@
 #include "pipeline/loader_stages.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/training_run.h"
+#include "pipeline/training_setup.h"
 #include "stages/train_step.h"
 #include "stages/transform.h"
 #include "tracking/json_lines.h"
@@ -41,85 +42,6 @@ namespace millrace::pipeline {
 namespace {
 
 using stages::Phase;
-
-// How the recipe's batch section works out on these devices.
-struct BatchSizes {
-  std::uint32_t per_device = 0;
-  std::uint32_t accumulation = 1;
-  std::uint32_t evaluate_per_device = 0;
-};
-
-BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size) {
-  BatchSizes sizes;
-  sizes.per_device = recipe.per_device;
-  if (recipe.global_batch > 0) {
-    if (sizes.per_device == 0) sizes.per_device = std::max(1u, recipe.global_batch / world_size);
-    const std::uint64_t one_pass = std::uint64_t{sizes.per_device} * world_size;
-    if (recipe.global_batch % one_pass != 0) {
-      recipe.params.Section("batch").Blame(
-          "global",
-          fmt::format("is {}, which {} devices with batch.per_device {} cannot make: it must be a "
-                      "multiple of {}",
-                      recipe.global_batch, world_size, sizes.per_device, one_pass));
-    }
-    sizes.accumulation = static_cast<std::uint32_t>(recipe.global_batch / one_pass);
-  }
-  sizes.evaluate_per_device =
-      recipe.evaluate_per_device > 0 ? recipe.evaluate_per_device : sizes.per_device;
-  return sizes;
-}
-
-GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
-                              const BatchSizes& batch, std::uint32_t lanes, bool trains,
-                              bool evaluates) {
-  const auto image_bytes = [&](Phase phase) {
-    const stages::Size size = samples.PictureSize(phase);
-    return static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height) *
-           stages::kChannels;
-  };
-  const int budget = recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : AvailableCores();
-  GraphOptions options;
-  options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
-  // Of each lane: one batch in its step, one ready behind it, two being made.
-  options.num_slots = recipe.num_slots > 0 ? recipe.num_slots : 4 * lanes;
-  if (options.num_slots < lanes) {
-    recipe.params.Section("pipeline")
-        .Blame("slots",
-               fmt::format("is {}; {} devices need at least as many", options.num_slots, lanes));
-  }
-  if (trains) {
-    options.max_batch = batch.per_device;
-    options.max_image_bytes = image_bytes(Phase::kTrain);
-  }
-  if (evaluates) {
-    options.max_batch = std::max(options.max_batch, batch.evaluate_per_device);
-    options.max_image_bytes = std::max(options.max_image_bytes, image_bytes(Phase::kEvaluate));
-  }
-  return options;
-}
-
-int ThreadsPerLane(std::uint32_t lanes) {
-  return std::max(1, AvailableCores() / static_cast<int>(lanes));
-}
-
-void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe) {
-  const Params model = recipe.params.Section("model");
-  const auto classes = static_cast<std::int64_t>(reader.manifest().classes.size());
-  const std::int64_t wanted = model.Integer("classes", classes);
-  if (wanted != classes) {
-    model.Blame(
-        "classes",
-        fmt::format("is {}, but the dataset has {} classes; leave the setting out to take the "
-                    "dataset's number",
-                    wanted, classes));
-  }
-}
-
-double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint64_t global_batch) {
-  // Linear scaling: Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677.
-  if (recipe.reference_batch == 0) return learning_rate;
-  return learning_rate * static_cast<double>(global_batch) / recipe.reference_batch;
-}
 
 std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
                         const TrainOptions& options, const GraphOptions& graph, int threads) {

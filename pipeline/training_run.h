@@ -17,6 +17,7 @@
 #include "model/optimizer.h"
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
+#include "pipeline/lane_run.h"
 #include "pipeline/progress_state.h"
 #include "pipeline/recipe.h"
 #include "pipeline/run_folder.h"
@@ -26,7 +27,7 @@
 
 namespace millrace::pipeline {
 
-class TrainingRun {
+class TrainingRun final : public LaneRun {
  public:
   struct Parts {
     const Recipe& recipe;
@@ -45,32 +46,26 @@ class TrainingRun {
   // `state` is where the run stands: the start, or what a checkpoint said.
   TrainingRun(Parts parts, ProgressState state);
 
-  double LearningRate(std::uint64_t step) const {
+  double LearningRate(std::uint64_t step) const override {
     return parts_.schedule->LearningRateAt(static_cast<std::int64_t>(step));
   }
-  bool EvaluatesAfter(std::uint64_t steps_done) const {
+  bool EvaluatesAfter(std::uint64_t steps_done) const override {
     return parts_.plan.EvaluatesAfter(steps_done);
   }
-  std::size_t lanes() const { return parts_.lanes; }
-  bool stopped() const { return parts_.stop.stopped(); }
 
-  // Lane 0, after every update: `loss` is the mean over the global batch, `batch_digests` are those
-  // of all its pieces in order. Logs, writes the checkpoint that is due, and ends the run when it
-  // is done or interrupted.
+  // Logs, writes the checkpoint that is due, and ends the run when it is done or interrupted.
   void FinishStep(std::uint64_t step, double loss, const std::vector<std::uint64_t>& batch_digests,
-                  const model::Network& network, const model::Optimizer& optimizer);
+                  const model::Network& network, const model::Optimizer& optimizer) override;
 
-  // Any lane, after each batch of an evaluation, and with all its counts after its last one.
-  void CountEvaluated(std::uint64_t samples) {
+  void CountEvaluated(std::uint64_t samples) override {
     evaluated_.fetch_add(samples, std::memory_order_relaxed);
   }
-  void AddEvaluation(const model::ClassificationCounts& lane_counts);
+  void AddEvaluation(const model::ClassificationCounts& lane_counts) override;
 
-  // Lane 0, after each of its evaluation batches: takes care of interruptions and progress; after
-  // its last one, waits for the other lanes' batches and finishes the evaluation: logs, keeps the
-  // best, writes a checkpoint.
+  // Takes care of interruptions and progress; after lane 0's last batch, waits for the other lanes'
+  // batches and finishes the evaluation: logs, keeps the best, writes a checkpoint.
   void ContinueEvaluation(bool last, const model::Network& network,
-                          const model::Optimizer& optimizer);
+                          const model::Optimizer& optimizer) override;
 
   // When the graph has ended.
   const ProgressState& state() const { return state_; }

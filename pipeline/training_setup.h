@@ -1,0 +1,38 @@
+// What a recipe means on given devices: batch sizes, threads, slots, learning rate. Training,
+// evaluation and profiling decide it alike.
+#pragma once
+
+#include <cstdint>
+
+#include "pipeline/graph.h"
+#include "pipeline/recipe.h"
+#include "storage/split_reader.h"
+
+namespace millrace::pipeline {
+
+// How the recipe's batch section works out. [samples]
+struct BatchSizes {
+  std::uint32_t per_device = 0;
+  std::uint32_t accumulation = 1;
+  std::uint32_t evaluate_per_device = 0;
+};
+
+// Throws Error (exit code 2) when so many devices cannot make the recipe's global batch.
+BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size);
+
+// Workers, slots and their sizes for a graph that trains, evaluates or both. Throws Error (exit
+// code 2) when there are fewer slots than lanes.
+GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
+                              const BatchSizes& batch, std::uint32_t lanes, bool trains,
+                              bool evaluates);
+
+// Compute threads of a CPU lane.
+int ThreadsPerLane(std::uint32_t lanes);
+
+// Throws Error (exit code 2) when the recipe asks for another number of classes than the data has.
+void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe);
+
+// `learning_rate` is meant for batch.reference, if the recipe has one.
+double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint64_t global_batch);
+
+}  // namespace millrace::pipeline
