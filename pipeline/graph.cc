@@ -57,6 +57,7 @@ class Graph {
         samples_(samples),
         stop_(stop),
         stats_(stats),
+        trace_(options.trace),
         plan_(
             graph_, flow::serial,
             [this](Slot* slot, PlanNode::output_ports_type& ports) {
@@ -117,18 +118,21 @@ class Graph {
   using CollateNode = flow::multifunction_node<Sample, std::tuple<Slot*>>;
 
   struct Lane {
-    std::unique_ptr<LaneNode> copy;
-    std::unique_ptr<LaneNode> train_step;
+    std::unique_ptr<LaneNode> node;  // of both copy and train step
     std::unique_ptr<LaneThread> thread;
   };
 
   // Calls `body` unless the run is over; whatever it throws ends the run. Returns whether to go on.
   template <typename Body>
-  bool Guard(Stage stage, Body&& body) noexcept {
+  bool Guard(Stage stage, const Slot& slot, std::uint32_t sample, Body&& body) noexcept {
     if (stop_.stopped()) return false;
     try {
       const StageStats::Timer timer(stats_, stage);
-      body();
+      if (trace_ == nullptr) {
+        body();
+      } else {
+        Trace(stage, slot, sample, body);
+      }
     } catch (...) {
       stop_.Fail(std::current_exception());
       return false;
@@ -136,17 +140,52 @@ class Graph {
     return !stop_.stopped();
   }
 
+  template <typename Body>
+  void Trace(Stage stage, const Slot& slot, std::uint32_t sample, const Body& body) {
+    StageCall call{.stage = stage, .slot = slot.number(), .sample = sample};
+    const auto set_batch = [&] {
+      call.batch = slot.batch().sequence;
+      call.lane = slot.batch().lane;
+    };
+    // The plan decides on the batch. Behind the others the slot may hold another one already.
+    if (stage != Stage::kPlan) set_batch();
+    const StageTrace::Watch watch;
+    body();
+    watch.End(&call);
+    if (stage == Stage::kPlan) set_batch();
+    call.bytes = BytesMade(stage, slot, sample);
+    trace_->Add(call);
+  }
+
+  // What a call has just produced, in a slot that it still has for itself.
+  static std::uint64_t BytesMade(Stage stage, const Slot& slot, std::uint32_t sample) {
+    switch (stage) {
+      case Stage::kRead:
+        return slot.sample(sample).record.payload.size();
+      case Stage::kDecode: {
+        const auto& decoded = slot.sample(sample).decoded;
+        return decoded ? decoded->row_bytes() * static_cast<std::uint64_t>(decoded->height()) : 0;
+      }
+      case Stage::kAugment:
+        return slot.image_bytes();
+      case Stage::kCopy:
+        return slot.pixels().size();
+      default:
+        return 0;
+    }
+  }
+
   // A sample stage. The message goes on in any case; once the run is over the next node drops it.
   template <typename Body>
   Sample Process(Stage stage, const Sample& sample, Body&& body) noexcept {
-    Guard(stage, std::forward<Body>(body));
+    Guard(stage, *sample.slot, sample.index, std::forward<Body>(body));
     return sample;
   }
 
   template <typename Port>
   void Plan(Slot* slot, Port& next) noexcept {
     // At the end of the plan the slot simply stays where it is.
-    Guard(Stage::kPlan, [&] {
+    Guard(Stage::kPlan, *slot, StageCall::kWholeBatch, [&] {
       const std::optional<Batch> batch = next_batch_();
       if (!batch) return;
       slot->Begin(*batch, samples_.PictureSize(batch->phase));
@@ -161,7 +200,9 @@ class Graph {
   template <typename Port>
   void Collate(const Sample& sample, Port& next) noexcept {
     bool complete = false;
-    if (Guard(Stage::kCollate, [&] { complete = sample.slot->FinishSample(); }) && complete) {
+    if (Guard(Stage::kCollate, *sample.slot, sample.index,
+              [&] { complete = sample.slot->FinishSample(); }) &&
+        complete) {
       next.try_put(sample.slot);
     }
   }
@@ -169,59 +210,59 @@ class Graph {
   // Gives batches to their lanes in order; those that come early wait for the ones before them.
   // (A sequencer_node does the same, but takes no priority.)
   void Sequence(Slot* slot) noexcept {
-    Guard(Stage::kSequence, [&] {
+    Guard(Stage::kSequence, *slot, StageCall::kWholeBatch, [&] {
       early_[slot->batch().sequence] = slot;
       while (!early_.empty() && early_.begin()->first == next_sequence_) {
         Slot* const next = early_.begin()->second;
         early_.erase(early_.begin());
         ++next_sequence_;
-        lanes_[next->batch().lane].copy->try_put(next);
+        lanes_[next->batch().lane].node->try_put(next);
       }
     });
   }
 
+  // Copy and train step run on the lane's thread, and the graph counts the node as busy until both
+  // are done. The thread goes from one to the other by itself: if a message had to bring the slot
+  // there, the device would wait until a worker has finished its sample.
   void AddLane(LaneWork& work) {
     Lane lane;
     lane.thread =
         std::make_unique<LaneThread>([this](std::int64_t ns) { stats_.RecordDataWait(ns); });
-    lane.copy =
-        MakeLaneNode(Stage::kCopy, *lane.thread, [&work](const Slot& slot) { work.Copy(slot); });
-    lane.train_step =
-        MakeLaneNode(Stage::kTrainStep, *lane.thread, [this, &work](const Slot& slot) {
-          stats_.StepBegins();
-          try {
-            work.TrainStep(slot);
-          } catch (...) {
-            stats_.StepEnds();
-            throw;
-          }
-          stats_.StepEnds();
-        });
-    flow::make_edge(*lane.copy, *lane.train_step);
-    flow::make_edge(*lane.train_step, plan_);
-    lanes_.push_back(std::move(lane));
-  }
-
-  // A node whose body runs on the lane's thread; the graph counts it as busy until the body is
-  // done.
-  template <typename Body>
-  std::unique_ptr<LaneNode> MakeLaneNode(Stage stage, LaneThread& thread, Body body) {
-    return std::make_unique<LaneNode>(
+    LaneThread& thread = *lane.thread;
+    lane.node = std::make_unique<LaneNode>(
         graph_, flow::serial,  // serial nodes keep the order in which messages arrive
-        [this, stage, &thread, body](Slot* slot, LaneNode::gateway_type& gateway) {
+        [this, &work, &thread](Slot* slot, LaneNode::gateway_type& gateway) {
           gateway.reserve_wait();
-          thread.Add([this, stage, slot, body, &gateway] {
-            if (Guard(stage, [&] { body(*slot); })) gateway.try_put(slot);
-            gateway.release_wait();
+          thread.Add([this, &work, &thread, slot, &gateway] {
+            if (!Guard(Stage::kCopy, *slot, StageCall::kWholeBatch, [&] { work.Copy(*slot); })) {
+              gateway.release_wait();
+              return;
+            }
+            // Behind copies that are waiting: a device brings them while it computes.
+            thread.Add([this, &work, slot, &gateway] {
+              if (TrainStep(work, slot)) gateway.try_put(slot);
+              gateway.release_wait();
+            });
           });
         },
         kLanePriority);
+    flow::make_edge(*lane.node, plan_);
+    lanes_.push_back(std::move(lane));
+  }
+
+  bool TrainStep(LaneWork& work, Slot* slot) noexcept {
+    stats_.StepBegins();
+    const bool go_on =
+        Guard(Stage::kTrainStep, *slot, StageCall::kWholeBatch, [&] { work.TrainStep(*slot); });
+    stats_.StepEnds();
+    return go_on;
   }
 
   const std::function<std::optional<Batch>()>& next_batch_;
   SampleWork& samples_;
   Stop& stop_;
   StageStats& stats_;
+  StageTrace* const trace_;
   std::vector<std::unique_ptr<Slot>> slots_;
 
   flow::graph graph_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pipeline/stage_stats.h"
+#include "pipeline/stage_trace.h"
 #include "pipeline/stop.h"
 #include "stages/batch.h"
 #include "stages/sample.h"
@@ -58,6 +59,7 @@ struct GraphOptions {
   std::uint32_t max_batch = 0;      // [samples]
   std::size_t max_image_bytes = 0;  // [bytes] of the largest finished picture
   stages::PixelAllocator allocate = stages::AllocatePageable;
+  StageTrace* trace = nullptr;  // keeps every call; nullptr: nothing does
 };
 
 // Runs batches from `next_batch` through the stages and the lanes until it yields none, `stop` is

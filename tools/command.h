@@ -20,6 +20,7 @@ void AddInspect(CLI::App& app, Action& action);
 void AddTrain(CLI::App& app, Action& action);
 void AddEval(CLI::App& app, Action& action);
 void AddExport(CLI::App& app, Action& action);
+void AddProfile(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 void AddSynth(CLI::App& app, Action& action);
 

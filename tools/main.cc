@@ -65,6 +65,7 @@ int Main(int argc, char** argv) {
   AddVerify(app, action);
   AddInspect(app, action);
   AddTrain(app, action);
+  AddProfile(app, action);
   AddEval(app, action);
   AddExport(app, action);
   AddConfig(app, action);

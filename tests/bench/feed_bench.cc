@@ -90,7 +90,7 @@ class NullLane final : public pipeline::LaneWork {
   std::int64_t samples = 0;
 };
 
-void WholeFeed(benchmark::State& state) {
+void Feed(benchmark::State& state, bool traced) {
   if (!HasOriginals(state)) return;
   std::int64_t done = 0;
   for (auto _ : state) {
@@ -109,15 +109,22 @@ void WholeFeed(benchmark::State& state) {
     NullLane lane;
     pipeline::Stop stop;
     pipeline::StageStats stats;
+    pipeline::StageTrace trace;
     pipeline::RunGraph({.workers = static_cast<int>(state.range(0)),
                         .num_slots = 4,
                         .max_batch = kBatch,
-                        .max_image_bytes = std::size_t{224} * 224 * 3},
+                        .max_image_bytes = std::size_t{224} * 224 * 3,
+                        .trace = traced ? &trace : nullptr},
                        next_batch, Data().stages(), {&lane}, stop, stats);
     done += lane.samples;
   }
   state.SetItemsProcessed(done);
 }
+
+void WholeFeed(benchmark::State& state) { Feed(state, /*traced=*/false); }
+
+// The same with every call kept, as `millrace profile` runs it.
+void TracedFeed(benchmark::State& state) { Feed(state, /*traced=*/true); }
 
 // Decode and resize of the same crops, nothing else: no check of the record, no batch order, no
 // digest.
@@ -158,6 +165,13 @@ void BareLoop(benchmark::State& state) {
 }
 
 BENCHMARK(WholeFeed)
+    ->ArgName("threads")
+    ->Arg(1)
+    ->Arg(2)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(1);
+BENCHMARK(TracedFeed)
     ->ArgName("threads")
     ->Arg(1)
     ->Arg(2)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import write_pictures
 
-VERBS = ["convert", "verify", "inspect", "synth", "train", "eval", "export", "config"]
+VERBS = ["convert", "verify", "inspect", "synth", "train", "eval", "profile", "export", "config"]
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.toml"))
 
 

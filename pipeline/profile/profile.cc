@@ -1,0 +1,129 @@
+#include "pipeline/profile/profile.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using stages::Batch;
+using stages::Sample;
+using stages::Slot;
+
+// Steps of each lane that are measured at least, however long they take.
+constexpr std::uint64_t kFewestSteps = 4;
+
+// Ends a run when enough of its steps are measured. Lane 0 calls it.
+class Deadline {
+ public:
+  Deadline(const MeasureOptions& options, std::string_view label, std::uint64_t warm_up, Stop& stop)
+      : options_(options), label_(label), warm_up_(warm_up), stop_(stop) {}
+
+  void StepDone() {
+    ++done_;
+    if (done_ == warm_up_) begin_ns_ = NowNs();
+    const double seconds = done_ < warm_up_ ? 0 : NsToSeconds(NowNs() - begin_ns_);
+    if (options_.progress) options_.progress(label_, std::min(seconds, options_.seconds));
+    if (done_ >= warm_up_ + kFewestSteps && seconds >= options_.seconds) stop_.Request();
+  }
+
+ private:
+  const MeasureOptions& options_;
+  const std::string_view label_;
+  const std::uint64_t warm_up_;
+  Stop& stop_;
+  std::uint64_t done_ = 0;
+  std::int64_t begin_ns_ = 0;  // when the warm-up was over
+};
+
+class FirstLane final : public LaneWork {
+ public:
+  FirstLane(LaneWork& lane, Deadline& deadline) : lane_(lane), deadline_(deadline) {}
+
+  void Copy(const Slot& slot) override { lane_.Copy(slot); }
+  void TrainStep(const Slot& slot) override {
+    lane_.TrainStep(slot);
+    deadline_.StepDone();
+  }
+
+ private:
+  LaneWork& lane_;
+  Deadline& deadline_;
+};
+
+// Fills each slot once and leaves what is in it from then on.
+class CachedSamples final : public SampleWork {
+ public:
+  CachedSamples(SampleWork& samples, std::uint32_t num_slots)
+      : samples_(samples), num_slots_(num_slots) {}
+
+  stages::Size PictureSize(stages::Phase phase) const override {
+    return samples_.PictureSize(phase);
+  }
+  RandomKey KeyAt(const Batch& batch, std::uint64_t position) override {
+    return IsFirst(batch) ? samples_.KeyAt(batch, position) : RandomKey{.sample_id = position};
+  }
+  void Read(const Sample& sample) override {
+    if (IsFirst(sample.slot->batch())) samples_.Read(sample);
+  }
+  void Decode(const Sample& sample) override {
+    if (IsFirst(sample.slot->batch())) samples_.Decode(sample);
+  }
+  void Augment(const Sample& sample) override {
+    if (IsFirst(sample.slot->batch())) samples_.Augment(sample);
+  }
+
+ private:
+  // The graph begins with a batch in every slot.
+  bool IsFirst(const Batch& batch) const { return batch.sequence < num_slots_; }
+
+  SampleWork& samples_;
+  const std::uint32_t num_slots_;
+};
+
+Measurement Measure(const MeasureOptions& options, const MeasuredGraph& graph,
+                    std::string_view label, SampleWork& samples, const MakeLanes& make_lanes) {
+  // When every slot has come round twice, the graph is full, or runs dry, for good.
+  const std::uint64_t warm_up =
+      (2 * std::uint64_t{options.graph.num_slots} + graph.lanes - 1) / graph.lanes;
+  Stop stop;
+  StageStats stats;
+  StageTrace trace;
+  Deadline deadline(options, label, warm_up, stop);
+  const auto lanes = make_lanes(stop);
+  FirstLane first(*lanes.front(), deadline);
+  std::vector<LaneWork*> work = {&first};
+  for (std::size_t lane = 1; lane < lanes.size(); ++lane) work.push_back(lanes[lane].get());
+  GraphOptions graph_options = options.graph;
+  graph_options.trace = &trace;
+  RunGraph(graph_options, graph.batches(), samples, work, stop, stats);
+
+  Measurement measured{.use = {}, .calls = trace.Calls(), .dropped = trace.dropped()};
+  const Span span = SpanOfSteps(measured.calls, warm_up);
+  if (span.end_ns <= span.begin_ns) {
+    Fail("the graph ended after too few steps to measure: it takes more than {} of each device",
+         warm_up);
+  }
+  measured.use = UseWithin(measured.calls, span, options.graph.workers, graph.lanes);
+  return measured;
+}
+
+}  // namespace
+
+Measurements MeasureGraph(const MeasureOptions& options, const MeasuredGraph& graph) {
+  Measurements all;
+  if (graph.step_lanes) {
+    all.whole = Measure(options, graph, "with the train step", graph.samples, graph.step_lanes);
+  }
+  all.feed = Measure(options, graph, "feed alone", graph.samples, graph.feed_lanes);
+  if (graph.step_lanes) {
+    CachedSamples cached(graph.samples, options.graph.num_slots);
+    all.lanes = Measure(options, graph, "train step alone", cached, graph.step_lanes);
+  }
+  return all;
+}
+
+}  // namespace millrace::pipeline

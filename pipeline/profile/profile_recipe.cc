@@ -1,0 +1,236 @@
+#include "pipeline/profile/profile_recipe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "model/loss.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "model/replica_group.h"
+#include "model/schedule.h"
+#include "model/threads.h"
+#include "pipeline/batch_plan.h"
+#include "pipeline/cpu_lane.h"
+#include "pipeline/loader_stages.h"
+#include "pipeline/training_setup.h"
+#include "stages/copy.h"
+
+namespace millrace::pipeline {
+namespace {
+
+// Copies batches to a CPU and does nothing with them.
+class CopyLane : public LaneWork {
+ public:
+  CopyLane(const Recipe& recipe, int threads)
+      : threads_(threads), copy_({.mean = recipe.mean, .std = recipe.std}) {}
+
+  void Copy(const stages::Slot& slot) override {
+    if (!std::exchange(threads_set_, true)) model::SetComputeThreads(threads_);
+    copy_(slot);
+  }
+  void TrainStep(const stages::Slot&) override {}
+
+ private:
+  const int threads_;
+  stages::CopyToCpu copy_;
+  bool threads_set_ = false;
+};
+
+// A device that is not there: each of its steps takes the same time. It copies while it computes,
+// as devices do, so that a copy takes nothing from its next step's time.
+class EmulatedLane final : public CopyLane {
+ public:
+  EmulatedLane(const Recipe& recipe, int threads, double step_ms)
+      : CopyLane(recipe, threads), step_ns_(static_cast<std::int64_t>(step_ms * 1e6)) {}
+
+  void Copy(const stages::Slot& slot) override {
+    if (slot.number() >= begin_ns_.size()) begin_ns_.resize(slot.number() + 1);
+    begin_ns_[slot.number()] = NowNs();
+    CopyLane::Copy(slot);
+  }
+  void TrainStep(const stages::Slot& slot) override {
+    free_ns_ = std::max(free_ns_, begin_ns_[slot.number()]) + step_ns_;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(free_ns_ - NowNs()));
+  }
+
+ private:
+  const std::int64_t step_ns_;
+  std::vector<std::int64_t> begin_ns_;  // of each slot's copy
+  std::int64_t free_ns_ = 0;            // when the device has done what it was given
+};
+
+// A run of which nothing is kept.
+class UnrecordedRun final : public LaneRun {
+ public:
+  explicit UnrecordedRun(std::unique_ptr<model::Schedule> schedule)
+      : schedule_(std::move(schedule)) {}
+
+  double LearningRate(std::uint64_t step) const override {
+    return schedule_->LearningRateAt(static_cast<std::int64_t>(step));
+  }
+  bool EvaluatesAfter(std::uint64_t) const override { return false; }
+  void FinishStep(std::uint64_t, double, const std::vector<std::uint64_t>&, const model::Network&,
+                  const model::Optimizer&) override {}
+  void CountEvaluated(std::uint64_t) override {}
+  void AddEvaluation(const model::ClassificationCounts&) override {}
+  void ContinueEvaluation(bool, const model::Network&, const model::Optimizer&) override {}
+
+ private:
+  std::unique_ptr<model::Schedule> schedule_;
+};
+
+// What the lanes of one measurement share.
+struct SharedByLanes {
+  SharedByLanes(const Recipe& recipe, std::uint32_t lanes,
+                std::unique_ptr<model::Schedule> schedule, const Stop& stop)
+      : loss(model::MakeLoss(recipe.params.Section("loss"))),
+        run(std::move(schedule)),
+        group(lanes, [&stop] { return stop.stopped(); }),
+        reports(lanes) {}
+
+  std::unique_ptr<model::Loss> loss;
+  UnrecordedRun run;
+  model::ReplicaGroup group;
+  LaneReports reports;
+};
+
+// A CPU lane with its share of what belongs to all.
+class StepLane final : public LaneWork {
+ public:
+  StepLane(std::shared_ptr<SharedByLanes> shared, CpuLane::Parts parts)
+      : shared_(std::move(shared)), lane_(std::move(parts)) {}
+
+  void Copy(const stages::Slot& slot) override { lane_.Copy(slot); }
+  void TrainStep(const stages::Slot& slot) override { lane_.TrainStep(slot); }
+
+ private:
+  std::shared_ptr<SharedByLanes> shared_;  // outlives lane_
+  CpuLane lane_;
+};
+
+MakeLanes MakeCopyLanes(const Recipe& recipe, std::uint32_t lanes) {
+  return [&recipe, lanes](const Stop&) {
+    std::vector<std::unique_ptr<LaneWork>> made;
+    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+      made.push_back(std::make_unique<CopyLane>(recipe, ThreadsPerLane(lanes)));
+    }
+    return made;
+  };
+}
+
+MakeLanes MakeEmulatedLanes(const Recipe& recipe, std::uint32_t lanes, double step_ms) {
+  return [&recipe, lanes, step_ms](const Stop&) {
+    std::vector<std::unique_ptr<LaneWork>> made;
+    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+      made.push_back(std::make_unique<EmulatedLane>(recipe, ThreadsPerLane(lanes), step_ms));
+    }
+    return made;
+  };
+}
+
+MakeLanes MakeStepLanes(const Recipe& recipe, std::uint32_t lanes, std::int64_t classes,
+                        const BatchSizes& batch, const BatchPlan& counts) {
+  return [&recipe, lanes, classes, batch, &counts](const Stop& stop) {
+    std::vector<std::unique_ptr<model::Network>> networks;
+    std::vector<std::unique_ptr<model::Optimizer>> optimizers;
+    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+      networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
+      optimizers.push_back(
+          model::MakeOptimizer(recipe.params.Section("optimizer"), networks.back()->parameters()));
+    }
+    auto schedule = model::MakeSchedule(
+        recipe.params.Section("schedule"),
+        ScaledLearningRate(recipe, optimizers[0]->learning_rate(), counts.global_batch()),
+        static_cast<std::int64_t>(counts.steps_per_epoch()),
+        static_cast<std::int64_t>(counts.total_steps()));
+    const auto shared = std::make_shared<SharedByLanes>(recipe, lanes, std::move(schedule), stop);
+    std::vector<std::unique_ptr<LaneWork>> made;
+    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+      made.push_back(std::make_unique<StepLane>(
+          shared,
+          CpuLane::Parts{.lane = lane,
+                         .threads = ThreadsPerLane(lanes),
+                         .accumulation = batch.accumulation,
+                         .network = std::move(networks[lane]),
+                         .optimizer = std::move(optimizers[lane]),
+                         .loss = *shared->loss,
+                         .copy = stages::CopyToCpu({.mean = recipe.mean, .std = recipe.std}),
+                         .run = shared->run,
+                         .group = shared->group,
+                         .reports = shared->reports}));
+    }
+    return made;
+  };
+}
+
+}  // namespace
+
+ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
+                            tracking::RunLog& log) {
+  const std::uint32_t lanes = options.devices.cpu_lanes;
+  CheckRecipe(recipe);
+  LoaderStages loaders(recipe, options.dataset, {stages::Phase::kTrain});
+  RefuseOtherClasses(loaders.train(), recipe);
+  const BatchSizes batch = ResolveBatch(recipe, lanes);
+  const BatchPlan plan({.train_samples = loaders.train().size(),
+                        .per_device = batch.per_device,
+                        .accumulation = batch.accumulation,
+                        .lanes = lanes,
+                        .world_size = lanes,
+                        // More than anybody measures: an epoch of a small set is soon over.
+                        .epochs = std::numeric_limits<std::uint32_t>::max()});
+  MeasureOptions measure{
+      .graph = MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/true,
+                                /*evaluates=*/false),
+      .seconds = options.seconds,
+      .progress = [&](std::string_view label, double done_s) {
+        log.Emit(tracking::Progress{.label = fmt::format("profile {}", label),
+                                    .done = static_cast<std::uint64_t>(done_s),
+                                    .total = static_cast<std::uint64_t>(std::ceil(options.seconds)),
+                                    .unit = "s",
+                                    .detail = ""});
+      }};
+  MeasuredGraph graph{.samples = loaders,
+                      .lanes = lanes,
+                      .batches = [&plan] { return [own = plan]() mutable { return own.Next(); }; },
+                      .feed_lanes = MakeCopyLanes(recipe, lanes),
+                      .step_lanes = {}};
+  const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
+  if (options.step == ProfiledStep::kEmulated) {
+    graph.step_lanes = MakeEmulatedLanes(recipe, lanes, options.emulated_step_ms);
+  } else if (options.step == ProfiledStep::kReal) {
+    graph.step_lanes = MakeStepLanes(recipe, lanes, classes, batch, plan);
+  }
+
+  const stages::Size picture = loaders.PictureSize(stages::Phase::kTrain);
+  ProfileReport report{.recipe = recipe.name,
+                       .dataset = options.dataset.string(),
+                       .devices = fmt::format("cpu:{}", lanes),
+                       .per_device = batch.per_device,
+                       .picture_width = picture.width,
+                       .picture_height = picture.height,
+                       .workers = measure.graph.workers,
+                       .slots = measure.graph.num_slots,
+                       .lanes = lanes,
+                       .cores = AvailableCores(),
+                       .step = options.step,
+                       .emulated_step_ms = options.emulated_step_ms,
+                       .resident_bytes = 0,
+                       .measured = MeasureGraph(measure, graph),
+                       .verdict = {}};
+  report.resident_bytes = ResidentBytes();
+  report.verdict = Judge(report.measured, report.workers, report.cores);
+  return report;
+}
+
+}  // namespace millrace::pipeline
