@@ -265,7 +265,8 @@ bool JpegScanReader::Read(const JpegFrame& frame, const JpegScan& scan,
   data_ = scan.data;
   const std::size_t row_blocks = std::size_t{mcus_per_row} * frame.blocks_in_mcu();
   std::vector<Plane> planes;
-  if (row_blocks * mcu_rows > kMostBlocks || !MakePlanes(frame, scan, &planes) || !TakeInterval()) {
+  if (row_blocks * mcu_rows > kMostBlocksKept || !MakePlanes(frame, scan, &planes) ||
+      !TakeInterval()) {
     return false;
   }
   BitReader in{interval_.data()};

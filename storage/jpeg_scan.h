@@ -39,13 +39,11 @@ struct JpegScan {
 // coefficients would choose. All else is left to libjpeg.
 class JpegScanReader {
  public:
-  // Whoever has a larger picture does not want all of its tokens at once.
-  static constexpr std::size_t kMostBlocks = std::size_t{1} << 17;
-
   // Makes tokens that stand for the symbols that JpegTokenizer makes of the coefficients, for a
-  // restart marker every `segment_mcus` MCUs. False when the scan is not accepted; the tokens mean
-  // nothing then. Of the planes of `frame` neither rows nor quantisers are used. REQUIRES:
-  // segment_mcus > 0 and divides frame.mcus_per_row()
+  // restart marker every `segment_mcus` MCUs. False when the scan is not accepted (one of more
+  // than kMostBlocksKept blocks never is); the tokens mean nothing then. Of the planes of `frame`
+  // neither rows nor quantisers are used. REQUIRES: segment_mcus > 0 and divides
+  // frame.mcus_per_row()
   bool Read(const JpegFrame& frame, const JpegScan& scan, std::uint32_t segment_mcus);
 
   JpegTokens tokens() const { return {{tokens_.data(), num_tokens_}, ends_, counts_, phrases_}; }

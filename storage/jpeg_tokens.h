@@ -17,6 +17,10 @@ namespace millrace::storage {
 // 0..12, the bits to follow in 16..30.
 using JpegToken = std::uint32_t;
 
+// Pictures of so many blocks have all their tokens in memory, at most 32 MiB; those of larger ones
+// are made row by row and twice.
+inline constexpr std::size_t kMostBlocksKept = std::size_t{1} << 17;
+
 // Code tables: of DC and AC for the first plane, of DC and AC for the planes of chroma.
 inline constexpr std::size_t kNumCodeTables = 4;
 // The kinds of token that are one code: kNumCodeTables tables of 256 symbols. As many bits follow

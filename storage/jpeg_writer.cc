@@ -13,9 +13,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-// Tokens of larger pictures are made twice rather than kept: 32 MiB at most.
-constexpr std::size_t kMostBlocksKept = std::size_t{1} << 17;
-
 // A larger buffer is given back when the next picture does not need it.
 constexpr std::size_t kMostBytesKept = std::size_t{1} << 24;
 
