@@ -27,10 +27,12 @@ struct Size {
 enum class ResizeMode : std::uint8_t {
   kPillow,  // Pillow from 13 on: antialiased bilinear (triangle filter, 8 bits between the passes)
   kPillow12,  // the same up to Pillow 12, which chose the order of the two passes differently
+  kOpenCv,  // OpenCV's INTER_LINEAR, which takes two pixels along each axis however much it shrinks
 };
 
 // The geometry of one sample: crop the picture, resize the crop, keep a window of the result, flip
-// it. The resize sees only the crop (as `image.crop(box).resize(size)` in Pillow); the picture
+// it. The resize sees only the crop (as `image.crop(box).resize(size)` in Pillow
+// and `cv2.resize(image[box], size)`); the picture
 // around it has no influence.
 struct Geometry {
   Box crop;      // of the source picture

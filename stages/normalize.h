@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "stages/image.h"
-#include "stages/resample.h"
+#include "stages/kernels.h"
 
 namespace millrace::stages {
 

@@ -7,15 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stages/kernels.h"
 #include "stages/resample_table.h"
 
 namespace millrace::stages {
-
-// Which arithmetic runs.
-enum class Kernels : std::uint8_t {
-  kSimd,    // the best instruction set of this processor
-  kScalar,  // the plain C++ twin
-};
 
 // Bytes behind the end of an output row of the horizontal pass that may be overwritten.
 inline constexpr std::size_t kWritableBytesBehind = 16;

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "stages/axis.h"
+
 namespace millrace::stages {
 
 // Bits of fraction in a coefficient; 2^kCoefficientBits is 1.
@@ -22,23 +24,6 @@ inline constexpr int kLowBits = 8;
 struct TapPair {
   std::int32_t high;  // coefficient >> kLowBits of both
   std::int32_t low;   // the remaining kLowBits of both
-};
-
-// What part of an axis is resized, and where it lies.
-struct Axis {
-  int crop = 0;       // pixels of the crop along this axis
-  int resized = 0;    // what they become
-  int begin = 0;      // first pixel kept of those
-  int count = 0;      // how many are kept
-  bool flip = false;  // the kept ones in reverse order
-
-  bool operator==(const Axis&) const = default;
-};
-
-// A run of pixels of the crop.
-struct Run {
-  int begin = 0;
-  int count = 0;
 };
 
 // The pixels of the crop that the kept ones depend on. REQUIRES: count > 0

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "stages/linear.h"
 
 namespace millrace::stages {
 
@@ -36,6 +37,8 @@ bool IsVerticalFirst(const Geometry& geometry) {
       return shrink_y > 0 && shrink_y > 2 * shrink_x;
     case ResizeMode::kPillow12:  // Image.resize of src/PIL/Image.py, Pillow 9.5
       return geometry.crop.height > 100 * geometry.crop.width && shrink_y > 0;
+    case ResizeMode::kOpenCv:
+      break;
   }
   MILLRACE_CHECK(false && "unknown resize mode");
 }
@@ -47,8 +50,9 @@ Box SourceOf(const Geometry& geometry) {
     return {geometry.crop.x + geometry.window.x, geometry.crop.y + geometry.window.y,
             geometry.window.width, geometry.window.height};
   }
-  const Run x = SourceRun(AxisX(geometry));
-  const Run y = SourceRun(AxisY(geometry));
+  const auto source_run = geometry.mode == ResizeMode::kOpenCv ? LinearRun : SourceRun;
+  const Run x = source_run(AxisX(geometry));
+  const Run y = source_run(AxisY(geometry));
   return {geometry.crop.x + x.begin, geometry.crop.y + y.begin, x.count, y.count};
 }
 
@@ -57,6 +61,7 @@ void Resizer::Resize(const Geometry& geometry, const Image& source, std::uint8_t
   const Box needed = SourceOf(geometry);
   MILLRACE_CHECK(source.width() == needed.width && source.height() == needed.height);
   if (!IsResized(geometry)) return Copy(geometry, source, out, row_bytes);
+  if (geometry.mode == ResizeMode::kOpenCv) return Linear(geometry, source, out, row_bytes);
   along_x_.Build(AxisX(geometry));
   along_y_.Build(AxisY(geometry));
   if (IsVerticalFirst(geometry)) {
@@ -140,6 +145,51 @@ void Resizer::VerticalFirst(const Geometry& geometry, const Image& source, std::
       std::memcpy(out + row_bytes * static_cast<std::size_t>(out_y), outputs[i],
                   static_cast<std::size_t>(geometry.window.width) * kChannels);
     }
+  }
+}
+
+// A picture that shrinks has rows that no output row looks at; they are passed over.
+void Resizer::Linear(const Geometry& geometry, const Image& source, std::uint8_t* out,
+                     std::size_t row_bytes) {
+  linear_x_.Build(AxisX(geometry));
+  linear_y_.Build(AxisY(geometry));
+  const int height = geometry.window.height;
+  linear_sources_.clear();
+  for (int y = 0; y < height; ++y) {
+    for (const int row : {linear_y_.tap(y).first, linear_y_.tap(y).second}) {
+      if (linear_sources_.empty() || row > linear_sources_.back()) linear_sources_.push_back(row);
+    }
+  }
+  // Of these, a ring as in HorizontalFirst().
+  constexpr std::size_t kCapacity = kRowsTogether + 2;
+  const std::size_t stride =
+      static_cast<std::size_t>(linear_x_.padded_outputs()) * kChannels + kWritableValuesBehind;
+  if (linear_rows_.size() < stride * kCapacity) linear_rows_.resize(stride * kCapacity);
+  const auto ring_row = [&](std::size_t i) {
+    return linear_rows_.data() + stride * (i % kCapacity);
+  };
+
+  std::size_t made = 0;  // of linear_sources_
+  std::size_t at = 0;    // the first source row of the output row, in linear_sources_
+  for (int y = 0; y < height; ++y) {
+    const LinearTap& tap = linear_y_.tap(y);
+    while (linear_sources_[at] < tap.first) ++at;
+    const std::size_t behind = at + (tap.second > tap.first ? 2 : 1);
+    while (made < behind) {
+      const std::size_t count = std::min<std::size_t>(kRowsTogether, linear_sources_.size() - made);
+      const std::uint8_t* sources[kRowsTogether];
+      std::int16_t* outputs[kRowsTogether];
+      for (std::size_t i = 0; i < count; ++i) {
+        sources[i] = source.row(linear_sources_[made + i]);
+        outputs[i] = ring_row(made + i);
+      }
+      LinearRows(kernels_, linear_x_, sources, static_cast<int>(count), outputs);
+      made += count;
+    }
+    const int out_y = geometry.flip_vertical ? height - 1 - y : y;
+    LinearColumns(kernels_, tap, ring_row(at), ring_row(behind - 1),
+                  static_cast<std::size_t>(geometry.window.width) * kChannels,
+                  out + row_bytes * static_cast<std::size_t>(out_y));
   }
 }
 

@@ -2,7 +2,8 @@
 // where the batch wants them.
 //
 // Mode kPillow equals `image.crop(box).resize(size, BILINEAR)` of Pillow on 8-bit RGB byte for
-// byte, followed by crop(window) and transpose for the flips.
+// byte, mode kOpenCv `cv2.resize(image[box], size, interpolation=cv2.INTER_LINEAR)`; both followed
+// by cutting out the window and the flips.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 
 #include "stages/geometry.h"
 #include "stages/image.h"
+#include "stages/linear_table.h"
 #include "stages/resample.h"
 #include "stages/resample_table.h"
 
@@ -39,12 +41,18 @@ class Resizer {
                        std::size_t row_bytes);
   void VerticalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
                      std::size_t row_bytes);
+  void Linear(const Geometry& geometry, const Image& source, std::uint8_t* out,
+              std::size_t row_bytes);
   // Makes room in scratch_ and taps_.
   void Reserve(std::size_t scratch_bytes, int taps);
 
   Kernels kernels_;
   ResampleTable along_x_;
   ResampleTable along_y_;
+  LinearTable linear_x_{LinearEnds::kOfRow};
+  LinearTable linear_y_{LinearEnds::kOfColumn};
+  std::vector<std::int16_t> linear_rows_;  // between the two passes
+  std::vector<int> linear_sources_;        // the source rows that some output row needs
   std::vector<std::uint8_t> scratch_;      // rows between the two passes
   std::vector<const std::uint8_t*> taps_;  // rows that make one row of the vertical pass
 };

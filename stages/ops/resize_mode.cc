@@ -5,7 +5,8 @@
 namespace millrace::stages {
 
 ResizeMode ReadResizeMode(const Params& params) {
-  const std::string mode = params.Choice("resize", {"pillow", "pillow12"}, "pillow");
+  const std::string mode = params.Choice("resize", {"pillow", "pillow12", "opencv"}, "pillow");
+  if (mode == "opencv") return ResizeMode::kOpenCv;
   return mode == "pillow" ? ResizeMode::kPillow : ResizeMode::kPillow12;
 }
 

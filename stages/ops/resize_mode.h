@@ -6,7 +6,8 @@
 
 namespace millrace::stages {
 
-// `resize` of the operation: "pillow" (from version 13 on; the default) or "pillow12" (up to 12).
+// `resize` of the operation: "pillow" (from version 13 on; the default), "pillow12" (up to 12) or
+// "opencv" (INTER_LINEAR).
 ResizeMode ReadResizeMode(const Params& params);
 
 }  // namespace millrace::stages

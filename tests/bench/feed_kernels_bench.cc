@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "stages/decode.h"
@@ -146,10 +147,11 @@ void BareLoop(benchmark::State& state) {
 }
 BENCHMARK(BareLoop)->Unit(benchmark::kMillisecond)->UseRealTime()->Threads(1)->Threads(2);
 
-void Resize(benchmark::State& state, const std::string& target, Kernels kernels, Size from,
-            Size to) {
+void Resize(benchmark::State& state, const std::string& target, Kernels kernels, ResizeMode mode,
+            Size from, Size to) {
   UseSimdTarget(target);
-  const Geometry geometry = Crop({0, 0, from.width, from.height}, to);
+  Geometry geometry = Crop({0, 0, from.width, from.height}, to);
+  geometry.mode = mode;
   Image source;
   source.Resize(from.width, from.height);
   RandomStream random(RandomKey{}, 0);
@@ -202,9 +204,13 @@ void RegisterTargets() {
                         Case{"150x150_to_224x224", {150, 150}, {224, 224}},
                         Case{"180x180_to_64x64", {180, 180}, {64, 64}}}) {
     const auto add = [&](const std::string& name, const std::string& target, Kernels kernels) {
-      benchmark::RegisterBenchmark((std::string("Resize/") + c.name + "/" + name).c_str(), &Resize,
-                                   target, kernels, c.from, c.to)
-          ->Unit(benchmark::kMicrosecond);
+      for (const auto& [mode_name, mode] :
+           {std::pair("pillow", ResizeMode::kPillow), std::pair("opencv", ResizeMode::kOpenCv)}) {
+        benchmark::RegisterBenchmark(
+            (std::string("Resize/") + mode_name + "/" + c.name + "/" + name).c_str(), &Resize,
+            target, kernels, mode, c.from, c.to)
+            ->Unit(benchmark::kMicrosecond);
+      }
     };
     for (const std::string& target : SimdTargets()) {
       if (target != "SCALAR") add(target, target, Kernels::kSimd);

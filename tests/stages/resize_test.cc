@@ -44,7 +44,9 @@ class Draws {
     g.window.y = Between(0, g.resized.height - g.window.height);
     g.flip_horizontal = Coin();
     g.flip_vertical = Coin();
-    g.mode = Coin() ? ResizeMode::kPillow : ResizeMode::kPillow12;
+    static constexpr ResizeMode kModes[] = {ResizeMode::kPillow, ResizeMode::kPillow12,
+                                            ResizeMode::kOpenCv};
+    g.mode = kModes[Between(0, 2)];
     return g;
   }
 
@@ -178,7 +180,7 @@ TEST(Resizer, HundredThousandTapsAgreeWithScalarTwin) {
   Draws draws(6);
   Resizer simd;
   Resizer scalar(Kernels::kScalar);
-  for (const ResizeMode mode : {ResizeMode::kPillow, ResizeMode::kPillow12}) {
+  for (const ResizeMode mode : {ResizeMode::kPillow, ResizeMode::kPillow12, ResizeMode::kOpenCv}) {
     for (const Size size : {Size{65500, 3}, Size{3, 65500}}) {
       Geometry g;
       g.crop = {0, 0, size.width, size.height};

@@ -1,7 +1,7 @@
 // Runs the preprocessing on requests from standard input, for
 // tests/reference/test_preprocessing.py.
 //
-//   preprocess_judge pixels                 per line "PILLOW-VERSION PICTURE-SIZE CROP
+//   preprocess_judge pixels                 per line "RESIZE-MODE PICTURE-SIZE CROP
 //                                           RESIZED-SIZE WINDOW FLIPS PATH": raw RGB
 //   preprocess_judge transform OPS          per line "WIDTH HEIGHT SEED EPOCH SAMPLE PATH": raw RGB
 //   preprocess_judge plan OPS               per line "WIDTH HEIGHT SEED EPOCH SAMPLE": the crop and
@@ -21,6 +21,7 @@
 #include "base/params.h"
 #include "stages/decode.h"
 #include "stages/normalize.h"
+#include "stages/ops/resize_mode.h"
 #include "stages/transform.h"
 
 namespace millrace::stages {
@@ -61,11 +62,11 @@ void WritePixels(const std::string& path, Size picture, const Geometry& geometry
 void Pixels(std::istringstream line) {
   Size picture;
   Geometry g;
-  int version = 0;
-  line >> version >> picture.width >> picture.height >> g.crop.x >> g.crop.y >> g.crop.width >>
+  std::string mode;
+  line >> mode >> picture.width >> picture.height >> g.crop.x >> g.crop.y >> g.crop.width >>
       g.crop.height >> g.resized.width >> g.resized.height >> g.window.x >> g.window.y >>
       g.window.width >> g.window.height >> g.flip_horizontal >> g.flip_vertical;
-  g.mode = version <= 12 ? ResizeMode::kPillow12 : ResizeMode::kPillow;
+  g.mode = ReadResizeMode(Params::FromJson("{\"resize\":\"" + mode + "\"}", "request"));
   WritePixels(RestOfLine(line), picture, g);
 }
 
