@@ -133,10 +133,10 @@ std::string SplitSection(const SplitSummary& split, std::size_t index) {
   html += HtmlCard("pictures", FormatCount(statistics.records));
   html += HtmlCard("bytes", FormatBytes(statistics.payload.sum));
   html += HtmlCard("shards", FormatCount(split.info().shards.size()));
-  html +=
-      HtmlCard("pictures per class",
-           *fewest == *most ? FormatCount(*most)
-                            : fmt::format("{} to {}", FormatCount(*fewest), FormatCount(*most)));
+  html += HtmlCard("pictures per class",
+                   *fewest == *most
+                       ? FormatCount(*most)
+                       : fmt::format("{} to {}", FormatCount(*fewest), FormatCount(*most)));
   html += HtmlCard("repaired", FormatCount(statistics.repaired));
   html += HtmlCard("not used", FormatCount(split.info().conversion.left_out));
   html += "</dl>\n<div class=\"charts\">\n";
@@ -182,7 +182,7 @@ std::string ClassSection(const DatasetSummary& summary) {
     for (std::size_t i = 0; i < summary.splits.size(); ++i) {
       const std::uint64_t count = summary.splits[i].statistics.per_class[label];
       html += fmt::format(
-          "<td class=\"{}\"><div><i style=\"width:{:.1f}%\"></i><span>{}</span></div></td>",
+          R"(<td class="{}"><div><i style="width:{:.1f}%"></i><span>{}</span></div></td>)",
           bar_class, 0.75 * Percent(count, largest[i]), FormatCount(count));
     }
     html += "</tr>\n";
@@ -221,7 +221,7 @@ class Gallery {
 
  private:
   static std::string Words(std::string_view text, std::string_view style) {
-    return fmt::format("<div class=\"picture\"><p class=\"{}\">{}</p></div>", style,
+    return fmt::format(R"(<div class="picture"><p class="{}">{}</p></div>)", style,
                        EscapeHtml(text));
   }
 
@@ -238,7 +238,7 @@ class Gallery {
     ++pictures_;
     const bool is_small = std::max(made->width, made->height) <= kSmallSide;
     return fmt::format(
-        "<div class=\"picture\"><img{} width=\"{}\" height=\"{}\" alt=\"{}\" src=\"{}\"></div>",
+        R"(<div class="picture"><img{} width="{}" height="{}" alt="{}" src="{}"></div>)",
         is_small ? " class=\"small\"" : "", made->width, made->height, EscapeHtml(name), uri);
   }
 

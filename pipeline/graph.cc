@@ -124,14 +124,14 @@ class Graph {
 
   // Calls `body` unless the run is over; whatever it throws ends the run. Returns whether to go on.
   template <typename Body>
-  bool Guard(Stage stage, const Slot& slot, std::uint32_t sample, Body&& body) noexcept {
+  bool Guard(Stage stage, const Slot* slot, std::uint32_t sample, Body&& body) noexcept {
     if (stop_.stopped()) return false;
     try {
       const StageStats::Timer timer(stats_, stage);
       if (trace_ == nullptr) {
         body();
       } else {
-        Trace(stage, slot, sample, body);
+        Trace(stage, *slot, sample, body);
       }
     } catch (...) {
       stop_.Fail(std::current_exception());
@@ -178,14 +178,14 @@ class Graph {
   // A sample stage. The message goes on in any case; once the run is over the next node drops it.
   template <typename Body>
   Sample Process(Stage stage, const Sample& sample, Body&& body) noexcept {
-    Guard(stage, *sample.slot, sample.index, std::forward<Body>(body));
+    Guard(stage, sample.slot, sample.index, std::forward<Body>(body));
     return sample;
   }
 
   template <typename Port>
   void Plan(Slot* slot, Port& next) noexcept {
     // At the end of the plan the slot simply stays where it is.
-    Guard(Stage::kPlan, *slot, StageCall::kWholeBatch, [&] {
+    Guard(Stage::kPlan, slot, StageCall::kWholeBatch, [&] {
       const std::optional<Batch> batch = next_batch_();
       if (!batch) return;
       slot->Begin(*batch, samples_.PictureSize(batch->phase));
@@ -200,7 +200,7 @@ class Graph {
   template <typename Port>
   void Collate(const Sample& sample, Port& next) noexcept {
     bool complete = false;
-    if (Guard(Stage::kCollate, *sample.slot, sample.index,
+    if (Guard(Stage::kCollate, sample.slot, sample.index,
               [&] { complete = sample.slot->FinishSample(); }) &&
         complete) {
       next.try_put(sample.slot);
@@ -210,7 +210,7 @@ class Graph {
   // Gives batches to their lanes in order; those that come early wait for the ones before them.
   // (A sequencer_node does the same, but takes no priority.)
   void Sequence(Slot* slot) noexcept {
-    Guard(Stage::kSequence, *slot, StageCall::kWholeBatch, [&] {
+    Guard(Stage::kSequence, slot, StageCall::kWholeBatch, [&] {
       early_[slot->batch().sequence] = slot;
       while (!early_.empty() && early_.begin()->first == next_sequence_) {
         Slot* const next = early_.begin()->second;
@@ -234,7 +234,7 @@ class Graph {
         [this, &work, &thread](Slot* slot, LaneNode::gateway_type& gateway) {
           gateway.reserve_wait();
           thread.Add([this, &work, &thread, slot, &gateway] {
-            if (!Guard(Stage::kCopy, *slot, StageCall::kWholeBatch, [&] { work.Copy(*slot); })) {
+            if (!Guard(Stage::kCopy, slot, StageCall::kWholeBatch, [&] { work.Copy(*slot); })) {
               gateway.release_wait();
               return;
             }
@@ -253,7 +253,7 @@ class Graph {
   bool TrainStep(LaneWork& work, Slot* slot) noexcept {
     stats_.StepBegins();
     const bool go_on =
-        Guard(Stage::kTrainStep, *slot, StageCall::kWholeBatch, [&] { work.TrainStep(*slot); });
+        Guard(Stage::kTrainStep, slot, StageCall::kWholeBatch, [&] { work.TrainStep(*slot); });
     stats_.StepEnds();
     return go_on;
   }

@@ -24,7 +24,6 @@ class TraceFile {
  public:
   TraceFile(const std::filesystem::path& path, std::int64_t origin_ns)
       : file_(path), origin_ns_(origin_ns) {
-    text_ = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
     Event(R"({"ph":"M","pid":1,"tid":0,"name":"process_name","args":{"name":"millrace"}})");
   }
 
@@ -50,7 +49,7 @@ class TraceFile {
   }
 
   void Count(std::string_view name, std::int64_t at_ns, int count) {
-    Event(fmt::format(R"({{"ph":"C","pid":1,"ts":{:.3f},"name":"{}","args":{{"batches":{}}}}})",
+    Event(fmt::format(R"({{"ph":"C","pid":1,"ts":{:.3f},"name":"{}","args":{{"count":{}}}}})",
                       Microseconds(at_ns, origin_ns_), name, count));
   }
 
@@ -71,7 +70,7 @@ class TraceFile {
 
   AtomicFile file_;
   const std::int64_t origin_ns_;
-  std::string text_;
+  std::string text_ = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
   bool any_ = false;
 };
 
@@ -89,8 +88,8 @@ void WriteChromeTrace(const std::filesystem::path& path, const std::vector<Stage
   const auto threads = NameThreads(calls);
   for (std::size_t i = 0; i < threads.size(); ++i) file.Thread(threads[i], i);
   for (const StageCall* call : shown) file.Call(*call);
-  const auto counter = [&](std::string_view name, const std::vector<BatchCount>& counts) {
-    for (const BatchCount& count : counts) {
+  const auto counter = [&](std::string_view name, const std::vector<CountFrom>& counts) {
+    for (const CountFrom& count : counts) {
       if (count.from_ns >= span.begin_ns && count.from_ns <= end_ns) {
         file.Count(name, count.from_ns, count.count);
       }
@@ -98,6 +97,7 @@ void WriteChromeTrace(const std::filesystem::path& path, const std::vector<Stage
   };
   counter("batches in flight", CountBatchesInFlight(calls));
   counter("batches ready", CountReadyBatches(calls));
+  counter("samples waiting", CountSamplesWaiting(calls));
   file.Finish();
 }
 

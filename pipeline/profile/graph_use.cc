@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -22,15 +23,30 @@ bool EndsWithin(const StageCall& call, const Span& span) {
   return call.end_ns > span.begin_ns && call.end_ns <= span.end_ns;
 }
 
+// When each batch was planned.
+class PlannedTimes {
+ public:
+  explicit PlannedTimes(const std::vector<StageCall>& calls) {
+    for (const StageCall& call : calls) {
+      // A plan hands samples on while it goes on itself.
+      if (call.stage == Stage::kPlan) begin_ns_.emplace(call.batch, call.begin_ns);
+    }
+  }
+
+  std::optional<std::int64_t> Of(std::uint64_t batch) const {
+    const auto found = begin_ns_.find(batch);
+    if (found == begin_ns_.end()) return {};
+    return found->second;
+  }
+
+ private:
+  std::unordered_map<std::uint64_t, std::int64_t> begin_ns_;
+};
+
 // When each call could have begun: the end of what comes before it in the flow.
 class Predecessors {
  public:
-  explicit Predecessors(const std::vector<StageCall>& calls) {
-    // A plan hands samples on while it goes on itself.
-    for (const StageCall& call : calls) {
-      if (call.stage == Stage::kPlan) planned_ns_.emplace(call.batch, call.begin_ns);
-    }
-  }
+  explicit Predecessors(const std::vector<StageCall>& calls) : planned_(calls) {}
 
   // To be called for all calls in the order of their ends. Returns how long the call's message
   // waited [ns]; less than 0 where that is not known.
@@ -52,16 +68,14 @@ class Predecessors {
     const auto since = [&](std::int64_t ns) {
       return ns < 0 ? -1 : std::max<std::int64_t>(0, call.begin_ns - ns);
     };
-    const auto since_in = [&](const auto& times, auto key) {
-      const auto found = times.find(key);
-      return found == times.end() ? -1 : since(found->second);
-    };
     const OfBatch& batch = batches_[call.batch];
     switch (call.stage) {
-      case Stage::kPlan:
-        return since_in(freed_ns_, call.slot);
+      case Stage::kPlan: {
+        const auto freed = freed_ns_.find(call.slot);
+        return freed == freed_ns_.end() ? -1 : since(freed->second);
+      }
       case Stage::kRead:
-        return since_in(planned_ns_, call.batch);
+        return since(planned_.Of(call.batch).value_or(-1));
       case Stage::kDecode:
       case Stage::kAugment:
       case Stage::kCollate:
@@ -102,9 +116,9 @@ class Predecessors {
     }
   }
 
-  std::unordered_map<std::uint64_t, std::int64_t> planned_ns_;  // by sequence
-  std::unordered_map<std::uint64_t, OfBatch> batches_;          // the same, in flight
-  std::unordered_map<std::uint32_t, std::int64_t> freed_ns_;    // by slot
+  const PlannedTimes planned_;
+  std::unordered_map<std::uint64_t, OfBatch> batches_;        // in flight, by sequence
+  std::unordered_map<std::uint32_t, std::int64_t> freed_ns_;  // by slot
 };
 
 // How fast each lane goes, from step to step.
@@ -147,12 +161,12 @@ double Quantile(std::vector<std::int64_t>* durations, double share) {
 // A moment and how many batches come or go then.
 using Change = std::pair<std::int64_t, int>;
 
-std::vector<BatchCount> CountsFrom(std::vector<Change> changes) {
+std::vector<CountFrom> CountsOf(std::vector<Change> changes) {
   // At one moment those that come are first, so that no count is less than 0.
   std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
     return a.first != b.first ? a.first < b.first : a.second > b.second;
   });
-  std::vector<BatchCount> counts;
+  std::vector<CountFrom> counts;
   int count = 0;
   for (const auto& [at_ns, change] : changes) {
     count += change;
@@ -160,6 +174,18 @@ std::vector<BatchCount> CountsFrom(std::vector<Change> changes) {
     counts.back().count = count;
   }
   return counts;
+}
+
+// Of value(count) over the span.
+double MeanWithin(const std::vector<CountFrom>& counts, const Span& span, int (*value)(int)) {
+  double sum_ns = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const std::int64_t to_ns = i + 1 < counts.size() ? counts[i + 1].from_ns : span.end_ns;
+    const Span step{std::max(counts[i].from_ns, span.begin_ns), std::min(to_ns, span.end_ns)};
+    if (step.end_ns <= step.begin_ns) continue;
+    sum_ns += static_cast<double>(step.end_ns - step.begin_ns) * value(counts[i].count);
+  }
+  return sum_ns / static_cast<double>(span.end_ns - span.begin_ns);
 }
 
 }  // namespace
@@ -177,14 +203,14 @@ Span SpanOfSteps(const std::vector<StageCall>& calls, std::size_t warm_up) {
   return steps > warm_up ? span : Span{};
 }
 
-std::vector<BatchCount> CountReadyBatches(const std::vector<StageCall>& calls) {
+std::vector<CountFrom> CountReadyBatches(const std::vector<StageCall>& calls) {
   // A batch is finished when its last sample is collated.
   std::unordered_map<std::uint64_t, std::int64_t> finished_ns;
   std::vector<Change> changes;
   for (const StageCall& call : calls) {
     if (call.stage == Stage::kCollate) {
       finished_ns[call.batch] = call.end_ns;
-    } else if (call.stage == Stage::kCopy) {
+    } else if (call.stage == Stage::kTrainStep) {
       const auto finished = finished_ns.find(call.batch);
       if (finished == finished_ns.end()) continue;
       changes.emplace_back(finished->second, 1);
@@ -192,16 +218,29 @@ std::vector<BatchCount> CountReadyBatches(const std::vector<StageCall>& calls) {
       finished_ns.erase(finished);
     }
   }
-  return CountsFrom(std::move(changes));
+  return CountsOf(std::move(changes));
 }
 
-std::vector<BatchCount> CountBatchesInFlight(const std::vector<StageCall>& calls) {
+std::vector<CountFrom> CountBatchesInFlight(const std::vector<StageCall>& calls) {
   std::vector<Change> changes;
   for (const StageCall& call : calls) {
     if (call.stage == Stage::kPlan) changes.emplace_back(call.begin_ns, 1);
     if (call.stage == Stage::kTrainStep) changes.emplace_back(call.end_ns, -1);
   }
-  return CountsFrom(std::move(changes));
+  return CountsOf(std::move(changes));
+}
+
+std::vector<CountFrom> CountSamplesWaiting(const std::vector<StageCall>& calls) {
+  const PlannedTimes planned(calls);
+  std::vector<Change> changes;
+  for (const StageCall& call : calls) {
+    if (call.stage != Stage::kRead) continue;
+    const auto since_ns = planned.Of(call.batch);
+    if (!since_ns || *since_ns >= call.begin_ns) continue;
+    changes.emplace_back(*since_ns, 1);
+    changes.emplace_back(call.begin_ns, -1);
+  }
+  return CountsOf(std::move(changes));
 }
 
 GraphUse UseWithin(const std::vector<StageCall>& calls, Span span, int workers,
@@ -270,15 +309,10 @@ GraphUse UseWithin(const std::vector<StageCall>& calls, Span span, int workers,
   use.lanes_busy = lanes_ns / span_ns / lanes;
 
   const auto ready = CountReadyBatches(calls);
-  double ready_ns = 0;
-  for (std::size_t i = 0; i < ready.size(); ++i) {
-    const std::int64_t to_ns = i + 1 < ready.size() ? ready[i + 1].from_ns : span.end_ns;
-    const Span step{std::max(ready[i].from_ns, span.begin_ns), std::min(to_ns, span.end_ns)};
-    if (step.end_ns > step.begin_ns) {
-      ready_ns += static_cast<double>(step.end_ns - step.begin_ns) * ready[i].count;
-    }
-  }
-  use.ready_batches = ready_ns / span_ns;
+  const auto any = [](int count) { return count > 0 ? 1 : 0; };
+  use.ready_batches = MeanWithin(ready, span, [](int count) { return count; });
+  use.ready = MeanWithin(ready, span, any);
+  use.backlog = MeanWithin(CountSamplesWaiting(calls), span, any);
   return use;
 }
 

@@ -47,7 +47,9 @@ struct GraphUse {
                              // or sequence
   double lanes_busy = 0;     // of the time of all lanes: in copy or train step; for the rest they
                              // wait for data
-  double ready_batches = 0;  // finished and not taken by their lane yet, mean
+  double backlog = 0;        // samples lie in front of read: more workers would find work
+  double ready = 0;          // a finished batch waits for its train step
+  double ready_batches = 0;  // how many do, mean
 
   const StageUse& of(Stage stage) const { return stages[static_cast<std::size_t>(stage)]; }
 };
@@ -62,14 +64,16 @@ Span SpanOfSteps(const std::vector<StageCall>& calls, std::size_t warm_up);
 GraphUse UseWithin(const std::vector<StageCall>& calls, Span span, int workers,
                    std::uint32_t lanes);
 
-// A number of batches from a moment on, until the next one of its list.
-struct BatchCount {
+// A number of batches or samples from a moment on, until the next one of its list.
+struct CountFrom {
   std::int64_t from_ns = 0;
   int count = 0;
 };
-// Batches that are finished and not taken by their lane yet.
-std::vector<BatchCount> CountReadyBatches(const std::vector<StageCall>& calls);
+// Batches that are finished and whose train step has not begun.
+std::vector<CountFrom> CountReadyBatches(const std::vector<StageCall>& calls);
 // Batches between the beginning of their plan and the end of their train step.
-std::vector<BatchCount> CountBatchesInFlight(const std::vector<StageCall>& calls);
+std::vector<CountFrom> CountBatchesInFlight(const std::vector<StageCall>& calls);
+// Samples that are planned and not begun to be read yet.
+std::vector<CountFrom> CountSamplesWaiting(const std::vector<StageCall>& calls);
 
 }  // namespace millrace::pipeline

@@ -68,7 +68,7 @@ std::string StageTable(const GraphUse& use) {
         "<span>{:.2f}</span></div></td>",
         StageName(static_cast<Stage>(i)), most > 0 ? 75 * stage.busy_cores / most : 0, kColors[i],
         stage.busy_cores);
-    html += fmt::format("<td class=\"n\">{:.2f}</td><td class=\"n\">{}</td>", stage.processor_cores,
+    html += fmt::format(R"(<td class="n">{:.2f}</td><td class="n">{}</td>)", stage.processor_cores,
                         FormatCount(stage.calls));
     for (const double ms :
          {stage.mean_ms, stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.queued_ms}) {
@@ -132,7 +132,7 @@ class Timeline {
 
   std::string Row(const NamedThread& thread) const {
     std::string html =
-        fmt::format("<span>{}</span><svg viewBox=\"0 0 {} 1\" preserveAspectRatio=\"none\">",
+        fmt::format(R"(<span>{}</span><svg viewBox="0 0 {} 1" preserveAspectRatio="none">)",
                     thread.name, kTimelineUnits);
     for (const StageCall& call : measured_.calls) {
       if (call.thread != thread.number || call.end_ns <= span_.begin_ns) continue;
@@ -149,9 +149,9 @@ class Timeline {
   std::string ReadyRow() const {
     const auto counts = CountReadyBatches(measured_.calls);
     int most = 1;
-    for (const BatchCount& count : counts) most = std::max(most, count.count);
+    for (const CountFrom& count : counts) most = std::max(most, count.count);
     std::string html =
-        fmt::format("<svg class=\"count\" viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\">",
+        fmt::format(R"(<svg class="count" viewBox="0 0 {} {}" preserveAspectRatio="none">)",
                     kTimelineUnits, most);
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const std::int64_t to_ns = i + 1 < counts.size() ? counts[i + 1].from_ns : span_.end_ns;

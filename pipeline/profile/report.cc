@@ -60,6 +60,8 @@ Json UseJson(const Measurement& measured) {
   json["samples"] = use.samples;
   json["workers_busy_share"] = use.workers_busy;
   json["lanes_busy_share"] = use.lanes_busy;
+  json["backlog_share"] = use.backlog;
+  json["ready_share"] = use.ready;
   json["ready_batches"] = use.ready_batches;
   json["stages"] = Json::object();
   for (std::size_t i = 0; i < kNumStages; ++i) {

@@ -13,10 +13,12 @@
 namespace millrace::pipeline {
 namespace {
 
-// Who limits is busy all the time, but for what the graph itself costs and for cores that others
-// use.
+// Who limits is at work all the time, but for what the graph itself costs, or has work waiting all
+// the time. The second is needed where small pictures leave workers with the graph's own work, and
+// on machines that leave a thread without a core.
 constexpr double kBusyLanes = 0.9;
-constexpr double kBusyWorkers = 0.75;
+constexpr double kBusySerialStage = 0.75;
+constexpr double kWorkWaiting = 0.75;
 
 constexpr std::array kWorkerStages = {Stage::kPlan,    Stage::kRead,    Stage::kDecode,
                                       Stage::kAugment, Stage::kCollate, Stage::kSequence};
@@ -141,17 +143,18 @@ Verdict Judge(const Measurements& measured, int workers, int cores) {
   // Alone, each side shows what it can do; the slower one limits. (Shares of time alone could not
   // tell: a device's thread that is woken late on a busy machine looks like one that works.)
   // The copy belongs to both.
-  const bool lanes_are_slower = measured.feed.use.lanes_busy >= kBusyLanes ||
+  const bool lanes_are_slower = measured.feed.use.ready >= kWorkWaiting ||
                                 !facts.lanes_images_per_s ||
                                 *facts.lanes_images_per_s <= facts.feed_images_per_s;
-  if (lanes_are_slower && use.lanes_busy >= kBusyLanes) return LaneVerdict(facts);
+  const bool lanes_are_busy = use.lanes_busy >= kBusyLanes || use.ready >= kWorkWaiting;
+  if (lanes_are_slower && lanes_are_busy) return LaneVerdict(facts);
   const double plan = use.of(Stage::kPlan).busy_cores;
   const double sequence = use.of(Stage::kSequence).busy_cores;
   const double serial = std::max(plan, sequence);
-  if (serial >= kBusyWorkers && serial >= use.workers_busy) {
+  if (serial >= kBusySerialStage && serial >= use.workers_busy) {
     return FeedVerdict(facts, plan >= sequence ? Stage::kPlan : Stage::kSequence);
   }
-  if (use.workers_busy >= kBusyWorkers) return FeedVerdict(facts, BusiestOf(use, kWorkerStages));
+  if (use.backlog >= kWorkWaiting) return FeedVerdict(facts, BusiestOf(use, kWorkerStages));
   return {
       .limit = "slots",
       .sentence = fmt::format(

@@ -158,27 +158,35 @@ TEST(UseWithin, BytesFaultsAndProcessorTimeAreSummed) {
   EXPECT_EQ(use.of(Stage::kDecode).bytes, 0u);
 }
 
-std::vector<std::pair<std::int64_t, int>> InMs(const std::vector<BatchCount>& counts) {
+std::vector<std::pair<std::int64_t, int>> InMs(const std::vector<CountFrom>& counts) {
   std::vector<std::pair<std::int64_t, int>> in_ms;
-  for (const BatchCount& count : counts) in_ms.emplace_back(count.from_ns / kMs, count.count);
+  for (const CountFrom& count : counts) in_ms.emplace_back(count.from_ns / kMs, count.count);
   return in_ms;
 }
 
-TEST(CountReadyBatches, BatchIsReadyFromItsLastCollateUntilItsCopyBegins) {
+TEST(CountReadyBatches, BatchIsReadyFromItsLastCollateUntilItsStepBegins) {
   EXPECT_THAT(
       InMs(CountReadyBatches(Batches(2))),
-      ElementsAre(std::pair(56, 1), std::pair(60, 0), std::pair(156, 1), std::pair(160, 0)));
+      ElementsAre(std::pair(56, 1), std::pair(70, 0), std::pair(156, 1), std::pair(170, 0)));
   const auto calls = Batches(2);
   const GraphUse use = UseWithin(calls, SpanOfSteps(calls, 1), 1, 1);
-  EXPECT_NEAR(use.ready_batches, 0.04, 1e-9);
+  EXPECT_NEAR(use.ready_batches, 0.14, 1e-9);
+  EXPECT_NEAR(use.ready, 0.14, 1e-9);
 }
 
 TEST(CountReadyBatches, CountIsNeverLessThanNothing) {
-  // A copy that begins at the very moment at which its batch is finished.
+  // A step that begins at the very moment at which its batch is finished.
   const auto calls =
-      InOrderOfEnds({Call(Stage::kCollate, 1, 5, 0, 0), Call(Stage::kCopy, 5, 6, 0),
-                     Call(Stage::kCollate, 2, 7, 1, 0), Call(Stage::kCopy, 7, 9, 1)});
+      InOrderOfEnds({Call(Stage::kCollate, 1, 5, 0, 0), Call(Stage::kTrainStep, 5, 6, 0),
+                     Call(Stage::kCollate, 2, 7, 1, 0), Call(Stage::kTrainStep, 7, 9, 1)});
   EXPECT_THAT(InMs(CountReadyBatches(calls)), ElementsAre(std::pair(5, 0), std::pair(7, 0)));
+}
+
+TEST(CountSamplesWaiting, SampleWaitsFromItsPlanUntilItsReadBegins) {
+  EXPECT_THAT(InMs(CountSamplesWaiting(Batches(1))),
+              ElementsAre(std::pair(1, 2), std::pair(3, 1), std::pair(22, 0)));
+  const auto calls = Batches(2);
+  EXPECT_NEAR(UseWithin(calls, SpanOfSteps(calls, 1), 1, 1).backlog, 0.21, 1e-9);
 }
 
 TEST(CountBatchesInFlight, BatchIsInFlightFromItsPlanToTheEndOfItsStep) {

@@ -239,17 +239,18 @@ TEST(ChromeTrace, HoldsEveryCallOfTheSpanOnItsThread) {
   EXPECT_EQ(threads.size(), 3u);
 }
 
-TEST(ChromeTrace, CountersTellBatchesInFlightAndReady) {
+TEST(ChromeTrace, CountersTellWhatWaits) {
   const test::TemporaryFolder folder;
   const auto calls = Calls(3);
   WriteChromeTrace(folder / "trace.json", calls, {kOrigin, calls.back().end_ns});
   std::map<std::string, std::vector<int>> counters;
   const Json trace = ReadTrace(folder / "trace.json");
   for (const Json& event : trace["traceEvents"]) {
-    if (event["ph"] == "C") counters[event["name"]].push_back(event["args"]["batches"]);
+    if (event["ph"] == "C") counters[event["name"]].push_back(event["args"]["count"]);
   }
   EXPECT_THAT(counters["batches in flight"], ElementsAre(1, 1, 1, 0));
   EXPECT_THAT(counters["batches ready"], ElementsAre(1, 0, 1, 0, 1, 0));
+  EXPECT_THAT(counters["samples waiting"], ElementsAre(1, 0, 1, 0, 1, 0));
 }
 
 TEST(ChromeTrace, LongRunIsCutSoThatABrowserOpensIt) {

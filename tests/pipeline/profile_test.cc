@@ -266,6 +266,7 @@ Measurement Used(double images_per_s, double workers_busy, double lanes_busy,
   use.images_per_s = images_per_s;
   use.workers_busy = workers_busy;
   use.lanes_busy = lanes_busy;
+  use.backlog = workers_busy;
   for (const auto& [stage, cores] : busy_cores) {
     use.stages[static_cast<std::size_t>(stage)].busy_cores = cores;
   }
@@ -301,6 +302,14 @@ TEST(Judge, LaneThatOnlyLooksBusyIsNotBlamed) {
                               .feed = Used(3089, 0.99, 0.05, {{Stage::kDecode, 1.7}}),
                               .lanes = Used(3320, 0.01, 1, {})};
   EXPECT_EQ(Judge(measured, 2, 2).limit, "decode");
+}
+
+TEST(Judge, WorkersThatAreSeldomInAStageLimitWhenSamplesWaitForThem) {
+  Measurement feed = Used(90'000, 0.4, 0.2, {{Stage::kDecode, 0.5}, {Stage::kAugment, 0.3}});
+  feed.use.backlog = 0.98;
+  EXPECT_EQ(Judge({.whole = {}, .feed = feed, .lanes = {}}, 2, 2).limit, "decode");
+  feed.use.backlog = 0.3;
+  EXPECT_EQ(Judge({.whole = {}, .feed = feed, .lanes = {}}, 2, 2).limit, "slots");
 }
 
 TEST(Judge, FeedWithoutATrainStepSaysWhereItsTimeGoes) {
