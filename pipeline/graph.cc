@@ -128,6 +128,7 @@ class Graph {
     if (stop_.stopped()) return false;
     try {
       const StageStats::Timer timer(stats_, stage);
+      MILLRACE_CHECK(slot != nullptr);
       if (trace_ == nullptr) {
         body();
       } else {
