@@ -17,23 +17,20 @@ in the scratch folder, of which the sets of pictures stay for the next time.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import platform
-import resource
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from common import finish, into_page_cache, make_originals, pictures_of, spread
+
 HERE = Path(__file__).resolve().parent
-TIME_LIMIT_S = 1200  # of one conversion: when a worker of FFCV dies, its writer waits for ever
 PROGRAMS = ("millrace", "FFCV, Pillow reads", "FFCV, OpenCV reads")
 
 
@@ -47,33 +44,9 @@ class Run:
     bytes: int
 
 
-def pictures_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-@contextlib.contextmanager
-def complete_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which appears under its name when that is done."""
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    yield unfinished
-    unfinished.rename(folder)
-
-
 def make_sets(options: argparse.Namespace) -> dict[str, Path]:
     """The image folders by name; those that are there already are not made again."""
-    originals = options.scratch / f"originals-{options.images}"
-    if not originals.exists():
-        sources = pictures_of(options.originals)
-        if not sources:
-            sys.exit(f"{options.originals} has no pictures")
-        with complete_folder(originals) as folder:
-            for i in range(options.images):
-                source = sources[i % len(sources)]
-                to = folder / source.parent.name / f"{i // len(sources)}-{source.name}"
-                to.parent.mkdir(exist_ok=True)
-                shutil.copyfile(source, to)
+    originals = make_originals(options.originals, options.images, options.scratch)
     synth = options.scratch / f"synth-{options.images}"
     if not synth.exists():
         subprocess.run([options.millrace, "synth", "--to", synth, "--images", str(options.images), "--classes", "100"],
@@ -85,32 +58,13 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in pictures_of(path)) if path.is_dir() else path.stat().st_size
 
 
-def finish(command: list, workers: int) -> tuple[str, float, float]:
-    """Standard output, seconds and processor seconds of a command on as many cores as there are workers."""
-    cores = sorted(os.sched_getaffinity(0))[:workers]
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    # A session of its own, so that a writer that waits for ever can be ended with its processes.
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: os.sched_setaffinity(0, cores), start_new_session=True)
-    try:
-        out, err = process.communicate(timeout=TIME_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(process.args)} ended with {process.returncode}\n{err[-4000:]}")
-    seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return out, seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def convert(program: str, pictures: Path, workers: int, options: argparse.Namespace) -> Run:
     """One run, after which nothing is left of its output."""
     out = options.scratch / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     files = pictures_of(pictures)
-    for file in files:
-        file.read_bytes()
+    into_page_cache(pictures)
     os.sync()
     if program == "millrace":
         to = out / "data"
@@ -146,10 +100,6 @@ def measure(pictures: Path, workers: int, options: argparse.Namespace) -> dict[s
             print(f"  {pictures.name}, workers {workers}, round {round_}: {program} {run.seconds:.2f} s",
                   file=sys.stderr)
     return runs
-
-
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def print_rows(name: str, workers: int, pictures: Path, runs: dict[str, list[Run]]) -> None:

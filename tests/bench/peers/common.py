@@ -1,0 +1,73 @@
+"""What the comparisons of this folder share: sets of pictures, and programs on as many cores as they have workers."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+TIME_LIMIT_S = 1200  # of one program: when a worker of FFCV dies, its writer waits for ever
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def into_page_cache(path: Path) -> None:
+    """Reads a file or all of a folder."""
+    for file in pictures_of(path) if path.is_dir() else [path]:
+        file.read_bytes()
+
+
+@contextlib.contextmanager
+def complete_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which appears under its name when that is done."""
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    unfinished.rename(folder)
+
+
+def make_originals(originals: Path, images: int, scratch: Path) -> Path:
+    """An image folder with copies of the originals in turn until there are enough; made only if it is not there."""
+    copies = scratch / f"originals-{images}"
+    if not copies.exists():
+        sources = pictures_of(originals)
+        if not sources:
+            sys.exit(f"{originals} has no pictures")
+        with complete_folder(copies) as folder:
+            for i in range(images):
+                source = sources[i % len(sources)]
+                to = folder / source.parent.name / f"{i // len(sources)}-{source.name}"
+                to.parent.mkdir(exist_ok=True)
+                shutil.copyfile(source, to)
+    return copies
+
+
+def finish(command: list, workers: int) -> tuple[str, float, float]:
+    """Standard output, seconds and processor seconds of a command on as many cores as there are workers."""
+    cores = sorted(os.sched_getaffinity(0))[:workers]
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    # A session of its own, so that a writer that waits for ever can be ended with its processes.
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: os.sched_setaffinity(0, cores), start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=TIME_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(process.args)} ended with {process.returncode}\n{err[-4000:]}")
+    seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return out, seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def spread(values: list[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
