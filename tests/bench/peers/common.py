@@ -1,6 +1,7 @@
 """What the comparisons of this folder share: sets of pictures, and programs on as many cores as they have workers."""
 
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of pixels from 0 to 1
 TIME_LIMIT_S = 1200  # of one program: when a worker of FFCV dies, its writer waits for ever
 
 
@@ -71,3 +73,22 @@ def finish(command: list, workers: int) -> tuple[str, float, float]:
 
 def spread(values: list[float], form: str) -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def time_batches(batches: Iterator, batch_size: int, seconds: float, warm_up: int = 8) -> str:
+    """JSON of the images that come in about so many seconds, as whole batches, and the seconds that they take.
+
+    The clock runs from the arrival of one batch to that of another, so that what is under way counts at neither end.
+    Checks that a batch is what all programs have to make: pictures of 224x224 in float32.
+    """
+    for _ in range(warm_up):
+        batch = next(batches)
+    if sorted(batch.shape) != [3, batch_size, 224, 224] or not str(batch.dtype).endswith("float32"):
+        sys.exit(f"batches are {list(batch.shape)} of {batch.dtype}")
+    count = 0
+    begin = now = time.monotonic()
+    while now - begin < seconds:
+        next(batches)
+        count += 1
+        now = time.monotonic()
+    return json.dumps({"images": count * batch_size, "seconds": now - begin})
