@@ -207,19 +207,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   const int threads = ThreadsPerLane(lanes);
 
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
-  std::vector<std::unique_ptr<model::Network>> networks;
-  std::vector<std::unique_ptr<model::Optimizer>> optimizers;
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    // The same seed: replicas start equal.
-    networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
-    optimizers.push_back(
-        model::MakeOptimizer(recipe.params.Section("optimizer"), networks.back()->parameters()));
-  }
-  const double base_lr =
-      ScaledLearningRate(recipe, optimizers[0]->learning_rate(), counts.global_batch());
-  auto schedule = model::MakeSchedule(recipe.params.Section("schedule"), base_lr,
-                                      static_cast<std::int64_t>(counts.steps_per_epoch()),
-                                      static_cast<std::int64_t>(counts.total_steps()));
+  auto [networks, optimizers, schedule] = MakeReplicas(recipe, classes, lanes, counts);
   recipe.RefuseUnknown();
 
   const RunIdentity identity{

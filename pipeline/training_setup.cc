@@ -8,6 +8,17 @@ namespace millrace::pipeline {
 
 using stages::Phase;
 
+namespace {
+
+// `learning_rate` is meant for batch.reference, if the recipe has one.
+double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint64_t global_batch) {
+  // Linear scaling: Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677.
+  if (recipe.reference_batch == 0) return learning_rate;
+  return learning_rate * static_cast<double>(global_batch) / recipe.reference_batch;
+}
+
+}  // namespace
+
 BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size) {
   BatchSizes sizes;
   sizes.per_device = recipe.per_device;
@@ -74,10 +85,22 @@ void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe
   }
 }
 
-double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint64_t global_batch) {
-  // Linear scaling: Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677.
-  if (recipe.reference_batch == 0) return learning_rate;
-  return learning_rate * static_cast<double>(global_batch) / recipe.reference_batch;
+Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, std::uint32_t lanes,
+                      const BatchPlan& plan) {
+  Replicas replicas;
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+    // The same seed: replicas start equal.
+    replicas.networks.push_back(
+        model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
+    replicas.optimizers.push_back(model::MakeOptimizer(recipe.params.Section("optimizer"),
+                                                       replicas.networks.back()->parameters()));
+  }
+  const double learning_rate =
+      ScaledLearningRate(recipe, replicas.optimizers.front()->learning_rate(), plan.global_batch());
+  replicas.schedule = model::MakeSchedule(recipe.params.Section("schedule"), learning_rate,
+                                          static_cast<std::int64_t>(plan.steps_per_epoch()),
+                                          static_cast<std::int64_t>(plan.total_steps()));
+  return replicas;
 }
 
 }  // namespace millrace::pipeline

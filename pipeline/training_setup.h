@@ -3,7 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <vector>
 
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "model/schedule.h"
+#include "pipeline/batch_plan.h"
 #include "pipeline/graph.h"
 #include "pipeline/recipe.h"
 #include "storage/split_reader.h"
@@ -32,7 +38,15 @@ int ThreadsPerLane(std::uint32_t lanes);
 // Throws Error (exit code 2) when the recipe asks for another number of classes than the data has.
 void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe);
 
-// `learning_rate` is meant for batch.reference, if the recipe has one.
-double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint64_t global_batch);
+// A network and its optimizer for each lane, which start equal, and the schedule of all.
+struct Replicas {
+  std::vector<std::unique_ptr<model::Network>> networks;
+  std::vector<std::unique_ptr<model::Optimizer>> optimizers;
+  std::unique_ptr<model::Schedule> schedule;
+};
+
+// Throws Error (exit code 2) for what is wrong with the recipe's sections.
+Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, std::uint32_t lanes,
+                      const BatchPlan& plan);
 
 }  // namespace millrace::pipeline

@@ -141,18 +141,7 @@ MakeLanes MakeEmulatedLanes(const Recipe& recipe, std::uint32_t lanes, double st
 MakeLanes MakeStepLanes(const Recipe& recipe, std::uint32_t lanes, std::int64_t classes,
                         const BatchSizes& batch, const BatchPlan& counts) {
   return [&recipe, lanes, classes, batch, &counts](const Stop& stop) {
-    std::vector<std::unique_ptr<model::Network>> networks;
-    std::vector<std::unique_ptr<model::Optimizer>> optimizers;
-    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-      networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
-      optimizers.push_back(
-          model::MakeOptimizer(recipe.params.Section("optimizer"), networks.back()->parameters()));
-    }
-    auto schedule = model::MakeSchedule(
-        recipe.params.Section("schedule"),
-        ScaledLearningRate(recipe, optimizers[0]->learning_rate(), counts.global_batch()),
-        static_cast<std::int64_t>(counts.steps_per_epoch()),
-        static_cast<std::int64_t>(counts.total_steps()));
+    auto [networks, optimizers, schedule] = MakeReplicas(recipe, classes, lanes, counts);
     const auto shared = std::make_shared<SharedByLanes>(recipe, lanes, std::move(schedule), stop);
     std::vector<std::unique_ptr<LaneWork>> made;
     for (std::uint32_t lane = 0; lane < lanes; ++lane) {

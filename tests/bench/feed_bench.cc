@@ -164,27 +164,17 @@ void BareLoop(benchmark::State& state) {
   state.SetItemsProcessed(done);
 }
 
-BENCHMARK(WholeFeed)
-    ->ArgName("threads")
-    ->Arg(1)
-    ->Arg(2)
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime()
-    ->Iterations(1);
-BENCHMARK(TracedFeed)
-    ->ArgName("threads")
-    ->Arg(1)
-    ->Arg(2)
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime()
-    ->Iterations(1);
-BENCHMARK(BareLoop)
-    ->ArgName("threads")
-    ->Arg(1)
-    ->Arg(2)
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime()
-    ->Iterations(1);
+void WithThreads(benchmark::internal::Benchmark* feed) {
+  feed->ArgName("threads")
+      ->Arg(1)
+      ->Arg(2)
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime()
+      ->Iterations(1);
+}
+BENCHMARK(WholeFeed)->Apply(WithThreads);
+BENCHMARK(TracedFeed)->Apply(WithThreads);
+BENCHMARK(BareLoop)->Apply(WithThreads);
 
 }  // namespace
 }  // namespace millrace

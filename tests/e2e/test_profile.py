@@ -45,7 +45,7 @@ def test_table_page_and_trace_tell_the_same(millrace, dataset, tiny):
     assert "lane 0" in threads and "worker 0" in threads
 
 
-def test_feed_alone_builds_no_network(millrace, dataset, tiny):
+def test_feed_alone_measures_no_train_step(millrace, dataset, tiny):
     told = millrace.done("profile", tiny, "--data", dataset, "--seconds", "0.3", "--stages", "feed", "--json").json()
     assert told["train_step"] == "none"
     assert "with_train_step" not in told and "train_step_alone" not in told
