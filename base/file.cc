@@ -17,6 +17,9 @@ namespace {
 
 std::string Reason() { return std::generic_category().message(errno); }
 
+// As soon as so much has come the disk is told to write it.
+constexpr std::size_t kWriteBehindBytes = std::size_t{1} << 20;
+
 // Closes a descriptor at the end of a scope.
 class Descriptor {
  public:
@@ -66,11 +69,27 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::Write(std::span<const std::byte> bytes) {
+  unwritten_bytes_ += bytes.size();
   while (!bytes.empty()) {
     const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) Fail("cannot write {}: {}", path_.string(), Reason());
     bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+  if (unwritten_bytes_ < kWriteBehindBytes) return;
+  unwritten_bytes_ = 0;
+  // Only a beginning: what it fails at, the sync will tell.
+  ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+void AtomicFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<::off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) Fail("cannot write {}: {}", path_.string(), Reason());
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
   }
 }
 

@@ -16,8 +16,9 @@ std::string ReadFile(const std::filesystem::path& path);
 
 // A file under construction. Bytes go to "<path>.tmp" beside the final name; Commit() syncs the
 // file, renames it over `path` and syncs the folder. Without Commit() the destructor removes the
-// temporary file and `path` stays as it was. Every failure throws an Error that names the path and
-// the system's reason (full disk, permissions).
+// temporary file and `path` stays as it was. The disk begins to write while the file grows, so that
+// Commit() need not wait for all of it. Every failure throws an Error that names the path and the
+// system's reason (full disk, permissions).
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -25,17 +26,18 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  // Appends.
   void Write(std::span<const std::byte> bytes);
   void Write(std::string_view text);
+  // Replaces bytes that were written. REQUIRES: they were
+  void WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
   void Commit();
-
-  // The open descriptor, for libraries that write to one themselves; owned by this object.
-  int descriptor() const { return descriptor_; }
 
  private:
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  std::size_t unwritten_bytes_ = 0;  // since the disk was last told to write
 };
 
 // AtomicFile, Write and Commit in one call.

@@ -21,7 +21,6 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/process.h"
-#include "pipeline/byte_budget.h"
 #include "storage/conversion/spool.h"
 #include "storage/manifest.h"
 #include "storage/record.h"
@@ -42,8 +41,6 @@ constexpr std::uint64_t kMaxShards = 4096;
 constexpr std::size_t kMaxLanes = 8;
 // A shard's run of keys seldom meets more files of one part.
 constexpr std::size_t kSpoolsOfShard = 4;
-// Of shards that are being completed, and mapped meanwhile.
-constexpr std::uint64_t kMappedBudget = std::uint64_t{512} << 20;
 
 void RemoveFile(const fs::path& path) {
   std::error_code code;
@@ -262,14 +259,12 @@ class ShardMaker {
         .plan = work_.plan, .facts = {}, .records = {}, .repairs = {}, .changed = {}};
     storage::ShardWriter writer(PathOf(shard));
     std::vector<std::byte> buffer;
-    std::uint64_t bytes = 0;
     for (const Dealt& one : dealt) {
       if (Stopping()) return;
       SpoolEntry entry = readers.at(one.spool).Read(one.frame, &buffer);
       entry.record.label = LabelOf(entry.class_id);
       const auto record = storage::SerializeRecord(entry.record);
       writer.Append(record);
-      bytes += record.size();
       summary.records.push_back(
           {.label = entry.record.label,
            .payload_hash = storage::ParseRecord(record).value().payload_hash});
@@ -282,10 +277,7 @@ class ShardMaker {
       Count();
     }
     readers.clear();  // so that a spool that is removed is gone at once
-    {
-      const BudgetShare mapped(mapped_budget_, bytes);
-      summary.facts = writer.Finish();
-    }
+    summary.facts = writer.Finish();
     storage::WriteSummary(PathOf(shard), summary);
     Finished(shard, std::move(summary));
   }
@@ -381,7 +373,6 @@ class ShardMaker {
   const Deal deal_;
   std::vector<std::uint64_t> missing_;
   std::uint64_t kept_ = 0;
-  ByteBudget mapped_budget_{kMappedBudget};
   std::mutex mutex_;
   // These are guarded by mutex_ while shards are made.
   std::map<std::uint64_t, ShardSummary> summaries_;

@@ -7,25 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "storage/lmdb_layout.h"
+
 namespace millrace::storage {
 namespace {
 
-static_assert(std::endian::native == std::endian::little && sizeof(std::size_t) == 8,
-              "shards are LMDB files of 64-bit little-endian machines");
-
-constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
-constexpr std::uint32_t kMagic = 0xBEEFC0DE;
-constexpr std::uint32_t kDataVersion = 1;
-constexpr std::uint16_t kBranchPage = 0x01;
-constexpr std::uint16_t kLeafPage = 0x02;
-constexpr std::uint16_t kMetaPage = 0x08;
-constexpr std::uint16_t kBigNode = 0x01;
-// MDB_NOSUBDIR of the environment, and MDB_INTEGERKEY of its list of free pages.
-constexpr std::uint16_t kMetaFlags = 0x4008;
-constexpr std::size_t kPageHeaderBytes = 16;
-constexpr std::size_t kNodeHeaderBytes = 8;
-constexpr std::size_t kMetaBytes = 136;
-constexpr std::size_t kKeyBytes = 8;
 constexpr std::uint64_t kMaxDepth = 16;  // LMDB's cursors hold 32 levels
 // mdb.c's bounds: MDB_MINKEYS nodes fit a page of 512 bytes, offsets have 16 bits.
 constexpr std::uint32_t kMinPageBytes = 512;
@@ -38,30 +24,10 @@ T Load(const std::byte* at) {
   return value;
 }
 
-struct Tree {
-  std::uint16_t flags;
-  std::uint64_t depth;
-  std::uint64_t branch_pages;
-  std::uint64_t leaf_pages;
-  std::uint64_t overflow_pages;
-  std::uint64_t entries;
-  std::uint64_t root;
-};
-
-Tree LoadTree(const std::byte* at) {
-  return {.flags = Load<std::uint16_t>(at + 4),
-          .depth = Load<std::uint16_t>(at + 6),
-          .branch_pages = Load<std::uint64_t>(at + 8),
-          .leaf_pages = Load<std::uint64_t>(at + 16),
-          .overflow_pages = Load<std::uint64_t>(at + 24),
-          .entries = Load<std::uint64_t>(at + 32),
-          .root = Load<std::uint64_t>(at + 40)};
-}
-
 struct Meta {
   std::uint32_t page_bytes;
-  Tree free_pages;
-  Tree records;
+  lmdb::Tree free_pages;
+  lmdb::Tree records;
   std::uint64_t last_page;
   std::uint64_t transaction;
 };
@@ -88,28 +54,30 @@ class Walker {
   const std::byte* Page(std::uint64_t page) const { return file_.data() + page * meta_.page_bytes; }
 
   std::optional<Meta> ReadMeta(std::uint64_t page, std::size_t offset) {
-    if (offset + kPageHeaderBytes + kMetaBytes > file_.size()) {
+    if (offset + lmdb::kPageHeaderBytes + lmdb::kMetaBytes > file_.size()) {
       Refuse(fmt::format("it is cut off ({} bytes are too few for a shard)", file_.size()));
       return {};
     }
     const std::byte* header = file_.data() + offset;
-    const std::byte* at = header + kPageHeaderBytes;
-    if (Load<std::uint32_t>(at) != kMagic || Load<std::uint64_t>(header) != page ||
-        Load<std::uint16_t>(header + 10) != kMetaPage) {
+    const std::byte* at = header + lmdb::kPageHeaderBytes;
+    if (Load<std::uint32_t>(at) != lmdb::kMagic || Load<std::uint64_t>(header) != page ||
+        Load<std::uint16_t>(header + lmdb::kPageKindAt) != lmdb::kMetaPage) {
       Refuse(page == 0 ? "it is not an LMDB file or its first page is damaged"
                        : "its structure is damaged (page 1: not a meta page)");
       return {};
     }
-    if (const auto version = Load<std::uint32_t>(at + 4); version != kDataVersion) {
+    if (const auto version = Load<std::uint32_t>(at + lmdb::kMetaVersionAt);
+        version != lmdb::kDataVersion) {
       Refuse(fmt::format("it has LMDB data format {}; this program reads format {}", version,
-                         kDataVersion));
+                         lmdb::kDataVersion));
       return {};
     }
-    return Meta{.page_bytes = Load<std::uint32_t>(at + 24),
-                .free_pages = LoadTree(at + 24),
-                .records = LoadTree(at + 72),
-                .last_page = Load<std::uint64_t>(at + 120),
-                .transaction = Load<std::uint64_t>(at + 128)};
+    const auto free_pages = Load<lmdb::Tree>(at + lmdb::kMetaFreePagesAt);
+    return Meta{.page_bytes = free_pages.page_bytes,
+                .free_pages = free_pages,
+                .records = Load<lmdb::Tree>(at + lmdb::kMetaRecordsAt),
+                .last_page = Load<std::uint64_t>(at + lmdb::kMetaLastPageAt),
+                .transaction = Load<std::uint64_t>(at + lmdb::kMetaTransactionAt)};
   }
 
   // Reads both meta pages. LMDB follows the one with the later transaction.
@@ -128,10 +96,11 @@ class Walker {
     // Compacting leaves an empty first state and, unless there are no records, the real one second.
     meta_ = *second;
     if (first->transaction != 0 ||
-        second->transaction != (second->records.root == kNoPage ? 0u : 1u)) {
+        second->transaction != (second->records.root == lmdb::kNoPage ? 0u : 1u)) {
       return RefusePage(1, "not the states that a finished shard has");
     }
-    if (first->free_pages.flags != kMetaFlags || second->free_pages.flags != kMetaFlags) {
+    if (first->free_pages.flags != lmdb::kMetaFlags ||
+        second->free_pages.flags != lmdb::kMetaFlags) {
       return RefusePage(0, "unknown flags");
     }
     const std::uint64_t pages_in_file = file_.size() / meta_.page_bytes;
@@ -141,7 +110,7 @@ class Walker {
                                   pages_in_file, meta.last_page + 1));
       }
     }
-    if (meta_.free_pages.root != kNoPage || meta_.free_pages.entries != 0) {
+    if (meta_.free_pages.root != lmdb::kNoPage || meta_.free_pages.entries != 0) {
       return RefusePage(1, "a list of free pages, which a finished shard does not have");
     }
     if (meta_.records.flags != 0) return RefusePage(1, "unknown flags of the database");
@@ -151,8 +120,8 @@ class Walker {
   }
 
   bool CheckRecords() {
-    const Tree& tree = meta_.records;
-    if (tree.root == kNoPage) {
+    const lmdb::Tree& tree = meta_.records;
+    if (tree.root == lmdb::kNoPage) {
       return (tree.entries == 0 && tree.depth == 0) || RefusePage(1, "records without a root page");
     }
     if (tree.depth < 1 || tree.depth > kMaxDepth) return RefusePage(1, "impossible depth");
@@ -177,7 +146,7 @@ class Walker {
   // The key that the next record must have.
   bool IsNextKey(const std::byte* key) const {
     std::uint64_t index = 0;
-    for (std::size_t i = 0; i < kKeyBytes; ++i) {
+    for (std::size_t i = 0; i < lmdb::kKeyBytes; ++i) {
       index = index << 8 | std::to_integer<std::uint64_t>(key[i]);
     }
     return index == next_record_;
@@ -188,24 +157,26 @@ class Walker {
     if (!Claim(number, 1)) return RefusePage(number, "outside the file or used twice");
     const std::byte* page = Page(number);
     const auto pad = Load<std::uint16_t>(page + 8);
-    const auto flags = Load<std::uint16_t>(page + 10);
-    const std::size_t lower = Load<std::uint16_t>(page + 12);
-    const std::size_t upper = Load<std::uint16_t>(page + 14);
+    const auto flags = Load<std::uint16_t>(page + lmdb::kPageKindAt);
+    const std::size_t lower = Load<std::uint16_t>(page + lmdb::kPageLowerAt);
+    const std::size_t upper = Load<std::uint16_t>(page + lmdb::kPageUpperAt);
     const bool is_leaf = levels == 1;
     if (Load<std::uint64_t>(page) != number || pad != 0 ||
-        flags != (is_leaf ? kLeafPage : kBranchPage)) {
+        flags != (is_leaf ? lmdb::kLeafPage : lmdb::kBranchPage)) {
       return RefusePage(number, "not the kind of page that belongs here");
     }
-    if (lower < kPageHeaderBytes || lower % 2 != 0 || lower > upper || upper > meta_.page_bytes) {
+    if (lower < lmdb::kPageHeaderBytes || lower % 2 != 0 || lower > upper ||
+        upper > meta_.page_bytes) {
       return RefusePage(number, "impossible bounds");
     }
-    const std::size_t num_nodes = (lower - kPageHeaderBytes) / 2;
+    const std::size_t num_nodes = (lower - lmdb::kPageHeaderBytes) / lmdb::kPointerBytes;
     // LMDB aborts on a branch page with fewer than two children.
     if (num_nodes < (is_leaf ? 1u : 2u)) return RefusePage(number, "too few entries");
     (is_leaf ? leaf_pages_ : branch_pages_) += 1;
     for (std::size_t i = 0; i < num_nodes; ++i) {
-      const std::size_t offset = Load<std::uint16_t>(page + kPageHeaderBytes + 2 * i);
-      if (offset < upper || offset % 2 != 0 || offset + kNodeHeaderBytes > meta_.page_bytes) {
+      const std::size_t offset =
+          Load<std::uint16_t>(page + lmdb::kPageHeaderBytes + lmdb::kPointerBytes * i);
+      if (offset < upper || offset % 2 != 0 || offset + lmdb::kNodeHeaderBytes > meta_.page_bytes) {
         return RefusePage(number, "an entry outside the page");
       }
       const bool good = is_leaf ? CheckLeafNode(number, offset)
@@ -217,23 +188,21 @@ class Walker {
 
   bool CheckLeafNode(std::uint64_t number, std::size_t offset) {
     const std::byte* node = Page(number) + offset;
-    const std::size_t room = meta_.page_bytes - offset - kNodeHeaderBytes;
-    const std::uint64_t value_bytes =
-        Load<std::uint16_t>(node) | std::uint64_t{Load<std::uint16_t>(node + 2)} << 16;
-    const auto flags = Load<std::uint16_t>(node + 4);
-    if (Load<std::uint16_t>(node + 6) != kKeyBytes || room < kKeyBytes ||
-        !IsNextKey(node + kNodeHeaderBytes)) {
+    const std::size_t room = meta_.page_bytes - offset - lmdb::kNodeHeaderBytes;
+    const std::uint64_t value_bytes = Load<std::uint32_t>(node);
+    const auto flags = Load<std::uint16_t>(node + lmdb::kNodeFlagsAt);
+    if (Load<std::uint16_t>(node + lmdb::kNodeKeySizeAt) != lmdb::kKeyBytes ||
+        room < lmdb::kKeyBytes || !IsNextKey(node + lmdb::kNodeHeaderBytes)) {
       return RefusePage(number, "a key out of order");
     }
-    if (flags == kBigNode) {
-      const std::uint64_t pages =
-          (kPageHeaderBytes + value_bytes + meta_.page_bytes - 1) / meta_.page_bytes;
-      if (room < kKeyBytes + sizeof(std::uint64_t) ||
-          !Claim(Load<std::uint64_t>(node + kNodeHeaderBytes + kKeyBytes), pages)) {
+    if (flags == lmdb::kBigNode) {
+      const std::uint64_t pages = lmdb::OverflowPages(value_bytes, meta_.page_bytes);
+      if (room < lmdb::kKeyBytes + sizeof(std::uint64_t) ||
+          !Claim(Load<std::uint64_t>(node + lmdb::kNodeHeaderBytes + lmdb::kKeyBytes), pages)) {
         return RefusePage(number, "a record outside the file");
       }
       overflow_pages_ += pages;
-    } else if (flags != 0 || room < kKeyBytes + value_bytes) {
+    } else if (flags != 0 || room < lmdb::kKeyBytes + value_bytes) {
       return RefusePage(number, "a record outside the page");
     }
     ++next_record_;
@@ -243,11 +212,11 @@ class Walker {
   bool CheckBranchNode(std::uint64_t number, std::size_t offset, bool is_first,
                        std::uint64_t levels) {
     const std::byte* node = Page(number) + offset;
-    const std::size_t room = meta_.page_bytes - offset - kNodeHeaderBytes;
-    const std::size_t key_bytes = Load<std::uint16_t>(node + 6);
+    const std::size_t room = meta_.page_bytes - offset - lmdb::kNodeHeaderBytes;
+    const std::size_t key_bytes = Load<std::uint16_t>(node + lmdb::kNodeKeySizeAt);
     // The first child's key is left out or ignored by LMDB; the others' is their first record's.
-    const bool good_key =
-        key_bytes == kKeyBytes && room >= kKeyBytes && IsNextKey(node + kNodeHeaderBytes);
+    const bool good_key = key_bytes == lmdb::kKeyBytes && room >= lmdb::kKeyBytes &&
+                          IsNextKey(node + lmdb::kNodeHeaderBytes);
     if (!good_key && !(is_first && key_bytes == 0)) {
       return RefusePage(number, "a key out of order");
     }

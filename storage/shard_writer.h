@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <span>
+
+#include "base/file.h"
+#include "storage/lmdb_writer.h"
 
 namespace millrace::storage {
 
@@ -19,29 +21,25 @@ struct ShardFacts {
   bool operator==(const ShardFacts&) const = default;
 };
 
-// A shard under construction, in two temporary files beside `path` ("<path>.build.tmp" and
-// "<path>.tmp"). The finished file's bytes are a pure function of the records and the machine's
-// page size. Without Finish() the destructor removes the temporary files and whatever stood under
-// `path` stays. Memory is bounded by 16 MiB or the largest record; during Finish() the whole file
-// is mapped and so counts as resident. One call at a time, from any thread. Every failure (full
-// disk, permissions) throws an Error that names the file; after one, only the destructor may
-// follow.
+// A shard under construction, in "<path>.tmp". The finished file's bytes are a pure function of the
+// records. Without Finish() the destructor removes the temporary file and whatever stood under
+// `path` stays. One call at a time, from any thread. Every failure (full disk, permissions) throws
+// an Error that names the file; after one, only the destructor may follow.
 class ShardWriter {
  public:
-  explicit ShardWriter(std::filesystem::path path);
-  ~ShardWriter();
-  ShardWriter(const ShardWriter&) = delete;
-  ShardWriter& operator=(const ShardWriter&) = delete;
+  explicit ShardWriter(const std::filesystem::path& path)
+      : path_(path), file_(path), pages_(&file_) {}
 
-  // Adds a record under the next key. `record` is copied.
-  void Append(std::span<const std::byte> record);
+  // Adds a record under the next key.
+  void Append(std::span<const std::byte> record) { pages_.Append(record); }
 
-  // Compacts, syncs and renames: after this the shard survives a power cut. REQUIRES: called once
+  // Completes, syncs and renames: after this the shard survives a power cut. REQUIRES: called once
   ShardFacts Finish();
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  const std::filesystem::path path_;
+  AtomicFile file_;
+  LmdbWriter pages_;
 };
 
 }  // namespace millrace::storage

@@ -1,14 +1,11 @@
 #include "storage/tar_writer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <string>
-#include <system_error>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -73,12 +70,7 @@ void TarWriter::EndTar() {
   MILLRACE_CHECK(inner_.has_value());
   WriteEnd();
   const Header header = MakeHeader(inner_->name, size_ - inner_->header - kBlock);
-  const ssize_t written = ::pwrite(file_.descriptor(), header.data(), header.size(),
-                                   static_cast<off_t>(inner_->header));
-  if (written != static_cast<ssize_t>(kBlock)) {
-    Fail("cannot write {}: {}", path_.string(),
-         std::generic_category().message(written < 0 ? errno : ENOSPC));
-  }
+  file_.WriteAt(inner_->header, std::as_bytes(std::span(header)));
   inner_.reset();
 }
 

@@ -144,12 +144,17 @@ TEST_F(FileTest, LeftoverOfAKilledWriterIsOverwritten) {
   EXPECT_EQ(CountEntries(), 1u);
 }
 
-TEST_F(FileTest, DescriptorWritesReachTheFile) {
+TEST_F(FileTest, BytesReplacedInTheMiddleLeaveTheRestAsItWas) {
   AtomicFile file(file_);
-  file.Write("by object, ");
-  ASSERT_EQ(::write(file.descriptor(), "by descriptor", 13), 13);
+  // More than what the disk is told to write at a time.
+  const std::string text(3'000'000, 'a');
+  file.Write(text);
+  file.WriteAt(1'999'999, std::as_bytes(std::span("bc", 2)));
+  file.Write("end");
   file.Commit();
-  EXPECT_EQ(ReadFile(file_), "by object, by descriptor");
+  std::string expected = text + "end";
+  expected.replace(1'999'999, 2, "bc");
+  EXPECT_TRUE(ReadFile(file_) == expected);
 }
 
 TEST_F(FileTest, FullDiskGivesAnErrorAndKeepsTheOldFile) {
