@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "stages/decode.h"
+#include "stages/decode_scale.h"
 #include "stages/resize.h"
 #include "stages/transform.h"
 
@@ -77,7 +78,8 @@ class ImagePool {
 struct LoaderStages::Impl {
   Impl(const Recipe& recipe, const std::filesystem::path& dataset,
        std::initializer_list<Phase> phases)
-      : seed(recipe.seed) {
+      : seed(recipe.seed), decode_mode(recipe.decode_mode) {
+    CheckLoaders(recipe);
     for (const Phase phase : phases) {
       if (phase == Phase::kTrain) {
         train.emplace(recipe.train, dataset);
@@ -100,6 +102,7 @@ struct LoaderStages::Impl {
   }
 
   const std::uint64_t seed;
+  const stages::DecodeMode decode_mode;
   std::optional<Loader> train;
   std::optional<Loader> val;
   std::optional<std::pair<std::uint32_t, SampleOrder>>
@@ -107,6 +110,16 @@ struct LoaderStages::Impl {
   oneapi::tbb::enumerable_thread_specific<WorkerTools> tools;
   ImagePool images;
 };
+
+void CheckLoaders(const Recipe& recipe) {
+  bool has_effect = stages::Transform(recipe.train.ops).TakesSmallerPictures();
+  if (recipe.val) has_effect |= stages::Transform(recipe.val->ops).TakesSmallerPictures();
+  if (recipe.decode_mode == stages::DecodeMode::kExact || has_effect) return;
+  recipe.params.Section("decode").Blame(
+      "mode",
+      "has no effect: \"fast\" decodes a picture smaller where an operation with resize = "
+      "\"pillow\" or \"pillow12\" makes it small, and no loader has one; remove it");
+}
 
 LoaderStages::LoaderStages(const Recipe& recipe, const std::filesystem::path& dataset,
                            std::initializer_list<Phase> phases)
@@ -159,9 +172,10 @@ void LoaderStages::Decode(const Sample& sample) {
   const auto geometry = impl_->Of(sample.slot->batch().phase).transform.Plan(picture, sample.key);
   if (!geometry) impl_->Blame(sample, geometry.fault().message);
   state.geometry = *geometry;
+  state.geometry.scale = stages::ChooseScale(impl_->decode_mode, state.record, state.geometry);
   state.decoded = impl_->images.Take();
   const Outcome outcome = impl_->tools.local().decoder.Decode(
-      state.record, stages::SourceOf(state.geometry), state.decoded.get());
+      state.record, stages::SourceOf(state.geometry), state.decoded.get(), state.geometry.scale);
   if (!outcome) impl_->Blame(sample, outcome.fault().message);
 }
 

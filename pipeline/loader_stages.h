@@ -15,6 +15,10 @@
 
 namespace millrace::pipeline {
 
+// Checks the operations of both loaders, and that the recipe's decode mode can have an effect on
+// one of them, without a dataset. Throws Error (exit code 2).
+void CheckLoaders(const Recipe& recipe);
+
 class LoaderStages final : public SampleWork {
  public:
   // Opens the splits that the recipe's loaders of these phases name and checks all their shards. A

@@ -270,6 +270,8 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
     }
   }
 
+  recipe.decode_mode = stages::ReadDecodeMode(root.Section("decode"));
+
   const Params batch = root.Section("batch");
   recipe.per_device = static_cast<std::uint32_t>(batch.IntegerIn("per_device", 0, 1 << 20, 0));
   recipe.global_batch = static_cast<std::uint32_t>(batch.IntegerIn("global", 0, 1 << 24, 0));

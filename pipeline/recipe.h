@@ -11,6 +11,7 @@
 
 #include "base/params.h"
 #include "pipeline/sample_order.h"
+#include "stages/decode_scale.h"
 
 namespace millrace::pipeline {
 
@@ -51,6 +52,7 @@ struct Recipe {
   std::string data_path;        // "" when the recipe names none
   std::array<float, 3> mean{};  // of RGB, on the scale 0..1 (normalize)
   std::array<float, 3> std{};
+  stages::DecodeMode decode_mode = stages::DecodeMode::kExact;
   LoaderRecipe train;
   std::optional<LoaderRecipe> val;
 

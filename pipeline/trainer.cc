@@ -34,7 +34,6 @@
 #include "pipeline/training_run.h"
 #include "pipeline/training_setup.h"
 #include "stages/train_step.h"
-#include "stages/transform.h"
 #include "tracking/json_lines.h"
 #include "tracking/text_log.h"
 
@@ -436,8 +435,7 @@ void CheckRecipe(const Recipe& recipe) {
   // them.
   constexpr std::int64_t kClasses = 2;
   constexpr std::int64_t kSteps = 1000;
-  const stages::Transform train(recipe.train.ops);
-  if (recipe.val) const stages::Transform val(recipe.val->ops);
+  CheckLoaders(recipe);
   recipe.params.Section("model").Has("classes");
   const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));

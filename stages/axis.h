@@ -4,7 +4,9 @@
 namespace millrace::stages {
 
 struct Axis {
-  int crop = 0;       // pixels of the crop along this axis
+  int crop = 0;       // pixels of the crop along this axis; of its first and last perhaps a part
+  double start = 0;   // where in them the crop begins [pixels]
+  double length = 0;  // how long it is [pixels]
   int resized = 0;    // what they become
   int begin = 0;      // first pixel kept of those
   int count = 0;      // how many are kept

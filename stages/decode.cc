@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "stages/decode_scale.h"
 #include "stages/region_jpeg.h"
 #include "storage/jpeg_info.h"
 #include "storage/png_picture.h"
@@ -25,6 +26,18 @@ constexpr int kRowsPerCall = 4;
 Fault OtherSize(const char* format, Size found, Size announced) {
   return MakeFault("the {} is {}x{} pixels where {}x{} were announced", format, found.width,
                    found.height, announced.width, announced.height);
+}
+
+// False where jpeg_crop_scanline miscounts the columns of a plane (libjpeg-turbo 2.1.5): it takes
+// them to be as many as without a scale, and the inverse DCT made more of them, but not yet all
+// (4:1:0 at a smaller scale). After jpeg_start_decompress.
+bool CanCropColumns(const jpeg_decompress_struct& info) {
+  const auto whole = static_cast<JDIMENSION>(info.max_h_samp_factor);
+  return std::all_of(info.comp_info, info.comp_info + info.num_components, [&](const auto& plane) {
+    const auto part = static_cast<JDIMENSION>(plane.h_samp_factor);
+    return plane.downsampled_width >= info.output_width ||
+           plane.downsampled_width == (info.output_width * part + whole - 1) / whole;
+  });
 }
 
 // The size of a PNG payload.
@@ -68,7 +81,7 @@ struct Decoder::Engine {
   // The functions below are the only ones that longjmp crosses. None has a local with a destructor,
   // nor has anything that they call. They answer false with `message` set.
   bool ReadHeader(std::span<const std::byte> jpeg);
-  bool ReadRegion(Box region, std::uint8_t* out, std::size_t out_row_bytes);
+  bool ReadRegion(Box region, int scale, std::uint8_t* out, std::size_t out_row_bytes);
 
   static void OnError(j_common_ptr common) {
     Engine* engine = static_cast<Engine*>(common->client_data);
@@ -103,12 +116,15 @@ bool Decoder::Engine::ReadHeader(std::span<const std::byte> jpeg) {
   return true;
 }
 
-bool Decoder::Engine::ReadRegion(Box region, std::uint8_t* out, std::size_t out_row_bytes) {
+bool Decoder::Engine::ReadRegion(Box region, int scale, std::uint8_t* out,
+                                 std::size_t out_row_bytes) {
   if (setjmp(escape) != 0) {
     jpeg_abort_decompress(&info);
     return false;
   }
   info.out_color_space = JCS_RGB;
+  info.scale_num = static_cast<unsigned>(scale);
+  info.scale_denom = kFullScale;
   // Files of several scans (progressive, non-interleaved) are read to their end before the first
   // row comes. They keep their columns and upper rows: block smoothing, which libjpeg applies where
   // a scan is missing, looks further than our context, and skipping saves little after a full pass.
@@ -120,7 +136,11 @@ bool Decoder::Engine::ReadRegion(Box region, std::uint8_t* out, std::size_t out_
     const auto right =
         std::min(info.output_width, static_cast<JDIMENSION>(region.x + region.width + kContext));
     JDIMENSION width = right - left;
-    jpeg_crop_scanline(&info, &left, &width);
+    if (CanCropColumns(info)) {
+      jpeg_crop_scanline(&info, &left, &width);
+    } else {
+      left = 0;
+    }
     jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(std::max(0, region.y - kContext)));
   }
   JSAMPROW rows[kRowsPerCall];
@@ -170,35 +190,39 @@ Outcome Decoder::Open(std::span<const std::byte> jpeg) {
   return Ok();
 }
 
-Outcome Decoder::Read(Box region, Image* out) {
+Outcome Decoder::Read(Box region, int scale, Image* out) {
   out->Resize(region.width, region.height);
   const std::size_t scratch_bytes = std::size_t{engine_->info.image_width} * kChannels;
   if (engine_->scratch.size() < scratch_bytes * kRowsPerCall) {
     engine_->scratch.resize(scratch_bytes * kRowsPerCall);
   }
-  if (!engine_->ReadRegion(region, out->row(0), out->row_bytes())) return Fault{engine_->message};
+  if (!engine_->ReadRegion(region, scale, out->row(0), out->row_bytes())) {
+    return Fault{engine_->message};
+  }
   return Ok();
 }
 
-Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* out) {
+Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* out, int scale) {
   const Size picture{static_cast<int>(record.width), static_cast<int>(record.height)};
+  const Size scaled = ScaledSize(picture, scale);
   MILLRACE_CHECK(region.x >= 0 && region.y >= 0 && region.width > 0 && region.height > 0);
-  MILLRACE_CHECK(region.x + region.width <= picture.width);
-  MILLRACE_CHECK(region.y + region.height <= picture.height);
+  MILLRACE_CHECK(region.x + region.width <= scaled.width);
+  MILLRACE_CHECK(region.y + region.height <= scaled.height);
   if (storage::IsPng(record.payload)) {
+    MILLRACE_CHECK(scale == kFullScale);
     const Result<Size> size = ReadPngSize(record.payload);
     if (!size) return size.fault();
     if (*size != picture) return OtherSize("PNG", *size, picture);
     return ReadPng(record.payload, region, out);
   }
   RegionJpeg& part = engine_->part;
-  if (part.Assemble(record, region)) {
+  if (part.Assemble(record, region, scale)) {
     if (Outcome opened = Open(part.jpeg()); !opened) return opened;
-    return Read(part.region(), out);
+    return Read(part.region(), scale, out);
   }
   if (Outcome opened = Open(record.payload); !opened) return opened;
   if (engine_->size() != picture) return OtherSize("JPEG", engine_->size(), picture);
-  return Read(region, out);
+  return Read(region, scale, out);
 }
 
 Outcome Decoder::DecodeFull(std::span<const std::byte> payload, Image* out) {
@@ -209,7 +233,7 @@ Outcome Decoder::DecodeFull(std::span<const std::byte> payload, Image* out) {
   }
   if (Outcome opened = Open(payload); !opened) return opened;
   const Size size = engine_->size();
-  return Read({0, 0, size.width, size.height}, out);
+  return Read({0, 0, size.width, size.height}, kFullScale, out);
 }
 
 }  // namespace millrace::stages

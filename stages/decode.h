@@ -2,8 +2,8 @@
 //
 // Payloads are JPEGs, or PNGs where there is no exact JPEG (storage/FORMAT.md). Pixels of a JPEG
 // are those of libjpeg-turbo at its defaults (accurate integer DCT, fancy upsampling, block
-// smoothing), which are also Pillow's. A region decoded alone equals the same region of the full
-// decode bit for bit.
+// smoothing), which are also Pillow's, in the smaller sizes of stages/decode_scale.h too. A region
+// decoded alone equals the same region of the full decode bit for bit, whatever the scale.
 #pragma once
 
 #include <cstddef>
@@ -37,8 +37,9 @@ class Decoder {
   Decoder& operator=(Decoder&&) noexcept;
 
   // Decodes `region` of the record's picture into `out`, which gets the region's size: through its
-  // region index where it has one. REQUIRES: region not empty and inside the picture
-  Outcome Decode(const storage::RecordView& record, Box region, Image* out);
+  // region index where it has one. `scale`, of stages/decode_scale.h, makes the picture smaller
+  // first. REQUIRES: region not empty and inside the picture so scaled; full scale for PNGs
+  Outcome Decode(const storage::RecordView& record, Box region, Image* out, int scale = kFullScale);
 
   // Decodes everything, whatever its size.
   Outcome DecodeFull(std::span<const std::byte> payload, Image* out);
@@ -47,7 +48,7 @@ class Decoder {
   struct Engine;
 
   Outcome Open(std::span<const std::byte> jpeg);
-  Outcome Read(Box region, Image* out);
+  Outcome Read(Box region, int scale, Image* out);
 
   std::unique_ptr<Engine> engine_;
 };

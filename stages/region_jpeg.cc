@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 
+#include "stages/decode_scale.h"
 #include "storage/jpeg_marker_codes.h"
 
 namespace millrace::stages {
@@ -86,7 +87,7 @@ void PutWord(std::byte* to, int value) {
 
 }  // namespace
 
-bool RegionJpeg::Assemble(const storage::RecordView& record, Box region) {
+bool RegionJpeg::Assemble(const storage::RecordView& record, Box region, int scale) {
   const std::uint32_t segment_mcus = record.region_index.segment_mcus;
   const std::span<const std::uint16_t> segments = record.region_index.segment_bytes;
   if (segment_mcus == 0) return false;
@@ -101,8 +102,11 @@ bool RegionJpeg::Assemble(const storage::RecordView& record, Box region) {
   const auto columns = static_cast<std::size_t>((all.width + segment.width - 1) / segment.width);
   const auto rows = static_cast<std::size_t>((all.height + segment.height - 1) / segment.height);
   if (segments.size() != columns * rows) return false;
-  const Range x = Cover(region.x, region.width, all.width, segment.width);
-  const Range y = Cover(region.y, region.height, all.height, segment.height);
+  // Sides of segments are multiples of 8 pixels, of which a scale takes as many as it says.
+  const Size decoded = ScaledSize(all, scale);
+  const Size decoded_segment = ScaledSize(segment, scale);
+  const Range x = Cover(region.x, region.width, decoded.width, decoded_segment.width);
+  const Range y = Cover(region.y, region.height, decoded.height, decoded_segment.height);
   if (x.begin == 0 && x.end == columns && y.begin == 0 && y.end == rows) return false;
 
   // The bytes of `count` segments from `first` on, with the marker behind each.
@@ -141,8 +145,9 @@ bool RegionJpeg::Assemble(const storage::RecordView& record, Box region) {
   }
   out[-1] = static_cast<std::byte>(kEoi);
   size_ = static_cast<std::size_t>(out - bytes_.data());
-  region_ = {region.x - static_cast<int>(x.begin) * segment.width,
-             region.y - static_cast<int>(y.begin) * segment.height, region.width, region.height};
+  region_ = {region.x - static_cast<int>(x.begin) * decoded_segment.width,
+             region.y - static_cast<int>(y.begin) * decoded_segment.height, region.width,
+             region.height};
   return true;
 }
 

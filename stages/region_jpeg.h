@@ -19,13 +19,14 @@ inline constexpr int kContext = 2;
 // Makes one small JPEG after the other in the same memory. One thread.
 class RegionJpeg {
  public:
-  // Puts together the segments that cover `region`, which must be inside of the picture, and
-  // kContext pixels on every side of it. False where there is no small JPEG to be made: the record
-  // has no region index, its payload is not as the index says (a decode of it tells more), or all
-  // segments are needed.
-  bool Assemble(const storage::RecordView& record, Box region);
+  // Puts together the segments that cover `region`, which must be inside of the picture as it is
+  // decoded at `scale` (stages/decode_scale.h), and kContext pixels on every side of it. False
+  // where there is no small JPEG to be made: the record has no region index, its payload is not as
+  // the index says (a decode of it tells more), or all segments are needed.
+  bool Assemble(const storage::RecordView& record, Box region, int scale = kFullScale);
 
-  // The small JPEG, valid until the next Assemble(); its size, and where the region is in it.
+  // The small JPEG, valid until the next Assemble(); its size, and where the region is in it when
+  // it is decoded at the same scale.
   std::span<const std::byte> jpeg() const { return {bytes_.data(), size_}; }
   Size picture() const { return picture_; }
   Box region() const { return region_; }

@@ -22,14 +22,14 @@ struct Filter {
   double inverse_width;  // 1 / max(scale, 1)
   double support;        // of the triangle, in source pixels
 
-  explicit Filter(const Axis& axis) : scale(static_cast<double>(axis.crop) / axis.resized) {
+  explicit Filter(const Axis& axis) : scale(axis.length / axis.resized) {
     const double width = scale < 1.0 ? 1.0 : scale;
     inverse_width = 1.0 / width;
     support = 1.0 * width;
   }
 
   Footprint At(const Axis& axis, int output) const {
-    const double center = (output + 0.5) * scale;
+    const double center = axis.start + (output + 0.5) * scale;
     const int first = std::max(0, static_cast<int>(center - support + 0.5));
     const int end = std::min(axis.crop, static_cast<int>(center + support + 0.5));
     return {center, first, end - first};

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "stages/decode_scale.h"
 #include "stages/linear.h"
 
 namespace millrace::stages {
@@ -13,30 +14,56 @@ namespace {
 // Source rows that go through the horizontal pass together: what the widest vectors take at once.
 constexpr int kRowsTogether = 8;
 
+// The crop in whole pixels of the picture as it is decoded.
+Box OuterCrop(const Geometry& geometry) {
+  const Box& crop = geometry.crop;
+  const int left = crop.x * geometry.scale / kFullScale;
+  const int top = crop.y * geometry.scale / kFullScale;
+  const Size end = ScaledSize({crop.x + crop.width, crop.y + crop.height}, geometry.scale);
+  return {left, top, end.width - left, end.height - top};
+}
+
+// Eighths have an exact double, and an exact float as Pillow keeps them.
+double Scaled(int pixels, int scale) { return static_cast<double>(pixels * scale) / kFullScale; }
+
 Axis AxisX(const Geometry& geometry) {
-  return {geometry.crop.width, geometry.resized.width, geometry.window.x, geometry.window.width,
-          geometry.flip_horizontal};
+  const Box outer = OuterCrop(geometry);
+  return {.crop = outer.width,
+          .start = Scaled(geometry.crop.x, geometry.scale) - outer.x,
+          .length = Scaled(geometry.crop.width, geometry.scale),
+          .resized = geometry.resized.width,
+          .begin = geometry.window.x,
+          .count = geometry.window.width,
+          .flip = geometry.flip_horizontal};
 }
 
 // Never flipped: rows are written in reverse order instead.
 Axis AxisY(const Geometry& geometry) {
-  return {geometry.crop.height, geometry.resized.height, geometry.window.y, geometry.window.height,
-          false};
+  const Box outer = OuterCrop(geometry);
+  return {.crop = outer.height,
+          .start = Scaled(geometry.crop.y, geometry.scale) - outer.y,
+          .length = Scaled(geometry.crop.height, geometry.scale),
+          .resized = geometry.resized.height,
+          .begin = geometry.window.y,
+          .count = geometry.window.height,
+          .flip = false};
 }
 
 bool IsResized(const Geometry& geometry) {
-  return geometry.resized != Size{geometry.crop.width, geometry.crop.height};
+  return geometry.scale != kFullScale ||
+         geometry.resized != Size{geometry.crop.width, geometry.crop.height};
 }
 
 // Pixels are rounded to 8 bits between the passes, so that their order shows in the result.
 bool IsVerticalFirst(const Geometry& geometry) {
-  const int shrink_x = geometry.crop.width - geometry.resized.width;
-  const int shrink_y = geometry.crop.height - geometry.resized.height;
+  const Box crop = OuterCrop(geometry);
+  const int shrink_x = crop.width - geometry.resized.width;
+  const int shrink_y = crop.height - geometry.resized.height;
   switch (geometry.mode) {
     case ResizeMode::kPillow:  // ImagingResampleInner of src/libImaging/Resample.c, Pillow 13.0
       return shrink_y > 0 && shrink_y > 2 * shrink_x;
     case ResizeMode::kPillow12:  // Image.resize of src/PIL/Image.py, Pillow 9.5
-      return geometry.crop.height > 100 * geometry.crop.width && shrink_y > 0;
+      return crop.height > 100 * crop.width && shrink_y > 0;
     case ResizeMode::kOpenCv:
       break;
   }
@@ -53,7 +80,8 @@ Box SourceOf(const Geometry& geometry) {
   const auto source_run = geometry.mode == ResizeMode::kOpenCv ? LinearRun : SourceRun;
   const Run x = source_run(AxisX(geometry));
   const Run y = source_run(AxisY(geometry));
-  return {geometry.crop.x + x.begin, geometry.crop.y + y.begin, x.count, y.count};
+  const Box outer = OuterCrop(geometry);
+  return {outer.x + x.begin, outer.y + y.begin, x.count, y.count};
 }
 
 void Resizer::Resize(const Geometry& geometry, const Image& source, std::uint8_t* out,
@@ -61,7 +89,10 @@ void Resizer::Resize(const Geometry& geometry, const Image& source, std::uint8_t
   const Box needed = SourceOf(geometry);
   MILLRACE_CHECK(source.width() == needed.width && source.height() == needed.height);
   if (!IsResized(geometry)) return Copy(geometry, source, out, row_bytes);
-  if (geometry.mode == ResizeMode::kOpenCv) return Linear(geometry, source, out, row_bytes);
+  if (geometry.mode == ResizeMode::kOpenCv) {
+    MILLRACE_CHECK(geometry.scale == kFullScale);
+    return Linear(geometry, source, out, row_bytes);
+  }
   along_x_.Build(AxisX(geometry));
   along_y_.Build(AxisY(geometry));
   if (IsVerticalFirst(geometry)) {

@@ -3,7 +3,8 @@
 //
 // Mode kPillow equals `image.crop(box).resize(size, BILINEAR)` of Pillow on 8-bit RGB byte for
 // byte, mode kOpenCv `cv2.resize(image[box], size, interpolation=cv2.INTER_LINEAR)`; both followed
-// by cutting out the window and the flips.
+// by cutting out the window and the flips. A picture decoded at a smaller scale: as
+// stages/geometry.h says, also byte for byte.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +19,8 @@
 
 namespace millrace::stages {
 
-// The part of the picture that the geometry's window depends on: what must be decoded. Lies inside
-// geometry.crop.
+// The part of the picture that the geometry's window depends on: what must be decoded, in pixels of
+// the picture as it is decoded. Lies inside the crop.
 Box SourceOf(const Geometry& geometry);
 
 // Tables and rows that are used again from picture to picture, so that nothing is allocated once

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -73,6 +74,13 @@ Transform::Transform(const std::vector<Params>& ops) {
         "op", fmt::format("ends a list whose output size depends on the picture; {}", kFixesSize));
   }
   output_size_ = *size;
+}
+
+bool Transform::TakesSmallerPictures() const {
+  return std::any_of(ops_.begin(), ops_.end(), [](const auto& op) {
+    const std::optional<ResizeMode> mode = op->resize_mode();
+    return mode && *mode != ResizeMode::kOpenCv;
+  });
 }
 
 Result<Geometry> Transform::Plan(Size picture, const RandomKey& key) const {

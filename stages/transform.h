@@ -30,6 +30,10 @@ class Transform {
   // What leaves the transform, whatever the picture.
   Size output_size() const { return output_size_; }
 
+  // Whether pictures decoded smaller (stages/decode_scale.h) may enter it: something resizes them
+  // and averages while it does.
+  bool TakesSmallerPictures() const;
+
   // A pure function. The operation at position i of the list draws from RandomStream(key, i). The
   // Fault of a picture that an operation cannot be applied to names the operation.
   // REQUIRES: picture not empty

@@ -30,6 +30,9 @@ class GeometryOp {
   // depends on the picture, on either side.
   virtual std::optional<Size> OutputSize(std::optional<Size> before) const = 0;
 
+  // Whose resize it does; nullopt for an operation that resizes nothing.
+  virtual std::optional<ResizeMode> resize_mode() const { return std::nullopt; }
+
   // Changes `geometry`, which holds what the operations before this one made of the picture; starts
   // with the whole picture as it is. A picture that the operation cannot be applied to is a Fault.
   virtual Outcome Fold(RandomStream random, Geometry* geometry) const = 0;

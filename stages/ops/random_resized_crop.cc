@@ -23,6 +23,7 @@ class RandomResizedCrop : public GeometryOp {
       : size_(size), mode_(mode), limits_(limits) {}
 
   GeometryPhase phase() const override { return GeometryPhase::kResample; }
+  std::optional<ResizeMode> resize_mode() const override { return mode_; }
   std::optional<Size> OutputSize(std::optional<Size>) const override { return size_; }
 
   Outcome Fold(RandomStream random, Geometry* geometry) const override {

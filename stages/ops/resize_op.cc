@@ -18,6 +18,7 @@ class ResizeOp : public GeometryOp {
   ResizeOp(std::variant<ShortSide, Size> target, ResizeMode mode) : target_(target), mode_(mode) {}
 
   GeometryPhase phase() const override { return GeometryPhase::kResample; }
+  std::optional<ResizeMode> resize_mode() const override { return mode_; }
 
   std::optional<Size> OutputSize(std::optional<Size> before) const override {
     if (const Size* exact = std::get_if<Size>(&target_)) return *exact;

@@ -5,17 +5,21 @@
 //
 // items_per_second are pictures.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "stages/decode.h"
+#include "stages/decode_scale.h"
 #include "stages/normalize.h"
 #include "stages/ops/random_resized_crop.h"
 #include "stages/resize.h"
 #include "stages/simd.h"
+#include "stages/transform.h"
 #include "storage/jpeg_repack.h"
 #include "tests/support/tar_reader.h"
 
@@ -104,6 +108,23 @@ void DecodeFull(benchmark::State& state) {
 }
 BENCHMARK(DecodeFull)->Unit(benchmark::kMillisecond);
 
+// Whole pictures at so many eighths of their size: why stages/decode_scale.h has 1, 2, 4 and 8.
+void DecodeScaled(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  const int scale = static_cast<int>(state.range(0));
+  Decoder decoder;
+  Image image;
+  for (auto _ : state) {
+    for (const Picture& picture : Originals()) {
+      const auto [width, height] = ScaledSize(picture.size, scale);
+      benchmark::DoNotOptimize(
+          decoder.Decode(picture.record(), {0, 0, width, height}, &image, scale).ok());
+    }
+  }
+  CountPictures(state, Originals().size());
+}
+BENCHMARK(DecodeScaled)->DenseRange(1, 8)->ArgName("eighths")->Unit(benchmark::kMillisecond);
+
 void DecodeRegions(benchmark::State& state, bool through_index) {
   if (!HasOriginals(state)) return;
   Decoder decoder;
@@ -122,6 +143,64 @@ BENCHMARK(DecodeCrop)->Unit(benchmark::kMillisecond);
 // Of the re-packed files, only the segments that the crop needs.
 void DecodeCropThroughIndex(benchmark::State& state) { DecodeRegions(state, true); }
 BENCHMARK(DecodeCropThroughIndex)->Unit(benchmark::kMillisecond);
+
+// What the recipe's decode mode does to decode and resize of the crop together, to `side` x `side`.
+void DecodeAndResize(benchmark::State& state, DecodeMode mode, int side) {
+  if (!HasOriginals(state)) return;
+  const std::size_t row_bytes = static_cast<std::size_t>(side) * kChannels;
+  std::vector<std::uint8_t> out(row_bytes * static_cast<std::size_t>(side));
+  Decoder decoder;
+  Resizer resizer;
+  Image image;
+  std::size_t smaller = 0;
+  for (auto _ : state) {
+    smaller = 0;
+    for (const Picture& picture : Originals()) {
+      const storage::RecordView record = picture.packed_record();
+      Geometry geometry = Crop(picture.geometry.crop, {side, side});
+      geometry.scale = ChooseScale(mode, record, geometry);
+      if (geometry.scale != kFullScale) ++smaller;
+      benchmark::DoNotOptimize(
+          decoder.Decode(record, SourceOf(geometry), &image, geometry.scale).ok());
+      resizer.Resize(geometry, image, out.data(), row_bytes);
+    }
+  }
+  CountPictures(state, Originals().size());
+  state.counters["decoded_smaller"] =
+      static_cast<double>(smaller) / static_cast<double>(Originals().size());
+}
+
+// The pixels that a list of operations makes, without decode.
+void Augment(benchmark::State& state, const std::string& ops) {
+  if (!HasOriginals(state)) return;
+  const Transform transform(
+      Params::FromJson("{\"ops\": [" + ops + "]}", "benchmark").Sections("ops"));
+  const Size size = transform.output_size();
+  std::vector<std::uint8_t> out(static_cast<std::size_t>(size.width) * kChannels *
+                                static_cast<std::size_t>(size.height));
+  Decoder decoder;
+  Resizer resizer;
+  struct Work {
+    Geometry geometry;
+    Image source;
+  };
+  std::vector<Work> works;
+  for (const Picture& picture : Originals()) {
+    const auto geometry = transform.Plan(picture.size, RandomKey{.sample_id = works.size()});
+    if (!geometry) continue;  // smaller than its center crop
+    works.push_back({.geometry = *geometry, .source = {}});
+    if (!decoder.Decode(picture.packed_record(), SourceOf(*geometry), &works.back().source)) {
+      return state.SkipWithError("a picture does not decode");
+    }
+  }
+  for (auto _ : state) {
+    for (const Work& work : works)
+      transform.Apply(work.geometry, work.source, &resizer, out.data());
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  CountPictures(state, works.size());
+}
 
 // Decode of the crop and its resize into finished uint8 pictures, on every thread for itself.
 void BareLoop(benchmark::State& state) {
@@ -145,7 +224,10 @@ void BareLoop(benchmark::State& state) {
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(done));
 }
-BENCHMARK(BareLoop)->Unit(benchmark::kMillisecond)->UseRealTime()->Threads(1)->Threads(2);
+BENCHMARK(BareLoop)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->ThreadRange(1, static_cast<int>(std::thread::hardware_concurrency()));
 
 void Resize(benchmark::State& state, const std::string& target, Kernels kernels, ResizeMode mode,
             Size from, Size to) {
@@ -192,6 +274,29 @@ void NormalizeOutput(benchmark::State& state, const std::string& target) {
   UseSimdTarget("");
 }
 
+void RegisterFeed() {
+  for (const int side : {224, 160, 128, 64}) {
+    for (const auto& [name, mode] :
+         {std::pair("exact", DecodeMode::kExact), std::pair("fast", DecodeMode::kFast)}) {
+      benchmark::RegisterBenchmark(
+          fmt::format("DecodeAndResize/{}x{}/{}", side, side, name).c_str(), &DecodeAndResize, mode,
+          side)
+          ->Unit(benchmark::kMillisecond);
+    }
+  }
+  const std::string crop = R"({"op": "random_resized_crop", "size": 224})";
+  const std::string resize = R"({"op": "resize", "size": 256}, {"op": "center_crop", "size": 224})";
+  for (const auto& [name, ops] :
+       {std::pair<std::string, std::string>("random_resized_crop", crop),
+        {"random_resized_crop+horizontal_flip", crop + R"(, {"op": "horizontal_flip", "p": 1})"},
+        {"random_resized_crop+vertical_flip", crop + R"(, {"op": "vertical_flip", "p": 1})"},
+        {"resize+center_crop", resize},
+        {"center_crop", R"({"op": "center_crop", "size": 224})"}}) {
+    benchmark::RegisterBenchmark(("Augment/" + name).c_str(), &Augment, ops)
+        ->Unit(benchmark::kMillisecond);
+  }
+}
+
 void RegisterTargets() {
   struct Case {
     const char* name;
@@ -229,6 +334,7 @@ void RegisterTargets() {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  millrace::stages::RegisterFeed();
   millrace::stages::RegisterTargets();
   benchmark::RunSpecifiedBenchmarks();
   return 0;

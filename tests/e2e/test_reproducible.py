@@ -13,6 +13,23 @@ def test_workers_and_slots_do_not_enter(millrace, recipe, dataset, straight, wor
     same_runs(straight, millrace.folder / "run")
 
 
+def test_fast_decode_is_another_run_and_the_same_every_time(millrace, recipe, dataset):
+    # Pictures of 40 x 30 to 8 x 8: libjpeg-turbo makes them half or a quarter as large.
+    def run(name, *settings):
+        arguments = [part for setting in settings for part in ("--set", setting)]
+        millrace.done("train", recipe, "--data", dataset, "--out", name, "--set", "train.max_steps=3",
+                      "--set", "data.train.ops=[{op='random_resized_crop', size=8, scale=[0.5, 1.0]}]",
+                      "--set", "data.val.ops=[{op='resize', width=8, height=8}]", *arguments)
+        return millrace.folder / name
+
+    one = run("one", "decode.mode=fast", "pipeline.workers=1")
+    same_runs(one, run("other", "decode.mode=fast", "pipeline.workers=4", "pipeline.slots=3"))
+    exact = run("exact")
+    assert metrics(one)[0]["digest"] != metrics(exact)[0]["digest"]
+    assert abs(metrics(one)[0]["loss"] - metrics(exact)[0]["loss"]) < 0.1
+    assert 'mode = "fast"' in (one / "config.toml").read_text()
+
+
 def first_steps(millrace, recipe, dataset, name, *settings, steps=2, devices="cpu", preexec_fn=None):
     arguments = [part for setting in settings for part in ("--set", setting)]
     millrace.done("train", recipe, "--data", dataset, "--out", name, "--devices", devices, *arguments,

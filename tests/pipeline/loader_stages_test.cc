@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <set>
@@ -93,6 +94,63 @@ TEST_F(LoaderStagesTest, PixelsAndLabelsAreThoseOfTheWholePictureTransformedByHa
   // Every sample once in each of the two epochs.
   ASSERT_EQ(trained.size(), 48u);
   for (std::uint64_t id = 0; id < 24; ++id) EXPECT_EQ(trained.count(id), 2u);
+}
+
+TEST_F(LoaderStagesTest, FastDecodeGivesOtherPixelsNearbyWhateverTheWorkers) {
+  const std::vector<std::string> small = {
+      "data.train.ops=[{ op = 'random_resized_crop', size = 8, scale = [0.5, 1.0] }]"};
+  const Recipe exact = LoadRecipe(small);
+  std::vector<std::string> settings = small;
+  settings.emplace_back("decode.mode=fast");
+  const Recipe fast = LoadRecipe(settings);
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<std::uint8_t>> pixels[2];
+  const auto run = [&](const Recipe& recipe, int workers, std::size_t to) {
+    LoaderStages loaders(recipe, dataset_);
+    RecordingLane lane;
+    lane.on_step = [&](const Slot& slot) {
+      if (slot.batch().phase != Phase::kTrain) return;
+      for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+        const auto of_sample = slot.pixels().subspan(i * slot.image_bytes(), slot.image_bytes());
+        pixels[to][{slot.batch().epoch, slot.sample(i).sample_id}] = {of_sample.begin(),
+                                                                      of_sample.end()};
+      }
+    };
+    Run(loaders, lane, workers);
+    return lane.digests;
+  };
+  run(exact, 2, 0);
+  const auto digests = run(fast, 2, 1);
+  EXPECT_EQ(run(fast, 8, 1), digests);
+  ASSERT_EQ(pixels[1].size(), 48u);
+  int differing = 0;
+  for (const auto& [sample, is_fast] : pixels[1]) {
+    const auto& is_exact = pixels[0].at(sample);
+    if (is_fast != is_exact) ++differing;
+    double distance = 0;
+    for (std::size_t i = 0; i < is_fast.size(); ++i) distance += std::abs(is_fast[i] - is_exact[i]);
+    EXPECT_LT(distance / static_cast<double>(is_fast.size()), 8) << "sample " << sample.second;
+  }
+  EXPECT_GT(differing, 24);
+}
+
+TEST_F(LoaderStagesTest, FastDecodeThatCannotHaveAnEffectIsAnError) {
+  const auto check = [&](const char* train, const char* val) {
+    const Recipe recipe = LoadRecipe({"decode.mode=fast", std::string("data.train.ops=") + train,
+                                      std::string("data.val.ops=") + val});
+    CheckLoaders(recipe);
+  };
+  constexpr const char* kCrop = "[{ op = 'center_crop', size = 20 }]";
+  constexpr const char* kOpenCv = "[{ op = 'resize', width = 20, height = 20, resize = 'opencv' }]";
+  constexpr const char* kPillow = "[{ op = 'resize', width = 20, height = 20 }]";
+  for (const char* train : {kCrop, kOpenCv}) {
+    EXPECT_THAT(
+        ErrorOf([&] { check(train, kCrop); }),
+        EndsWith("recipe.toml: decode.mode: has no effect: \"fast\" decodes a picture "
+                 "smaller where an operation with resize = \"pillow\" or \"pillow12\" makes "
+                 "it small, and no loader has one; remove it"));
+    EXPECT_NO_THROW(check(train, kPillow));
+  }
+  EXPECT_NO_THROW(check(kPillow, kOpenCv));
 }
 
 TEST_F(LoaderStagesTest, BatchesAreTheSameWithAnyNumberOfWorkersAndSlots) {

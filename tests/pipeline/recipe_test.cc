@@ -84,6 +84,7 @@ TEST_F(RecipeTest, WhatIsLeftOutHasTheDocumentedDefaults) {
   EXPECT_EQ(recipe.data_path, "");
   EXPECT_THAT(recipe.mean, ElementsAre(0.485f, 0.456f, 0.406f));
   EXPECT_THAT(recipe.std, ElementsAre(0.229f, 0.224f, 0.225f));
+  EXPECT_EQ(recipe.decode_mode, stages::DecodeMode::kExact);
   EXPECT_EQ(recipe.train.split, "train");
   EXPECT_EQ(recipe.train.shuffle, Shuffle::kFull);
   EXPECT_EQ(recipe.train.ops.size(), 1u);
@@ -122,6 +123,8 @@ ops = [{ op = "a" }, { op = "b" }]
 split = "v"
 shuffle = "none"
 ops = [{ op = "c" }]
+[decode]
+mode = "fast"
 [batch]
 per_device = 16
 global = 64
@@ -151,6 +154,7 @@ system = "none"
   EXPECT_EQ(recipe.data_path, "data/set");
   EXPECT_THAT(recipe.mean, ElementsAre(0, 0.5f, 1));
   EXPECT_THAT(recipe.std, ElementsAre(1, 2.5f, 3));
+  EXPECT_EQ(recipe.decode_mode, stages::DecodeMode::kFast);
   EXPECT_EQ(recipe.train.split, "t");
   EXPECT_EQ(recipe.train.shuffle, Shuffle::kNone);
   EXPECT_EQ(recipe.train.ops.size(), 2u);
@@ -405,6 +409,9 @@ TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {
            {"batch.per_device", "4.0", "is 4.0; it must be a whole number"},
            {"train", "'long'", "is \"long\"; it must be a section"},
            {"train.epochs", "many", "is \"many\"; it must be a whole number"},
+           {"decode", "fast", "is \"fast\"; it must be a section"},
+           {"decode.mode", "fats",
+            "is \"fats\"; it must be one of exact, fast; did you mean \"fast\"?"},
            {"precision.amp", "bf16", "is \"bf16\"; it must be one of off"},
            {"tracking.system", "mlflow", "is \"mlflow\"; it must be one of none"},
            {"pipeline.workers", "lots", "must be \"auto\" or a whole number"},

@@ -1,6 +1,7 @@
 """Preprocessing against its references, byte for byte: Pillow and OpenCV for pixels, torchvision for the choice of
 crops and for normalising. Needs the real pictures (MILLRACE_TEST_DATA) and the program preprocess_judge."""
 
+import collections
 import io
 import json
 import math
@@ -102,6 +103,20 @@ def pillow(version, picture, crop, resized):
     return resize(picture.crop((x, y, x + w, y + h)), resized, version)
 
 
+def pillow_draft(path, crop, resized):
+    """Decoded by Pillow's draft mode, the crop of its smaller picture rounded outwards, and from it what the box in
+    fractions of a pixel leaves. How much smaller: so that the crop still is at least as large as the result."""
+    x, y, w, h = crop
+    factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or (w >= factor * resized[0] and h >= factor * resized[1]))
+    picture = Image.open(path)
+    picture.draft("RGB", (picture.width // factor, picture.height // factor))
+    picture = picture.convert("RGB")
+    left, top = x // factor, y // factor
+    outer = picture.crop((left, top, -(-(x + w) // factor), -(-(y + h) // factor)))
+    inner = (x / factor - left, y / factor - top, (x + w) / factor - left, (y + h) / factor - top)
+    return outer.resize(resized, Image.Resampling.BILINEAR, inner), factor
+
+
 def opencv(picture, crop, resized):
     x, y, w, h = crop
     pixels = numpy.ascontiguousarray(numpy.asarray(picture)[y : y + h, x : x + w])
@@ -115,8 +130,11 @@ REFERENCES = {
 }
 
 
-def expected_pixels(mode, picture, crop, resized, window, flip_h, flip_v):
-    out = REFERENCES[mode](picture, crop, resized)
+def expected_pixels(mode, picture, crop, *rest):
+    return finish(REFERENCES[mode](picture, crop, rest[0]), *rest[1:])
+
+
+def finish(out, window, flip_h, flip_v):
     x, y, w, h = window
     out = out.crop((x, y, x + w, y + h))
     if flip_h:
@@ -134,7 +152,7 @@ def check_pixels(paths, sizes, inner, mode):
         for path in paths[start : start + 20]:
             picture = Image.open(path).convert("RGB")
             for crop, resized, window, flip_h, flip_v in cases(picture, draw, sizes, inner):
-                numbers = (mode, *picture.size, *crop, *resized, *window, int(flip_h), int(flip_v))
+                numbers = (mode, "exact", *picture.size, *crop, *resized, *window, int(flip_h), int(flip_v))
                 requests.append(" ".join(map(str, numbers)) + f" {path}")
                 expected.append(expected_pixels(mode, picture, crop, resized, window, flip_h, flip_v))
         got = io.BytesIO(run(["pixels"], requests))
@@ -149,6 +167,27 @@ def check_pixels(paths, sizes, inner, mode):
 @pytest.mark.parametrize("mode, inner", [("pillow", 43), ("pillow12", 6), ("opencv", 43)])
 def test_crops_of_originals_equal_their_reference(originals, mode, inner):
     check_pixels(originals, [(224, 224), (64, 64), (176, 130), (320, 333), (7, 5)], inner, mode)
+
+
+def test_fast_crops_equal_pillows_draft_mode(originals, imagenette):
+    assert int(PIL.__version__.split(".")[0]) >= 13, "the order of the passes is that of Pillow 13"
+    draw = random.Random(4)
+    factors = collections.Counter()
+    for path in originals + imagenette[:100]:
+        requests, expected = [], []
+        picture = Image.open(path)
+        for crop, resized, *rest in cases(picture, draw, [(224, 224), (64, 64), (96, 70), (33, 20), (7, 5)], 12):
+            numbers = ("pillow", "fast", *picture.size, *crop, *resized, *rest[0], *map(int, rest[1:]))
+            requests.append(" ".join(map(str, numbers)) + f" {path}")
+            out, factor = pillow_draft(path, crop, resized)
+            expected.append(finish(out, *rest))
+            factors[factor] += 1
+        got = io.BytesIO(run(["pixels"], requests))
+        for request, pixels in zip(requests, expected):
+            assert got.read(len(pixels)) == pixels, request
+        assert not got.read()
+    assert min(factors[factor] for factor in (1, 2, 4, 8)) > 200, factors
+    print(dict(factors))
 
 
 @pytest.mark.parametrize("mode", REFERENCES)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "stages/decode_scale.h"
 #include "storage/jpeg_info.h"
 #include "storage/png_picture.h"
 #include "tests/stages/regions.h"
@@ -92,6 +93,26 @@ TEST_P(DecoderKinds, RegionEqualsFullDecode) {
       const Outcome outcome = decoder.Decode(RecordOf(jpeg, size), box, &part);
       ASSERT_TRUE(outcome) << Describe(size, box) << ": " << outcome.fault().message;
       EXPECT_TRUE(IsRegionOf(full, box, part)) << Describe(size, box);
+    }
+  }
+}
+
+TEST_P(DecoderKinds, RegionAtASmallerScaleEqualsThatOfTheWholePictureAtThisScale) {
+  Decoder decoder;
+  Image part;
+  std::uint64_t seed = 0;
+  for (const Size size : kSizes) {
+    RandomStream random(RandomKey{.seed = ++seed}, 1);
+    const Bytes jpeg = MakeJpeg(GetParam().spec, size, seed);
+    for (const int scale : {4, 2, 1}) {
+      const Image whole = test::DecodeWhole(jpeg, scale);
+      const Size scaled{whole.width(), whole.height()};
+      ASSERT_EQ(ScaledSize(size, scale), scaled);
+      for (const Box box : Boxes(scaled, &random)) {
+        const Outcome outcome = decoder.Decode(RecordOf(jpeg, size), box, &part, scale);
+        ASSERT_TRUE(outcome) << Describe(scaled, box) << ": " << outcome.fault().message;
+        EXPECT_TRUE(IsRegionOf(whole, box, part)) << Describe(scaled, box) << ", scale " << scale;
+      }
     }
   }
 }

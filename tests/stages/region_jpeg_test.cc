@@ -59,24 +59,34 @@ Box RandomBox(Size size, unsigned edges, RandomStream& random) {
 
 class RegionJpegTest : public ::testing::Test {
  protected:
-  // Decodes `boxes` regions of the picture, and as many as there are ways to touch its edges.
+  // Decodes `boxes` regions of the picture, and at smaller scales as many as there are ways to
+  // touch its edges.
   void ExpectRegionsAreTheWhole(std::span<const std::byte> jpeg, int boxes, std::uint64_t seed) {
     const RecordView record = Pack(repacker_, jpeg);
     if (HasFailure()) return;
-    ASSERT_TRUE(decoder_.DecodeFull(record.payload, &full_));
+    for (const int scale : {8, 4, 2, 1}) {
+      full_ = test::DecodeWhole(record.payload, scale);
+      ExpectRegionsAreTheWhole(record, scale, scale == kFullScale ? boxes : 16, seed);
+      if (HasFatalFailure()) return;
+    }
+  }
+
+  // The same at one scale, of whose whole picture full_ is.
+  void ExpectRegionsAreTheWhole(const RecordView& record, int scale, int boxes,
+                                std::uint64_t seed) {
     const Size size{full_.width(), full_.height()};
     RandomStream random({.seed = seed}, 0);
     for (int i = 0; i < boxes; ++i) {
       const Box box = RandomBox(size, static_cast<unsigned>(i % 16), random);
-      if (region_jpeg_.Assemble(record, box)) {
+      if (region_jpeg_.Assemble(record, box, scale)) {
         ++assembled_;
         EXPECT_LT(region_jpeg_.jpeg().size(), record.payload.size());
       }
-      const Outcome outcome = decoder_.Decode(record, box, &part_);
+      const Outcome outcome = decoder_.Decode(record, box, &part_, scale);
       ASSERT_TRUE(outcome) << outcome.fault().message;
       ASSERT_TRUE(ShowsRegion(box))
-          << fmt::format("{}x{}, region {}x{} at {},{}", size.width, size.height, box.width,
-                         box.height, box.x, box.y);
+          << fmt::format("{}x{} at scale {}, region {}x{} at {},{}", size.width, size.height, scale,
+                         box.width, box.height, box.x, box.y);
     }
   }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ class Draws {
     static constexpr ResizeMode kModes[] = {ResizeMode::kPillow, ResizeMode::kPillow12,
                                             ResizeMode::kOpenCv};
     g.mode = kModes[Between(0, 2)];
+    static constexpr int kScales[] = {1, 2, 4};
+    if (g.mode != ResizeMode::kOpenCv && Coin()) g.scale = kScales[Between(0, 2)];
     return g;
   }
 
@@ -55,19 +58,32 @@ class Draws {
 };
 
 std::string Describe(const Geometry& g) {
-  return fmt::format("crop {}x{} to {}x{}, window {}x{} at {},{}, flips {} {}, mode {}",
-                     g.crop.width, g.crop.height, g.resized.width, g.resized.height, g.window.width,
-                     g.window.height, g.window.x, g.window.y, g.flip_horizontal, g.flip_vertical,
-                     static_cast<int>(g.mode));
+  return fmt::format(
+      "crop {}x{} at {},{} to {}x{}, window {}x{} at {},{}, flips {} {}, mode {}, scale {}",
+      g.crop.width, g.crop.height, g.crop.x, g.crop.y, g.resized.width, g.resized.height,
+      g.window.width, g.window.height, g.window.x, g.window.y, g.flip_horizontal, g.flip_vertical,
+      static_cast<int>(g.mode), g.scale);
 }
 
-// The part of `crop_pixels` that the geometry wants decoded.
+// The crop in whole pixels of the decoded picture.
+Box OuterCrop(const Geometry& g) {
+  const double pixel = 8.0 / g.scale;
+  const Box box{static_cast<int>(std::floor(g.crop.x / pixel)),
+                static_cast<int>(std::floor(g.crop.y / pixel)), 0, 0};
+  return {box.x, box.y, static_cast<int>(std::ceil((g.crop.x + g.crop.width) / pixel)) - box.x,
+          static_cast<int>(std::ceil((g.crop.y + g.crop.height) / pixel)) - box.y};
+}
+
+Size SizeOf(Box box) { return {box.width, box.height}; }
+
+// The part of `crop_pixels`, which are those of OuterCrop(g), that the geometry wants decoded.
 Image Cut(const Image& crop_pixels, const Geometry& g) {
+  const Box crop = OuterCrop(g);
   const Box box = SourceOf(g);
   Image part;
   part.Resize(box.width, box.height);
   for (int y = 0; y < box.height; ++y) {
-    std::memcpy(part.row(y), crop_pixels.row(box.y - g.crop.y + y) + (box.x - g.crop.x) * kChannels,
+    std::memcpy(part.row(y), crop_pixels.row(box.y - crop.y + y) + (box.x - crop.x) * kChannels,
                 part.row_bytes());
   }
   return part;
@@ -94,7 +110,7 @@ TEST_P(ResizerTargets, AgreeWithScalarTwin) {
   for (int round = 0; round < 400; ++round) {
     const int largest = round % 40 == 0 ? 900 : 120;
     const Geometry g = draws.Any(largest, round % 3 == 0 ? 12 : 150);
-    const Image crop = draws.Noise({g.crop.width, g.crop.height});
+    const Image crop = draws.Noise(SizeOf(OuterCrop(g)));
     ASSERT_EQ(Resized(&simd, g, crop), Resized(&scalar, g, crop)) << Describe(g);
   }
 }
@@ -104,7 +120,7 @@ TEST_P(ResizerTargets, WriteNothingBesideTheirRows) {
   Resizer resizer;
   for (int round = 0; round < 200; ++round) {
     const Geometry g = draws.Any(100, 70);
-    const Image source = Cut(draws.Noise({g.crop.width, g.crop.height}), g);
+    const Image source = Cut(draws.Noise(SizeOf(OuterCrop(g))), g);
     const auto row_bytes = static_cast<std::size_t>(g.window.width) * kChannels;
     const std::size_t stride = row_bytes + 7;
     const auto height = static_cast<std::size_t>(g.window.height);
@@ -129,9 +145,9 @@ TEST_P(ResizerTargets, FlatPicturesStayAsTheyAre) {
   Resizer resizer;
   for (int round = 0; round < 200; ++round) {
     const Geometry g = draws.Any(300, 60);
-    Image crop = draws.Noise({g.crop.width, g.crop.height});
+    Image crop = draws.Noise(SizeOf(OuterCrop(g)));
     const int shade = round % 3 == 0 ? 255 : draws.Between(0, 255);
-    std::memset(crop.row(0), shade, crop.row_bytes() * static_cast<std::size_t>(g.crop.height));
+    std::memset(crop.row(0), shade, crop.row_bytes() * static_cast<std::size_t>(crop.height()));
     for (const std::uint8_t byte : Resized(&resizer, g, crop))
       ASSERT_EQ(byte, shade) << Describe(g);
   }
@@ -145,7 +161,7 @@ TEST(Resizer, WindowAndFlipsEqualThoseOfTheWholeResult) {
   Resizer resizer;
   for (int round = 0; round < 200; ++round) {
     const Geometry g = draws.Any(90, 60);
-    const Image crop = draws.Noise({g.crop.width, g.crop.height});
+    const Image crop = draws.Noise(SizeOf(OuterCrop(g)));
     Geometry whole = g;
     whole.window = {0, 0, g.resized.width, g.resized.height};
     whole.flip_horizontal = whole.flip_vertical = false;
@@ -200,16 +216,17 @@ TEST(SourceOf, IsInsideTheCropAndReachesItsEdges) {
   for (int round = 0; round < 2000; ++round) {
     Geometry g = draws.Any(500, 300);
     const Box part = SourceOf(g);
-    EXPECT_GE(part.x, g.crop.x);
-    EXPECT_GE(part.y, g.crop.y);
+    const Box crop = OuterCrop(g);
+    EXPECT_GE(part.x, crop.x);
+    EXPECT_GE(part.y, crop.y);
     EXPECT_GT(part.width, 0);
     EXPECT_GT(part.height, 0);
-    EXPECT_LE(part.x + part.width, g.crop.x + g.crop.width);
-    EXPECT_LE(part.y + part.height, g.crop.y + g.crop.height);
+    EXPECT_LE(part.x + part.width, crop.x + crop.width);
+    EXPECT_LE(part.y + part.height, crop.y + crop.height);
     g.window = {0, 0, g.resized.width, g.resized.height};
     // Enlarging never loses an edge pixel.
-    if (g.resized.width >= g.crop.width && g.resized.height >= g.crop.height) {
-      EXPECT_EQ(SourceOf(g), g.crop) << Describe(g);
+    if (g.resized.width >= crop.width && g.resized.height >= crop.height) {
+      EXPECT_EQ(SourceOf(g), crop) << Describe(g);
     }
   }
 }

@@ -63,6 +63,16 @@ TEST(Transform, OutputSizeIsThatOfTheListWhateverThePicture) {
   EXPECT_EQ(Make(List({kCenter, kFlip})).output_size(), (Size{64, 64}));
 }
 
+TEST(Transform, SmallerPicturesAreTakenWhereAResizeAverages) {
+  EXPECT_TRUE(Make(List({kCrop, kFlip})).TakesSmallerPictures());
+  EXPECT_TRUE(Make(List({kResize, kCenter})).TakesSmallerPictures());
+  EXPECT_TRUE(Make(R"({"op": "random_resized_crop", "size": 9, "resize": "pillow12"})")
+                  .TakesSmallerPictures());
+  EXPECT_FALSE(Make(R"({"op": "random_resized_crop", "size": 9, "resize": "opencv"})")
+                   .TakesSmallerPictures());
+  EXPECT_FALSE(Make(List({kCenter, kFlip})).TakesSmallerPictures());
+}
+
 TEST(Transform, PlanIsAPureFunctionOfSizeAndKey) {
   const Transform transform = Make(List({kCrop, kFlip}));
   int differing = 0;

@@ -17,7 +17,7 @@ struct Judge {
 };
 
 void Decode(Judge& judge, std::span<const std::byte> jpeg, std::size_t most_pixels,
-            FullDecode* result) {
+            unsigned eighths, FullDecode* result) {
   jpeg_decompress_struct& info = judge.info;
   if (setjmp(judge.escape) != 0) {
     result->complains = true;
@@ -27,6 +27,8 @@ void Decode(Judge& judge, std::span<const std::byte> jpeg, std::size_t most_pixe
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(jpeg.data()), jpeg.size());
   jpeg_read_header(&info, TRUE);
   if (std::size_t{info.image_width} * info.image_height > most_pixels) return;
+  info.scale_num = eighths;
+  info.scale_denom = 8;
   jpeg_start_decompress(&info);
   result->width = static_cast<int>(info.output_width);
   result->height = static_cast<int>(info.output_height);
@@ -46,7 +48,7 @@ void Decode(Judge& judge, std::span<const std::byte> jpeg, std::size_t most_pixe
 
 }  // namespace
 
-FullDecode DecodeFully(std::span<const std::byte> jpeg, std::size_t most_pixels) {
+FullDecode DecodeFully(std::span<const std::byte> jpeg, std::size_t most_pixels, unsigned eighths) {
   FullDecode result;
   Judge judge;
   judge.info.err = jpeg_std_error(&judge.errors);
@@ -55,7 +57,7 @@ FullDecode DecodeFully(std::span<const std::byte> jpeg, std::size_t most_pixels)
     std::longjmp(static_cast<Judge*>(info->client_data)->escape, 1);
   };
   judge.errors.output_message = [](j_common_ptr) {};
-  Decode(judge, jpeg, most_pixels, &result);
+  Decode(judge, jpeg, most_pixels, eighths, &result);
   jpeg_destroy_decompress(&judge.info);
   return result;
 }

@@ -25,7 +25,8 @@ struct FullDecode {
 };
 
 // Decodes with libjpeg-turbo's defaults, to grey, RGB or CMYK, and passes over warnings. More than
-// `most_pixels` are not decoded.
-FullDecode DecodeFully(std::span<const std::byte> jpeg, std::size_t most_pixels = 1 << 24);
+// `most_pixels` are not decoded. `eighths`: the size of the result over that of the picture.
+FullDecode DecodeFully(std::span<const std::byte> jpeg, std::size_t most_pixels = 1 << 24,
+                       unsigned eighths = 8);
 
 }  // namespace millrace::test

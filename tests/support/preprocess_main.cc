@@ -1,14 +1,15 @@
 // Runs the preprocessing on requests from standard input, for
 // tests/reference/test_preprocessing.py.
 //
-//   preprocess_judge pixels                 per line "RESIZE-MODE PICTURE-SIZE CROP
+//   preprocess_judge pixels                 per line "RESIZE-MODE DECODE-MODE PICTURE-SIZE CROP
 //                                           RESIZED-SIZE WINDOW FLIPS PATH": raw RGB
 //   preprocess_judge transform OPS          per line "WIDTH HEIGHT SEED EPOCH SAMPLE PATH": raw RGB
 //   preprocess_judge plan OPS               per line "WIDTH HEIGHT SEED EPOCH SAMPLE": the crop and
 //                                           flips, as text
 //   preprocess_judge normalize R G B R G B  raw RGB to raw float32, with mean and std
 //
-// OPS is a JSON object { "ops": [...] }. A fault ends the program with exit code 1 and its text.
+// OPS is a JSON object { "ops": [...], "mode": DECODE-MODE }, "exact" without. A fault ends the
+// program with exit code 1 and its text.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -20,16 +21,13 @@
 #include "base/file.h"
 #include "base/params.h"
 #include "stages/decode.h"
+#include "stages/decode_scale.h"
 #include "stages/normalize.h"
 #include "stages/ops/resize_mode.h"
 #include "stages/transform.h"
 
 namespace millrace::stages {
 namespace {
-
-Transform MakeTransform(const char* json) {
-  return Transform(Params::FromJson(json, "ops").Sections("ops"));
-}
 
 void Write(const void* bytes, std::size_t count) {
   if (std::fwrite(bytes, 1, count, stdout) != count) Fail("standard output is closed");
@@ -42,16 +40,17 @@ std::string RestOfLine(std::istringstream& line) {
 }
 
 // Decodes what `geometry` needs of the file and writes the pixels to standard output.
-void WritePixels(const std::string& path, Size picture, const Geometry& geometry) {
+void WritePixels(const std::string& path, Size picture, DecodeMode mode, Geometry geometry) {
   static Decoder decoder;
   static Resizer resizer;
   static Image source;
   static std::vector<std::uint8_t> out;
   const MappedFile file(path);
-  const Outcome decoded = decoder.Decode({.width = static_cast<std::uint32_t>(picture.width),
-                                          .height = static_cast<std::uint32_t>(picture.height),
-                                          .payload = file.bytes()},
-                                         SourceOf(geometry), &source);
+  const storage::RecordView record{.width = static_cast<std::uint32_t>(picture.width),
+                                   .height = static_cast<std::uint32_t>(picture.height),
+                                   .payload = file.bytes()};
+  geometry.scale = ChooseScale(mode, record, geometry);
+  const Outcome decoded = decoder.Decode(record, SourceOf(geometry), &source, geometry.scale);
   if (!decoded) Fail("{}: {}", path, decoded.fault().message);
   const std::size_t row_bytes = static_cast<std::size_t>(geometry.window.width) * kChannels;
   out.resize(row_bytes * static_cast<std::size_t>(geometry.window.height));
@@ -63,11 +62,14 @@ void Pixels(std::istringstream line) {
   Size picture;
   Geometry g;
   std::string mode;
-  line >> mode >> picture.width >> picture.height >> g.crop.x >> g.crop.y >> g.crop.width >>
-      g.crop.height >> g.resized.width >> g.resized.height >> g.window.x >> g.window.y >>
-      g.window.width >> g.window.height >> g.flip_horizontal >> g.flip_vertical;
+  std::string decode;
+  line >> mode >> decode >> picture.width >> picture.height >> g.crop.x >> g.crop.y >>
+      g.crop.width >> g.crop.height >> g.resized.width >> g.resized.height >> g.window.x >>
+      g.window.y >> g.window.width >> g.window.height >> g.flip_horizontal >> g.flip_vertical;
   g.mode = ReadResizeMode(Params::FromJson("{\"resize\":\"" + mode + "\"}", "request"));
-  WritePixels(RestOfLine(line), picture, g);
+  const auto decode_mode =
+      ReadDecodeMode(Params::FromJson("{\"mode\":\"" + decode + "\"}", "request"));
+  WritePixels(RestOfLine(line), picture, decode_mode, g);
 }
 
 Geometry Planned(const Transform& transform, std::istringstream& line, Size* picture) {
@@ -103,13 +105,15 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if ((mode == "transform" || mode == "plan") && argc == 3) {
-    const Transform transform = MakeTransform(argv[2]);
+    const Params params = Params::FromJson(argv[2], "ops");
+    const Transform transform(params.Sections("ops"));
+    const DecodeMode decode_mode = ReadDecodeMode(params);
     while (std::getline(std::cin, text)) {
       std::istringstream line(text);
       Size picture;
       const Geometry g = Planned(transform, line, &picture);
       if (mode == "transform") {
-        WritePixels(RestOfLine(line), picture, g);
+        WritePixels(RestOfLine(line), picture, decode_mode, g);
       } else {
         std::printf("%d %d %d %d %d %d\n", g.crop.x, g.crop.y, g.crop.width, g.crop.height,
                     g.flip_horizontal, g.flip_vertical);
