@@ -1,8 +1,9 @@
-"""What the comparisons of this folder share: sets of pictures, and programs on as many cores as they have workers."""
+"""What the comparisons of this folder share: sets of pictures, programs on as many cores as they have workers, results."""
 
 import contextlib
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of pixels from 0 to 1
@@ -73,6 +75,27 @@ def finish(command: list, workers: int) -> tuple[str, float, float]:
 
 def spread(values: list[float], form: str) -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def print_row(cells: list[str]) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def print_head(titles: list[str]) -> None:
+    print_row(titles)
+    print_row(["---"] * len(titles))
+
+
+def result_of(runs: dict[str, list], **conditions) -> dict:
+    """Every single run of every program under some conditions."""
+    return {**conditions, "runs": {program: list(map(asdict, of_program)) for program, of_program in runs.items()}}
+
+
+def save(results: list[dict], path: Path | None) -> None:
+    """Writes what result_of() made, and the machine, as JSON; nowhere without a path."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": platform.uname()._asdict(), "results": results}, indent=2) + "\n")
 
 
 def time_batches(batches: Iterator, batch_size: int, seconds: float, warm_up: int = 8) -> str:

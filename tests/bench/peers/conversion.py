@@ -19,16 +19,15 @@ in the scratch folder, of which the sets of pictures stay for the next time.
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from common import finish, into_page_cache, make_originals, pictures_of, spread
+from common import finish, into_page_cache, make_originals, pictures_of, print_head, print_row, result_of, save, spread
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = ("millrace", "FFCV, Pillow reads", "FFCV, OpenCV reads")
@@ -76,7 +75,7 @@ def convert(program: str, pictures: Path, workers: int, options: argparse.Namesp
     else:
         to = out / "data.beton"
         reader = "pillow" if "Pillow" in program else "opencv"
-        text, _, _ = finish([options.ffcv, "-B", HERE / "ffcv_convert.py", pictures, to, workers, reader], workers)
+        text, _, _ = finish([options.ffcv, "-B", HERE / "ffcv_convert.py", pictures, to, workers, reader, 0], workers)
         told = json.loads(text)
         records, seconds, processor_seconds = told["records"], told["seconds"], told["processor_seconds"]
     if records != len(files):
@@ -105,7 +104,7 @@ def measure(pictures: Path, workers: int, options: argparse.Namespace) -> dict[s
 def print_rows(name: str, workers: int, pictures: Path, runs: dict[str, list[Run]]) -> None:
     """Rows of a table. Ratios are those of one round; median and range over the rounds."""
     files = pictures_of(pictures)
-    size = sum(file.stat().st_size for file in files)
+    size = size_of(pictures)
     for program, of_program in runs.items():
         rounds = list(zip(of_program, runs["millrace"], strict=True))
         ratios = [[run.seconds / own.seconds for run, own in rounds],
@@ -116,7 +115,7 @@ def print_rows(name: str, workers: int, pictures: Path, runs: dict[str, list[Run
                  f"{statistics.median(run.sync_seconds for run in of_program):.2f}",
                  f"{statistics.median(run.bytes for run in of_program) / size:.3f}",
                  *("" if program == "millrace" else spread(ratio, ".2f") for ratio in ratios)]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        print_row(cells)
 
 
 def main() -> None:
@@ -136,19 +135,14 @@ def main() -> None:
 
     sets = make_sets(options)
     results = []
-    print("| pictures | workers | program | images/s | per processor second | sync [s] | bytes of the originals' |"
-          " millrace's rate over this | per processor second |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print_head(["pictures", "workers", "program", "images/s", "per processor second", "sync [s]",
+                "bytes of the originals'", "millrace's rate over this", "per processor second"])
     for name in options.sets:
         for workers in options.workers:
             runs = measure(sets[name], workers, options)
             print_rows(name, workers, sets[name], runs)
-            results.append({"pictures": name, "images": options.images, "workers": workers,
-                            "runs": {program: list(map(asdict, of_program)) for program, of_program in runs.items()}})
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        told = {"machine": platform.uname()._asdict(), "results": results}
-        options.json.write_text(json.dumps(told, indent=2) + "\n")
+            results.append(result_of(runs, pictures=name, images=options.images, workers=workers))
+    save(results, options.json)
 
 
 if __name__ == "__main__":

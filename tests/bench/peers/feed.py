@@ -4,7 +4,8 @@
 Every program makes what a train step takes: batches of 64 pictures of 224x224, cropped at random (8 % to all of the
 area), flipped at random, normalised, in float32, on the CPU. The pictures are ImageNet originals, copied until there
 are enough of them: millrace reads them from the shards of `millrace convert`, FFCV from the file of ffcv_convert.py,
-the others from the image folder. README.md has the settings of each and how their pixels differ.
+the others from the image folder. Where both can make pictures smaller at conversion, millrace and FFCV run once more on
+pictures of at most 400 pixels. README.md has the settings of each and how their pixels differ.
 
 Each round runs every program once, in another order every time, as a process of its own that is confined to as many
 cores as it has workers. All files have just been read (a warm page cache). A program makes some batches that do not
@@ -25,17 +26,18 @@ and their conversions stay for the next time.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from common import finish, into_page_cache, make_originals, spread
+from common import finish, into_page_cache, make_originals, print_head, print_row, result_of, save, spread
 
 HERE = Path(__file__).resolve().parent
 BATCH = 64
-PROGRAMS = ("millrace", "torchvision v1", "torchvision v2", "DALI", "FFCV", "SPDL")
+MAX_SIDE, QUALITY = 400, 90  # of what is made smaller at conversion: FFCV's `max_resolution` and its default quality
+SMALL = f", {MAX_SIDE} px"  # ends the name of a program that reads such pictures
+PROGRAMS = ("millrace", "torchvision v1", "torchvision v2", "DALI", "FFCV", "SPDL", "millrace" + SMALL, "FFCV" + SMALL)
 BARE = "bare partial decode"
 RECIPE = f"""\
 seed = 1
@@ -69,35 +71,43 @@ class Run:
         return self.images / self.seconds
 
 
-@dataclass
-class Sources:
-    """The same pictures as each program reads them."""
-
-    folder: Path
-    shards: Path
-    beton: Path
-
-
-def make_sources(options: argparse.Namespace) -> Sources:
-    """Those that are there already are not made again."""
-    folder = make_originals(options.originals, options.images, options.scratch)
-    shards, beton = (options.scratch / f"{folder.name}-{kind}" for kind in ("shards", "ffcv"))
+def make_shards(folder: Path, shards: Path, settings: list, options: argparse.Namespace) -> Path:
     # Does nothing when the conversion is complete and goes on with one that is not.
-    subprocess.run([options.millrace, "convert", "--from", folder, "--to", shards], check=True, stdout=sys.stderr)
+    subprocess.run([options.millrace, "convert", "--from", folder, "--to", shards, *settings], check=True,
+                   stdout=sys.stderr)
+    return shards
+
+
+def make_beton(folder: Path, beton: Path, max_side: int, options: argparse.Namespace) -> Path:
     if not beton.exists():
         unfinished = beton.with_suffix(".unfinished")
-        finish([options.peers, "-B", HERE / "ffcv_convert.py", folder, unfinished, 1, "pillow"], 1)
+        finish([options.peers, "-B", HERE / "ffcv_convert.py", folder, unfinished, 1, "pillow", max_side], 1)
         unfinished.rename(beton)
-    return Sources(folder, shards, beton)
+    return beton
 
 
-def feed(program: str, sources: Sources, workers: int, options: argparse.Namespace) -> Run:
-    common = [workers, BATCH, options.seconds]
-    if program == "millrace":
+def make_sources(options: argparse.Namespace) -> dict[str, Path]:
+    """The same pictures as each program reads them. Those that are there already are not made again."""
+    folder = make_originals(options.originals, options.images, options.scratch)
+
+    def named(kind: str) -> Path:
+        return options.scratch / f"{folder.name}-{kind}"
+
+    smaller = ["--max-side", str(MAX_SIDE), "--quality", str(QUALITY)]
+    return {**dict.fromkeys(PROGRAMS, folder),
+            "millrace": make_shards(folder, named("shards"), [], options),
+            "FFCV": make_beton(folder, named("ffcv"), 0, options),
+            "millrace" + SMALL: make_shards(folder, named(f"shards-{MAX_SIDE}"), smaller, options),
+            "FFCV" + SMALL: make_beton(folder, named(f"ffcv-{MAX_SIDE}"), MAX_SIDE, options)}
+
+
+def feed(program: str, sources: dict[str, Path], workers: int, options: argparse.Namespace) -> Run:
+    name, *version = program.removesuffix(SMALL).lower().split()
+    if name == "millrace":
         recipe = options.scratch / "feed.toml"
         recipe.write_text(RECIPE)
-        into_page_cache(sources.shards)
-        text, _, _ = finish([options.millrace, "profile", recipe, "--data", sources.shards, "--stages", "feed",
+        into_page_cache(sources[program])
+        text, _, _ = finish([options.millrace, "profile", recipe, "--data", sources[program], "--stages", "feed",
                              "--seconds", options.seconds, "--set", f"pipeline.workers={workers}", "--json",
                              "--out", options.scratch / "profile"], workers)
         alone = json.loads(text)["feed_alone"]
@@ -111,18 +121,13 @@ def feed(program: str, sources: Sources, workers: int, options: argparse.Namespa
         # Its rate is that of processor time, in milliseconds an iteration; all others are by the clock.
         images = told["items_per_second"] * told["cpu_time"] / 1000 * told["iterations"]
         return Run(round(images), told["real_time"] / 1000 * told["iterations"])
-    if program == "FFCV":
-        into_page_cache(sources.beton)
-        command = [HERE / "feed_ffcv.py", sources.beton, *common]
-    else:
-        into_page_cache(sources.folder)
-        name, *version = program.lower().split()
-        command = [HERE / f"feed_{name}.py", *version, sources.folder, *common]
-    text, _, _ = finish([options.peers, "-B", *command], workers)
+    into_page_cache(sources[program])
+    text, _, _ = finish([options.peers, "-B", HERE / f"feed_{name}.py", *version, sources[program], workers, BATCH,
+                         options.seconds], workers)
     return Run(**json.loads(text))
 
 
-def measure(sources: Sources, workers: int, options: argparse.Namespace) -> dict[str, list[Run]]:
+def measure(sources: dict[str, Path], workers: int, options: argparse.Namespace) -> dict[str, list[Run]]:
     programs = PROGRAMS + (BARE,) if workers == 1 else PROGRAMS
     runs: dict[str, list[Run]] = {program: [] for program in programs}
     for round_ in range(options.rounds + 1):
@@ -136,12 +141,12 @@ def measure(sources: Sources, workers: int, options: argparse.Namespace) -> dict
 
 
 def print_rows(workers: int, runs: dict[str, list[Run]]) -> None:
-    """Rows of a table. Ratios are those of one round; median and range over the rounds."""
+    """Rows of a table. Ratios are those of one round, of pictures of the same size; median and range over the rounds."""
     for program, of_program in runs.items():
-        ratios = [own.rate / run.rate for own, run in zip(runs["millrace"], of_program, strict=True)]
-        cells = [str(workers), program, spread([run.rate for run in of_program], ",.0f"),
-                 "" if program == "millrace" else spread(ratios, ".2f")]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        own = "millrace" + SMALL if program.endswith(SMALL) else "millrace"
+        ratios = [mine.rate / run.rate for mine, run in zip(runs[own], of_program, strict=True)]
+        print_row([str(workers), program, spread([run.rate for run in of_program], ",.0f"),
+                   "" if program == own else spread(ratios, ".2f")])
 
 
 def main() -> None:
@@ -162,17 +167,12 @@ def main() -> None:
 
     sources = make_sources(options)
     results = []
-    print("| workers | program | images/s | millrace's rate over this |")
-    print("| --- | --- | --- | --- |", flush=True)
+    print_head(["workers", "program", "images/s", "millrace's rate over this"])
     for workers in options.workers:
         runs = measure(sources, workers, options)
         print_rows(workers, runs)
-        results.append({"images": options.images, "workers": workers,
-                        "runs": {program: list(map(asdict, of_program)) for program, of_program in runs.items()}})
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        told = {"machine": platform.uname()._asdict(), "results": results}
-        options.json.write_text(json.dumps(told, indent=2) + "\n")
+        results.append(result_of(runs, images=options.images, workers=workers))
+    save(results, options.json)
 
 
 if __name__ == "__main__":

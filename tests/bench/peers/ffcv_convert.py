@@ -1,10 +1,12 @@
-"""Converts an image folder with FFCV's DatasetWriter and prints one JSON object of what it took; conversion.py runs it.
+"""Converts an image folder with FFCV's DatasetWriter and prints one JSON object of what it took; conversion.py and
+feed.py run it.
 
-The settings are those of FFCV's own script for ImageNet, but JPEG for every picture and no resize: Pillow reads, as
-torchvision's ImageFolder does, and OpenCV encodes at quality 90. With `opencv` as the reader OpenCV decodes too.
-FFCV has no way to keep a JPEG's own bytes in a field from which it decodes pictures.
+The settings are those of FFCV's own script for ImageNet, but JPEG for every picture: Pillow reads, as torchvision's
+ImageFolder does, and OpenCV encodes at quality 90. With `opencv` as the reader OpenCV decodes too. FFCV has no way to
+keep a JPEG's own bytes in a field from which it decodes pictures. Pictures whose longer side has more than MAX_SIDE
+pixels are made smaller, unless that is 0.
 
-Usage: ffcv_convert.py FOLDER FILE.beton WORKERS pillow|opencv
+Usage: ffcv_convert.py FOLDER FILE.beton WORKERS pillow|opencv MAX_SIDE
 """
 
 import json
@@ -60,7 +62,7 @@ def processor_seconds() -> float:
 
 
 def main() -> None:
-    folder, beton, workers, reader = sys.argv[1:]
+    folder, beton, workers, reader, max_side = sys.argv[1:]
     # The writer's processes inherit what it has opened.
     multiprocessing.set_start_method("fork", force=True)
     # A process per worker: OpenCV's own threads would be more workers.
@@ -68,7 +70,8 @@ def main() -> None:
 
     begin, begin_processor = time.monotonic(), processor_seconds()
     dataset = ImageFolder(folder, {"pillow": pillow, "opencv": opencv}[reader])
-    fields = {"image": RGBImageField(write_mode="jpg", jpeg_quality=QUALITY), "label": IntField()}
+    image = RGBImageField(write_mode="jpg", jpeg_quality=QUALITY, max_resolution=int(max_side) or None)
+    fields = {"image": image, "label": IntField()}
     DatasetWriter(beton, fields, num_workers=int(workers)).from_indexed_dataset(dataset)
     for process in multiprocessing.active_children():
         process.join()
