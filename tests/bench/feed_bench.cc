@@ -1,5 +1,5 @@
 // The whole feed, from records to finished uint8 batches through the graph, beside a bare loop over
-// the same crop decodes and resizes with the same threads.
+// the same crop decodes and resizes with the same threads, and beside the reading of records alone.
 //
 //   MILLRACE_TEST_DATA=../shared/data build/release/tests/bench/feed_bench
 //       --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
@@ -164,10 +164,30 @@ void BareLoop(benchmark::State& state) {
   state.SetItemsProcessed(done);
 }
 
+// Records found, checked against their hashes and handed out, in the order of an epoch.
+void ReadRecords(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  const storage::SplitReader& reader = Data().stages().train();
+  const pipeline::SampleOrder order(reader.size(), pipeline::Shuffle::kFull, 1, 0);
+  std::int64_t done = 0;
+  std::int64_t bytes = 0;
+  for (auto _ : state) {
+    for (std::uint64_t position = 0; position < reader.size(); ++position) {
+      const auto record = reader.Read(order.At(position));
+      bytes += static_cast<std::int64_t>(record->payload.size());
+      ++done;
+    }
+  }
+  state.SetItemsProcessed(done);
+  state.SetBytesProcessed(bytes);
+}
+
+int Cores() { return static_cast<int>(std::thread::hardware_concurrency()); }
+
 void WithThreads(benchmark::internal::Benchmark* feed) {
   feed->ArgName("threads")
-      ->Arg(1)
-      ->Arg(2)
+      ->RangeMultiplier(2)
+      ->Range(1, Cores())
       ->Unit(benchmark::kMillisecond)
       ->UseRealTime()
       ->Iterations(1);
@@ -175,6 +195,7 @@ void WithThreads(benchmark::internal::Benchmark* feed) {
 BENCHMARK(WholeFeed)->Apply(WithThreads);
 BENCHMARK(TracedFeed)->Apply(WithThreads);
 BENCHMARK(BareLoop)->Apply(WithThreads);
+BENCHMARK(ReadRecords)->Unit(benchmark::kMillisecond)->UseRealTime()->ThreadRange(1, Cores());
 
 }  // namespace
 }  // namespace millrace

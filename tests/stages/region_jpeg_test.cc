@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "stages/decode.h"
+#include "stages/decode_scale.h"
 #include "storage/jpeg_repack.h"
 #include "tests/stages/regions.h"
 #include "tests/support/tar_reader.h"
@@ -191,8 +192,10 @@ TEST_F(RegionJpegTest, DamageEndsInAFaultOrInPixels) {
     if (round % 5 == 0) payload.resize(random.Below(static_cast<std::uint32_t>(payload.size())));
     record.payload = payload;
     record.region_index.segment_bytes = segments;
-    const Box box = RandomBox({300, 200}, static_cast<unsigned>(round % 16), random);
-    faults += decoder_.Decode(record, box, &part_) ? 0 : 1;
+    const int scale = 1 << (round / 16 % 4);
+    const Box box =
+        RandomBox(ScaledSize({300, 200}, scale), static_cast<unsigned>(round % 16), random);
+    faults += decoder_.Decode(record, box, &part_, scale) ? 0 : 1;
   }
   EXPECT_GT(faults, 500);
 }
