@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 namespace millrace {
@@ -13,12 +14,16 @@ class FolderLock {
   // Throws Error "<who> is writing into <folder>; ..." when the folder is held already. Does not
   // wait. `who` names the holders of such locks: "another conversion".
   FolderLock(const std::filesystem::path& folder, std::string_view who);
+  // The same for whoever can do without: nullptr when the folder is held already.
+  static std::unique_ptr<FolderLock> TakeIfFree(const std::filesystem::path& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
  private:
-  int descriptor_;
+  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_;  // -1: a folder that cannot be locked
 };
 
 }  // namespace millrace

@@ -254,6 +254,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
 
   const Params data = root.Section("data");
   recipe.data_path = data.Text("path", "");
+  recipe.local_copy = data.Text("local_copy", "");
   const Params normalize = data.Section("normalize");
   // ImageNet's channel statistics, as every ImageNet recipe uses them.
   recipe.mean = ReadChannels(normalize, "mean", {0.485, 0.456, 0.406});

@@ -50,6 +50,7 @@ struct Recipe {
   bool deterministic = false;
 
   std::string data_path;        // "" when the recipe names none
+  std::string local_copy;       // folder for copies of the shards; "" for none
   std::array<float, 3> mean{};  // of RGB, on the scale 0..1 (normalize)
   std::array<float, 3> std{};
   stages::DecodeMode decode_mode = stages::DecodeMode::kExact;

@@ -30,6 +30,7 @@
 #include "pipeline/cpu_lane.h"
 #include "pipeline/graph.h"
 #include "pipeline/loader_stages.h"
+#include "pipeline/local_copy.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/training_run.h"
 #include "pipeline/training_setup.h"
@@ -208,6 +209,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
   auto [networks, optimizers, schedule] = MakeReplicas(recipe, classes, lanes, counts);
   recipe.RefuseUnknown();
+  LocalCopy local_copy(recipe, options.dataset, loaders);
 
   const RunIdentity identity{
       .dataset_fingerprint = HashToHex(loaders.train().manifest().fingerprint),
@@ -315,8 +317,10 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
                        .reports = reports}));
     lane_work.push_back(cpu_lanes.back().get());
   }
+  local_copy.Start(log);
   RunGraph(
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
+  local_copy.Stop();
 
   result.exit_code = run.interrupted() ? ExitCode::kInterrupted : ExitCode::kDone;
   result.step = run.state().step;

@@ -4,6 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,8 +19,7 @@
 namespace millrace::storage {
 namespace {
 
-ShardReader OpenShard(const std::filesystem::path& dataset, const ShardInfo& info) {
-  const auto path = dataset / info.file;
+ShardReader OpenShard(const std::filesystem::path& path, const ShardInfo& info) {
   std::error_code code;
   const auto bytes = std::filesystem::file_size(path, code);
   if (code) {
@@ -37,28 +40,69 @@ ShardReader OpenShard(const std::filesystem::path& dataset, const ShardInfo& inf
   return shard;
 }
 
+// A shard's file in the dataset and, once there is one, its copy.
+class Shard {
+ public:
+  explicit Shard(ShardReader original) : original_(std::move(original)) {}
+
+  const ShardReader& original() const { return original_; }
+  // What is read now.
+  const ShardReader& current() const {
+    const ShardReader* copy = copy_.load(std::memory_order_acquire);
+    return copy != nullptr ? *copy : original_;
+  }
+
+  // One thread at a time.
+  void UseCopy(ShardReader copy, std::function<void(const std::string&)> on_damage) {
+    MILLRACE_CHECK(!opened_copy_);
+    opened_copy_.emplace(std::move(copy));
+    on_damage_ = std::move(on_damage);
+    copy_.store(&*opened_copy_, std::memory_order_release);
+  }
+
+  // What `read` finds in the current file; where that is a copy and damaged, in the original.
+  template <typename Read>
+  Result<RecordView> ReadWith(Read read) {
+    const ShardReader& file = current();
+    Result<RecordView> record = read(file);
+    if (record.ok() || &file == &original_) return record;
+    // The first reader to notice tells.
+    if (copy_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) {
+      on_damage_(record.fault().message);
+    }
+    return read(original_);
+  }
+
+ private:
+  ShardReader original_;
+  std::optional<ShardReader> opened_copy_;  // stays open for the views of its records
+  std::function<void(const std::string&)> on_damage_;
+  std::atomic<const ShardReader*> copy_ = nullptr;  // opened_copy_ while it is read
+};
+
 }  // namespace
 
 struct SplitReader::State {
   Manifest manifest;
   const SplitInfo* split = nullptr;  // in manifest
-  std::vector<ShardReader> shards;
-  std::vector<std::uint64_t> ends;  // by shard: the first sample id behind it
+  std::deque<Shard> shards;          // which stay where they are
+  std::mutex copies;                 // one UseCopy() at a time
+  std::vector<std::uint64_t> ends;   // by shard: the first sample id behind it
   std::uintptr_t page_bytes = 0;
 
   // The shard of a sample and its key there.
-  std::pair<const ShardReader&, std::uint64_t> Find(std::uint64_t sample_id) const {
+  std::pair<Shard&, std::uint64_t> Find(std::uint64_t sample_id) {
     const auto end = std::upper_bound(ends.begin(), ends.end(), sample_id);
     MILLRACE_CHECK(end != ends.end());
     const auto index = static_cast<std::size_t>(end - ends.begin());
     return {shards[index], sample_id - (index == 0 ? 0 : ends[index - 1])};
   }
 
-  Result<RecordView> CheckLabel(Result<RecordView> record, std::uint64_t sample_id) const {
+  Result<RecordView> CheckLabel(Result<RecordView> record, std::uint64_t sample_id) {
     if (record.ok() && record->label >= manifest.classes.size()) {
       const auto [shard, key] = Find(sample_id);
-      return MakeFault("{}: label {} is outside the {} classes of manifest.json", shard.Where(key),
-                       record->label, manifest.classes.size());
+      return MakeFault("{}: label {} is outside the {} classes of manifest.json",
+                       shard.original().Where(key), record->label, manifest.classes.size());
     }
     return record;
   }
@@ -73,7 +117,7 @@ SplitReader::SplitReader(const std::filesystem::path& dataset, std::string_view 
   AllowOpenFiles(state.split->shards.size());
   std::uint64_t end = 0;
   for (const ShardInfo& info : state.split->shards) {
-    state.shards.push_back(OpenShard(dataset, info));
+    state.shards.emplace_back(OpenShard(dataset / info.file, info));
     state.ends.push_back(end += info.records);
   }
 }
@@ -88,17 +132,19 @@ std::uint64_t SplitReader::size() const { return state_->split->records; }
 
 Result<RecordView> SplitReader::Read(std::uint64_t sample_id) const {
   const auto [shard, key] = state_->Find(sample_id);
-  return state_->CheckLabel(shard.Read(key), sample_id);
+  return state_->CheckLabel(
+      shard.ReadWith([key = key](const ShardReader& file) { return file.Read(key); }), sample_id);
 }
 
 Result<RecordView> SplitReader::Peek(std::uint64_t sample_id) const {
   const auto [shard, key] = state_->Find(sample_id);
-  return state_->CheckLabel(shard.Peek(key), sample_id);
+  return state_->CheckLabel(
+      shard.ReadWith([key = key](const ShardReader& file) { return file.Peek(key); }), sample_id);
 }
 
 void SplitReader::Prefetch(std::uint64_t sample_id) const {
   const auto [shard, key] = state_->Find(sample_id);
-  const auto bytes = shard.Bytes(key);
+  const auto bytes = shard.current().Bytes(key);
   const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
   const std::uintptr_t first_page = begin & ~(state_->page_bytes - 1);
   // A refused hint costs nothing but time.
@@ -108,7 +154,16 @@ void SplitReader::Prefetch(std::uint64_t sample_id) const {
 
 std::string SplitReader::Where(std::uint64_t sample_id) const {
   const auto [shard, key] = state_->Find(sample_id);
-  return shard.Where(key);
+  return shard.original().Where(key);
+}
+
+void SplitReader::UseCopy(std::size_t shard, const std::filesystem::path& path,
+                          std::function<void(const std::string& fault)> on_damage) const {
+  State& state = *state_;
+  MILLRACE_CHECK(shard < state.shards.size());
+  const std::lock_guard lock(state.copies);
+  AllowOpenFiles(2 * state.shards.size());
+  state.shards[shard].UseCopy(OpenShard(path, state.split->shards[shard]), std::move(on_damage));
 }
 
 }  // namespace millrace::storage

@@ -1,8 +1,10 @@
 // One split of a dataset, open for reading in any order: what the pipeline reads samples from.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,10 +17,11 @@ namespace millrace::storage {
 
 // A sample id is a record's position in the split: shards in the manifest's order, keys in order.
 //
-// All methods are const, lock-free and may be called from any number of threads; views stay valid
-// while the object lives. Records are read through a shared, read-only map: what has been read
-// counts towards the process's RSS (its file part, RssFile) until the kernel wants the page cache
-// back, and no memory is allocated per record. The files must not be changed meanwhile.
+// All methods are const and may be called from any number of threads; all but UseCopy() are
+// lock-free. Views stay valid while the object lives. Records are read through a shared, read-only
+// map: what has been read counts towards the process's RSS (its file part, RssFile) until the
+// kernel wants the page cache back, and no memory is allocated per record. The files must not be
+// changed meanwhile.
 class SplitReader {
  public:
   // Opens every shard of the split. Throws Error naming file or key when the manifest cannot be
@@ -49,6 +52,15 @@ class SplitReader {
   // Read() waits for the disk page by page, as the map is opened without read-ahead.
   // REQUIRES: sample_id < size()
   void Prefetch(std::uint64_t sample_id) const;
+
+  // From now on the shard's records are read from its copy at `path` (shard_copy.h), which holds
+  // the same; views of the dataset's own file stay valid. Opening it checks what the constructor
+  // checks; throws Error naming it and changes nothing when it cannot be used. A record that is
+  // damaged there ends the use of the copy: it and the rest of the shard come from the dataset
+  // again, and `on_damage` is called, once, with the fault, by the thread that reads. REQUIRES:
+  // shard < split().shards.size(); UseCopy() was not called for it with success
+  void UseCopy(std::size_t shard, const std::filesystem::path& path,
+               std::function<void(const std::string& fault)> on_damage) const;
 
   // "train-00003-of-00008.lmdb, key 17", for messages. REQUIRES: sample_id < size()
   std::string Where(std::uint64_t sample_id) const;

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "tests/support/error_text.h"
@@ -24,6 +25,16 @@ TEST(FolderLock, SecondHolderIsRefusedUntilTheFirstHasGone) {
                 "; wait for it or choose another folder");
   first.reset();
   EXPECT_NO_THROW(const FolderLock third(folder.path(), "another run"));
+}
+
+TEST(FolderLock, IsTakenOnlyWhenFree) {
+  const test::TemporaryFolder folder;
+  std::unique_ptr<FolderLock> first = FolderLock::TakeIfFree(folder.path());
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(FolderLock::TakeIfFree(folder.path()), nullptr);
+  EXPECT_NE(ErrorOf([&] { const FolderLock second(folder.path(), "another run"); }), "");
+  first.reset();
+  EXPECT_NE(FolderLock::TakeIfFree(folder.path()), nullptr);
 }
 
 TEST(FolderLock, OtherFolderIsFree) {

@@ -82,6 +82,7 @@ TEST_F(RecipeTest, WhatIsLeftOutHasTheDocumentedDefaults) {
   EXPECT_EQ(recipe.seed, 0u);
   EXPECT_FALSE(recipe.deterministic);
   EXPECT_EQ(recipe.data_path, "");
+  EXPECT_EQ(recipe.local_copy, "");
   EXPECT_THAT(recipe.mean, ElementsAre(0.485f, 0.456f, 0.406f));
   EXPECT_THAT(recipe.std, ElementsAre(0.229f, 0.224f, 0.225f));
   EXPECT_EQ(recipe.decode_mode, stages::DecodeMode::kExact);
@@ -114,6 +115,7 @@ deterministic = true
 plugins = []
 [data]
 path = "data/set"
+local_copy = "scratch"
 normalize = { mean = [0, 0.5, 1], std = [1, 2.5, 3] }
 [data.train]
 split = "t"
@@ -152,6 +154,7 @@ system = "none"
   EXPECT_EQ(recipe.seed, 9223372036854775807u);
   EXPECT_TRUE(recipe.deterministic);
   EXPECT_EQ(recipe.data_path, "data/set");
+  EXPECT_EQ(recipe.local_copy, "scratch");
   EXPECT_THAT(recipe.mean, ElementsAre(0, 0.5f, 1));
   EXPECT_THAT(recipe.std, ElementsAre(1, 2.5f, 3));
   EXPECT_EQ(recipe.decode_mode, stages::DecodeMode::kFast);

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <fstream>
+#include <functional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/storage/record_fixture.h"
 #include "tests/support/temporary_folder.h"
@@ -143,6 +147,121 @@ TEST_F(SplitReaderTest, LabelOutsideTheClassesIsAFault) {
   ASSERT_FALSE(outside.ok());
   EXPECT_EQ(outside.fault().message,
             "train-00000-of-00003.lmdb, key 2: label 2 is outside the 2 classes of manifest.json");
+}
+
+class SplitReaderCopyTest : public SplitReaderTest {
+ protected:
+  // The second shard holds the samples 6..12.
+  static constexpr std::uint64_t kFirst = 6;
+  static constexpr std::uint64_t kEnd = 13;
+
+  void SetUp() override {
+    SplitReaderTest::SetUp();
+    fs::copy_file(shard_, copy_);
+  }
+
+  // Flips a bit of the sample's picture in the file, where it lies.
+  static void Damage(const fs::path& path, std::uint64_t sample_id) {
+    const std::string file = ReadFile(path);
+    const OwnedRecord record(sample_id);
+    const auto at = file.find(
+        std::string(reinterpret_cast<const char*>(record.payload.data()), record.payload.size()));
+    ASSERT_NE(at, std::string::npos);
+    std::fstream stream(path, std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(~file[at]));
+  }
+
+  std::function<void(const std::string&)> KeepFaults() {
+    return [this](const std::string& fault) { faults_.push_back(fault); };
+  }
+
+  const fs::path copy_ = folder_ / "copy.lmdb";
+  std::vector<std::string> faults_;
+};
+
+TEST_F(SplitReaderCopyTest, RecordsComeFromTheCopyAndOlderViewsStayValid) {
+  const SplitReader reader(folder_.path(), "train");
+  std::vector<RecordView> before;
+  for (std::uint64_t id = 0; id < kRecords; ++id) before.push_back(*reader.Read(id));
+  reader.UseCopy(1, copy_, KeepFaults());
+  for (std::uint64_t id = 0; id < kRecords; ++id) {
+    EXPECT_TRUE(test::SameRecord(before[id], OwnedRecord(id).view));
+    const auto record = reader.Read(id);
+    ASSERT_TRUE(record.ok());
+    EXPECT_TRUE(test::SameRecord(*record, before[id]));
+    EXPECT_EQ(record->payload.data() != before[id].payload.data(), id >= kFirst && id < kEnd);
+    reader.Prefetch(id);
+  }
+  EXPECT_EQ(reader.Where(kFirst), "train-00001-of-00003.lmdb, key 0");
+  // What becomes of the file in the dataset does not matter any more.
+  Damage(shard_, 8);
+  EXPECT_TRUE(reader.Read(8).ok());
+  EXPECT_TRUE(faults_.empty());
+}
+
+TEST_F(SplitReaderCopyTest, DamagedCopyIsGivenUpForTheDatasetAndToldOnce) {
+  Damage(copy_, 8);
+  Damage(copy_, 10);
+  const SplitReader reader(folder_.path(), "train");
+  reader.UseCopy(1, copy_, KeepFaults());
+  const auto early = reader.Read(7);
+  for (const std::uint64_t id : {8, 10, 8, 7}) {
+    const auto record = reader.Read(id);
+    ASSERT_TRUE(record.ok()) << record.fault().message;
+    EXPECT_TRUE(test::SameRecord(*record, OwnedRecord(id).view));
+  }
+  EXPECT_TRUE(test::SameRecord(*early, OwnedRecord(7).view));
+  EXPECT_THAT(faults_, testing::ElementsAre("copy.lmdb, key 2: the picture is damaged (it does not "
+                                            "have the hash that its record carries)"));
+}
+
+TEST_F(SplitReaderCopyTest, RecordDamagedInBothIsAFault) {
+  Damage(copy_, 8);
+  Damage(shard_, 8);
+  const SplitReader reader(folder_.path(), "train");
+  reader.UseCopy(1, copy_, KeepFaults());
+  const auto record = reader.Read(8);
+  ASSERT_FALSE(record.ok());
+  EXPECT_THAT(record.fault().message, testing::StartsWith("train-00001-of-00003.lmdb, key 2: "));
+}
+
+TEST_F(SplitReaderCopyTest, CopyThatCannotBeOpenedChangesNothing) {
+  const SplitReader reader(folder_.path(), "train");
+  const auto error = [&] { return test::ErrorOf([&] { reader.UseCopy(1, copy_, KeepFaults()); }); };
+  const std::string file = ReadFile(copy_);
+  test::WriteText(copy_, file.substr(1));
+  EXPECT_THAT(error(), AllOf(HasSubstr(copy_.string()), HasSubstr("bytes, but manifest.json")));
+  test::WriteText(copy_, std::string(file.size(), 'x'));
+  EXPECT_THAT(error(), HasSubstr(copy_.string() + " cannot be read"));
+  fs::remove(copy_);
+  EXPECT_THAT(error(), HasSubstr("No such file or directory"));
+  for (std::uint64_t id = 0; id < kRecords; ++id) EXPECT_TRUE(reader.Read(id).ok());
+  test::WriteText(copy_, file);
+  EXPECT_EQ(error(), "");
+}
+
+TEST_F(SplitReaderCopyTest, ReadersNoticeNeitherSwitchNorDamage) {
+  Damage(copy_, 12);
+  const SplitReader reader(folder_.path(), "train");
+  std::atomic<int> wrong = 0;
+  std::atomic<int> told = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 200; ++round) {
+        for (std::uint64_t id = 0; id < kRecords; ++id) {
+          const auto record = reader.Read(id);
+          if (!record.ok() || !test::SameRecord(*record, OwnedRecord(id).view)) ++wrong;
+          reader.Prefetch(id);
+        }
+      }
+    });
+  }
+  reader.UseCopy(1, copy_, [&](const std::string&) { ++told; });
+  for (auto& thread : threads) thread.join();
+  EXPECT_TRUE(reader.Read(12).ok());
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(told, 1);
 }
 
 }  // namespace
