@@ -47,6 +47,14 @@ struct Loader {
   Shuffle shuffle;
 };
 
+// The order of the epoch that is being planned, and of the one after it, whose first samples are
+// read ahead.
+struct EpochOrder {
+  std::uint32_t epoch;
+  SampleOrder current;
+  SampleOrder next;
+};
+
 // What a worker keeps from sample to sample.
 struct WorkerTools {
   stages::Decoder decoder;
@@ -105,8 +113,7 @@ struct LoaderStages::Impl {
   const stages::DecodeMode decode_mode;
   std::optional<Loader> train;
   std::optional<Loader> val;
-  std::optional<std::pair<std::uint32_t, SampleOrder>>
-      order;  // of the training epoch being planned
+  std::optional<EpochOrder> order;  // of training
   oneapi::tbb::enumerable_thread_specific<WorkerTools> tools;
   ImagePool images;
 };
@@ -143,13 +150,16 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
     return {.seed = impl_->seed, .epoch = 0, .sample_id = position};
   }
   Loader& loader = impl_->Of(Phase::kTrain);
-  if (!impl_->order || impl_->order->first != batch.epoch) {
-    impl_->order.emplace(
-        batch.epoch, SampleOrder(loader.reader.size(), loader.shuffle, impl_->seed, batch.epoch));
+  if (!impl_->order || impl_->order->epoch != batch.epoch) {
+    const auto order_of = [&](std::uint32_t epoch) {
+      return SampleOrder(loader.reader.size(), loader.shuffle, impl_->seed, epoch);
+    };
+    impl_->order.emplace(EpochOrder{
+        .epoch = batch.epoch, .current = order_of(batch.epoch), .next = order_of(batch.epoch + 1)});
   }
-  const SampleOrder& order = impl_->order->second;
-  for (const SampleRun& run : order.ReadAhead(position)) {
-    for (std::uint64_t i = 0; i < run.count; ++i) loader.reader.Prefetch(run.first + i);
+  const SampleOrder& order = impl_->order->current;
+  for (const SampleRun& run : order.ReadAhead(position, impl_->order->next)) {
+    loader.reader.Prefetch(run.first, run.count);
   }
   const std::uint64_t sample_id = order.At(position);
   loader.reader.Prefetch(sample_id);

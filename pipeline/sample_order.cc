@@ -70,18 +70,26 @@ std::uint64_t SampleOrder::At(std::uint64_t position) const {
   return Block(place).first + (mixed - BlockBegin(place));
 }
 
-std::vector<SampleRun> SampleOrder::ReadAhead(std::uint64_t position) const {
+std::vector<SampleRun> SampleOrder::ReadAhead(std::uint64_t position,
+                                              const SampleOrder& next) const {
   if (shuffle_ != Shuffle::kBlocks) return {};
   std::vector<SampleRun> runs;
+  const std::uint64_t blocks = permutation_.size();
   if (position == 0) {
-    for (std::uint64_t place = 0; place < std::min(kWindowBlocks, permutation_.size()); ++place) {
+    for (std::uint64_t place = 0; place < std::min(kWindowBlocks, blocks); ++place) {
       runs.push_back(Block(place));
     }
   }
   const std::uint64_t window = WindowOf(position);
   const std::uint64_t offset = position - WindowBegin(window);
-  const std::uint64_t place = (window + 1) * kWindowBlocks + offset / kBlockSamples;
-  if (offset % kBlockSamples == 0 && place < permutation_.size()) runs.push_back(Block(place));
+  if (offset % kBlockSamples != 0) return runs;
+  const std::uint64_t block = offset / kBlockSamples;
+  const std::uint64_t place = (window + 1) * kWindowBlocks + block;
+  if (place < blocks) {
+    runs.push_back(Block(place));
+  } else if (block < std::min(kWindowBlocks, next.permutation_.size())) {
+    runs.push_back(next.Block(block));
+  }
   return runs;
 }
 

@@ -28,10 +28,12 @@ struct SampleRun {
 // The order of one epoch. Immutable; any number of threads may use one object.
 class SampleOrder {
  public:
-  // Of Shuffle::kBlocks. A block of ImageNet is 28 MB, which any disk reads at its full rate; a
-  // window 0.9 GB, two of which are in memory at a time. As records are dealt to shards in a random
-  // order, a window holds samples of all classes.
-  static constexpr std::uint64_t kBlockSamples = 256;
+  // Of Shuffle::kBlocks. A block of ImageNet is 3.5 MB, which solid-state disks and network file
+  // systems read at their full rate; a window 110 MB. Two windows are in memory at a time, of which
+  // a small machine or container has enough beside a training run. As records are dealt to shards
+  // in a random order, a window is a random sample of the split, and samples that share a block
+  // meet in few batches: of a batch's other samples one in 32 comes from the same block.
+  static constexpr std::uint64_t kBlockSamples = 32;
   static constexpr std::uint64_t kWindowBlocks = 32;
 
   SampleOrder(std::uint64_t num_samples, Shuffle shuffle, std::uint64_t seed, std::uint32_t epoch);
@@ -40,8 +42,10 @@ class SampleOrder {
   std::uint64_t At(std::uint64_t position) const;
 
   // What should be on its way from the disk when `position` is planned, beside the sample itself: a
-  // window ahead, block by block. Most positions have nothing.
-  std::vector<SampleRun> ReadAhead(std::uint64_t position) const;
+  // window ahead, block by block, and in the last window the first blocks of `next`, the following
+  // epoch's order. Most positions have nothing; the first one has its whole window, in case that
+  // nobody asked for it in an epoch before. REQUIRES: position < num_samples
+  std::vector<SampleRun> ReadAhead(std::uint64_t position, const SampleOrder& next) const;
 
  private:
   // Of blocks in this epoch's order, where each begins and what it holds.

@@ -40,6 +40,22 @@ ShardReader OpenShard(const std::filesystem::path& path, const ShardInfo& info) 
   return shard;
 }
 
+// Between neighbours lie an index page now and then and the rest of the last page. [bytes]
+constexpr std::uintptr_t kLargestGap = std::uintptr_t{32} << 10;
+
+// Linux cuts a hint off behind the larger of the disk's read-ahead window and its largest transfer
+// (mm/readahead.c, force_page_cache_ra); this is the window that disks and network file systems
+// have unless somebody sets another. [bytes]
+constexpr std::uintptr_t kHintBytes = std::uintptr_t{128} << 10;
+
+// A refused hint costs nothing but time. REQUIRES: begin at a page's beginning
+void WillNeed(std::uintptr_t begin, std::uintptr_t end) {
+  for (; begin < end; begin += kHintBytes) {
+    (void)::madvise(reinterpret_cast<void*>(begin), std::min(kHintBytes, end - begin),
+                    MADV_WILLNEED);
+  }
+}
+
 // A shard's file in the dataset and, once there is one, its copy.
 class Shard {
  public:
@@ -142,14 +158,21 @@ Result<RecordView> SplitReader::Peek(std::uint64_t sample_id) const {
       shard.ReadWith([key = key](const ShardReader& file) { return file.Peek(key); }), sample_id);
 }
 
-void SplitReader::Prefetch(std::uint64_t sample_id) const {
-  const auto [shard, key] = state_->Find(sample_id);
-  const auto bytes = shard.current().Bytes(key);
-  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uintptr_t first_page = begin & ~(state_->page_bytes - 1);
-  // A refused hint costs nothing but time.
-  (void)::madvise(reinterpret_cast<void*>(first_page), begin + bytes.size() - first_page,
-                  MADV_WILLNEED);
+void SplitReader::Prefetch(std::uint64_t first, std::uint64_t count) const {
+  // Records that follow each other lie side by side: they are asked for together.
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+  for (std::uint64_t sample_id = first; sample_id < first + count; ++sample_id) {
+    const auto [shard, key] = state_->Find(sample_id);
+    const auto bytes = shard.current().Bytes(key);
+    const auto at = reinterpret_cast<std::uintptr_t>(bytes.data()) & ~(state_->page_bytes - 1);
+    if (at < begin || at > end + kLargestGap) {
+      WillNeed(begin, end);
+      begin = at;
+    }
+    end = reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size();
+  }
+  WillNeed(begin, end);
 }
 
 std::string SplitReader::Where(std::uint64_t sample_id) const {

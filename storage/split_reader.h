@@ -48,10 +48,10 @@ class SplitReader {
   // header.
   Result<RecordView> Peek(std::uint64_t sample_id) const;
 
-  // Asks the kernel to bring the sample's pages into memory and returns at once. A hint: without it
-  // Read() waits for the disk page by page, as the map is opened without read-ahead.
-  // REQUIRES: sample_id < size()
-  void Prefetch(std::uint64_t sample_id) const;
+  // Asks the kernel to bring the pages of `count` samples from `first` on into memory and returns
+  // when they are requested. A hint: without it Read() waits for the disk page by page, as the map
+  // is opened without read-ahead. REQUIRES: first + count <= size()
+  void Prefetch(std::uint64_t first, std::uint64_t count = 1) const;
 
   // From now on the shard's records are read from its copy at `path` (shard_copy.h), which holds
   // the same; views of the dataset's own file stay valid. Opening it checks what the constructor

@@ -51,6 +51,8 @@ TEST_F(SplitReaderTest, SampleIdsRunThroughShardsInOrder) {
     ASSERT_TRUE(header.ok());
     EXPECT_TRUE(test::SameRecord(*header, OwnedRecord(id).view));
   }
+  reader.Prefetch(0, kRecords);
+  reader.Prefetch(kRecords, 0);
   EXPECT_EQ(reader.Where(0), "train-00000-of-00003.lmdb, key 0");
   EXPECT_EQ(reader.Where(6), "train-00001-of-00003.lmdb, key 0");
   EXPECT_EQ(reader.Where(kRecords - 1), "train-00002-of-00003.lmdb, key 6");
