@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -361,7 +362,7 @@ TEST_F(LocalCopyTest, FolderInsideTheDatasetIsRefused) {
   EXPECT_NO_THROW(CopiedRun(CopyingRecipe(folder_ / "set-copies"), dataset_));
 }
 
-TEST_F(LocalCopyTest, FolderThatCannotBeWrittenIsRefused) {
+TEST_F(LocalCopyTest, FolderWhereAFileStandsIsRefused) {
   test::WriteText(folder_ / "file", "");
   for (const fs::path& place : {folder_ / "file", folder_ / "file/below"}) {
     EXPECT_THAT(UsageErrorOf([&] { CopiedRun run(CopyingRecipe(place), dataset_); }),
@@ -369,6 +370,9 @@ TEST_F(LocalCopyTest, FolderThatCannotBeWrittenIsRefused) {
                           "\"; nothing can be written there (" + (folder_ / "file").string() +
                           " is not a folder); choose a folder on a disk of this machine"));
   }
+}
+
+TEST_F(LocalCopyTest, FolderWithoutPermissionIsRefused) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may write wherever there are permissions";
   fs::create_directory(folder_ / "locked");
   fs::permissions(folder_ / "locked", fs::perms::owner_read | fs::perms::owner_exec);
