@@ -9,6 +9,9 @@ namespace millrace {
 // Resident memory [bytes], memory-mapped files left out; 0 where the system does not tell.
 std::uint64_t ResidentBytes();
 
+// Memory [bytes] that this process may fill: the machine's, or what its control group allows.
+std::uint64_t MemoryLimit();
+
 // Cores that this process may run on (its affinity mask and control group), at least 1.
 int AvailableCores();
 

@@ -17,20 +17,18 @@ CpuLane::CpuLane(Parts parts) : parts_(std::move(parts)), counts_(parts_.network
 
 void CpuLane::Copy(const stages::Slot& slot) {
   if (!std::exchange(threads_set_, true)) model::SetComputeThreads(parts_.threads);
-  if (slot.number() >= batches_.size()) batches_.resize(slot.number() + 1);
-  batches_[slot.number()] = parts_.copy(slot);
+  batch_ = parts_.copy(slot);
 }
 
 void CpuLane::TrainStep(const stages::Slot& slot) {
-  const stages::DeviceBatch& batch = batches_[slot.number()];
   if (slot.batch().phase == stages::Phase::kTrain) {
-    Train(slot, batch);
+    Train(slot);
   } else {
-    Evaluate(slot, batch);
+    Evaluate(slot);
   }
 }
 
-void CpuLane::Train(const stages::Slot& slot, const stages::DeviceBatch& batch) {
+void CpuLane::Train(const stages::Slot& slot) {
   const std::uint64_t step = slot.batch().step;
   LaneReport& report = parts_.reports[parts_.lane][step % 2];
   if (slot.batch().micro_batch == 0) {
@@ -38,7 +36,7 @@ void CpuLane::Train(const stages::Slot& slot, const stages::DeviceBatch& batch) 
     parts_.optimizer->ZeroGradients();
   }
   report.loss_sum +=
-      stages::AccumulateGradients(*parts_.network, parts_.loss, batch, 1.0 / parts_.accumulation);
+      stages::AccumulateGradients(*parts_.network, parts_.loss, batch_, 1.0 / parts_.accumulation);
   report.digests.push_back(slot.Digest());
   if (!slot.batch().last) return;
 
@@ -60,8 +58,8 @@ void CpuLane::Train(const stages::Slot& slot, const stages::DeviceBatch& batch) 
   parts_.run.FinishStep(step, loss_sum / pieces, digests, *parts_.network, *parts_.optimizer);
 }
 
-void CpuLane::Evaluate(const stages::Slot& slot, const stages::DeviceBatch& batch) {
-  stages::EvaluateBatch(*parts_.network, parts_.loss, batch, counts_);
+void CpuLane::Evaluate(const stages::Slot& slot) {
+  stages::EvaluateBatch(*parts_.network, parts_.loss, batch_, counts_);
   parts_.run.CountEvaluated(slot.batch().size);
   if (slot.batch().last) {
     parts_.run.AddEvaluation(counts_);

@@ -42,18 +42,19 @@ class CpuLane final : public LaneWork {
   };
   explicit CpuLane(Parts parts);
 
+  bool CopiesAhead() const override { return false; }
   void Copy(const stages::Slot& slot) override;
   void TrainStep(const stages::Slot& slot) override;
 
  private:
-  void Train(const stages::Slot& slot, const stages::DeviceBatch& batch);
-  void Evaluate(const stages::Slot& slot, const stages::DeviceBatch& batch);
+  void Train(const stages::Slot& slot);
+  void Evaluate(const stages::Slot& slot);
 
   Parts parts_;
   std::vector<at::Tensor> gradients_;
   std::vector<at::Tensor> buffers_;
-  std::vector<stages::DeviceBatch> batches_;  // by slot number
-  model::ClassificationCounts counts_;        // of the evaluation under way, this lane's batches
+  stages::DeviceBatch batch_;
+  model::ClassificationCounts counts_;  // of the evaluation under way, this lane's batches
   bool threads_set_ = false;
 };
 

@@ -3,14 +3,22 @@
 #include <oneapi/tbb/flow_graph.h>
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
+#include <oneapi/tbb/task_scheduler_observer.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "pipeline/lane_thread.h"
 
 namespace millrace::pipeline {
@@ -58,6 +66,12 @@ class Graph {
         stop_(stop),
         stats_(stats),
         trace_(options.trace),
+        make_slot_([options](std::uint32_t number) {
+          return std::make_unique<Slot>(number, options.max_batch, options.max_image_bytes,
+                                        options.allocate);
+        }),
+        on_more_slots_(options.on_more_slots),
+        growth_(options.num_slots, options.max_slots, static_cast<std::uint32_t>(lanes.size())),
         plan_(
             graph_, flow::serial,
             [this](Slot* slot, PlanNode::output_ports_type& ports) {
@@ -91,10 +105,7 @@ class Graph {
             kCollatePriority),
         sequence_(
             graph_, flow::serial, [this](Slot* slot) { Sequence(slot); }, kSequencePriority) {
-    for (std::uint32_t i = 0; i < options.num_slots; ++i) {
-      slots_.push_back(
-          std::make_unique<Slot>(i, options.max_batch, options.max_image_bytes, options.allocate));
-    }
+    for (std::uint32_t i = 0; i < options.num_slots; ++i) slots_.push_back(make_slot_(i));
     for (LaneWork* lane : lanes) AddLane(*lane);
     flow::make_edge(flow::output_port<0>(plan_), waiting_);
     flow::make_edge(waiting_, read_);
@@ -119,6 +130,9 @@ class Graph {
 
   struct Lane {
     std::unique_ptr<LaneNode> node;  // of both copy and train step
+    // Of the lane's thread alone [ns].
+    std::int64_t waited_ns = 0;  // for data, and not told to growth_ yet
+    std::int64_t step_ns = 0;    // its last train step
     std::unique_ptr<LaneThread> thread;
   };
 
@@ -204,6 +218,7 @@ class Graph {
     if (Guard(Stage::kCollate, sample.slot, sample.index,
               [&] { complete = sample.slot->FinishSample(); }) &&
         complete) {
+      growth_.BatchFinished();
       next.try_put(sample.slot);
     }
   }
@@ -217,7 +232,7 @@ class Graph {
         Slot* const next = early_.begin()->second;
         early_.erase(early_.begin());
         ++next_sequence_;
-        lanes_[next->batch().lane].node->try_put(next);
+        lanes_[next->batch().lane]->node->try_put(next);
       }
     });
   }
@@ -226,37 +241,79 @@ class Graph {
   // are done. The thread goes from one to the other by itself: if a message had to bring the slot
   // there, the device would wait until a worker has finished its sample.
   void AddLane(LaneWork& work) {
-    Lane lane;
-    lane.thread =
-        std::make_unique<LaneThread>([this](std::int64_t ns) { stats_.RecordDataWait(ns); });
-    LaneThread& thread = *lane.thread;
+    lanes_.push_back(std::make_unique<Lane>());
+    Lane& lane = *lanes_.back();
+    lane.thread = std::make_unique<LaneThread>([this, &lane](std::int64_t ns) {
+      stats_.RecordDataWait(ns);
+      lane.waited_ns += ns;
+    });
     lane.node = std::make_unique<LaneNode>(
         graph_, flow::serial,  // serial nodes keep the order in which messages arrive
-        [this, &work, &thread](Slot* slot, LaneNode::gateway_type& gateway) {
+        [this, &work, &lane](Slot* slot, LaneNode::gateway_type& gateway) {
           gateway.reserve_wait();
-          thread.Add([this, &work, &thread, slot, &gateway] {
+          lane.thread->Add([this, &work, &lane, slot, &gateway] {
+            GrowIfLate(lane, *slot);
             if (!Guard(Stage::kCopy, slot, StageCall::kWholeBatch, [&] { work.Copy(*slot); })) {
               gateway.release_wait();
               return;
             }
-            // Behind copies that are waiting: a device brings them while it computes.
-            thread.Add([this, &work, slot, &gateway] {
-              if (TrainStep(work, slot)) gateway.try_put(slot);
+            const auto step = [this, &work, &lane, slot, &gateway] {
+              if (TrainStep(work, lane, slot)) gateway.try_put(slot);
               gateway.release_wait();
-            });
+            };
+            if (work.CopiesAhead()) {
+              lane.thread->Add(step);  // behind copies that are waiting
+            } else {
+              step();
+            }
           });
         },
         kLanePriority);
     flow::make_edge(*lane.node, plan_);
-    lanes_.push_back(std::move(lane));
   }
 
-  bool TrainStep(LaneWork& work, Slot* slot) noexcept {
+  bool TrainStep(LaneWork& work, Lane& lane, Slot* slot) noexcept {
     stats_.StepBegins();
+    const std::int64_t begin_ns = NowNs();
     const bool go_on =
         Guard(Stage::kTrainStep, slot, StageCall::kWholeBatch, [&] { work.TrainStep(*slot); });
+    lane.step_ns = NowNs() - begin_ns;
+    growth_.StepEnded();
     stats_.StepEnds();
     return go_on;
+  }
+
+  // Makes more slots if the lane's wait for `slot` shows that they are needed. On the lane's
+  // thread, where a device's memory is at hand.
+  void GrowIfLate(Lane& lane, const Slot& slot) noexcept {
+    const std::int64_t waited_ns = std::exchange(lane.waited_ns, 0);
+    if (waited_ns == 0 || stop_.stopped()) return;
+    if (slot.batch().phase != stages::Phase::kTrain) {
+      growth_.LaneWaitedInEvaluation();
+      return;
+    }
+    const auto growth = growth_.LaneWaited(waited_ns, lane.step_ns);
+    if (!growth) return;
+    std::vector<std::unique_ptr<Slot>> made;
+    try {
+      for (std::uint32_t number = growth->before; number < growth->now; ++number) {
+        made.push_back(make_slot_(number));
+      }
+    } catch (...) {
+      return;  // no memory for them: they are a help, not a need
+    }
+    {
+      const std::lock_guard lock(slots_mutex_);
+      for (auto& one : made) {
+        slots_.push_back(std::move(one));
+        plan_.try_put(slots_.back().get());
+      }
+    }
+    try {
+      if (on_more_slots_) on_more_slots_(*growth);
+    } catch (...) {
+      stop_.Fail(std::current_exception());
+    }
   }
 
   const std::function<std::optional<Batch>()>& next_batch_;
@@ -264,6 +321,10 @@ class Graph {
   Stop& stop_;
   StageStats& stats_;
   StageTrace* const trace_;
+  const std::function<std::unique_ptr<Slot>(std::uint32_t number)> make_slot_;
+  const std::function<void(const MoreSlots&)> on_more_slots_;
+  SlotGrowth growth_;
+  std::mutex slots_mutex_;  // of slots_, once the graph runs
   std::vector<std::unique_ptr<Slot>> slots_;
 
   flow::graph graph_;
@@ -276,7 +337,31 @@ class Graph {
   flow::function_node<Slot*> sequence_;
   std::map<std::uint64_t, Slot*> early_;  // by sequence; touched by sequence_ alone
   std::uint64_t next_sequence_ = 0;       // the same
-  std::vector<Lane> lanes_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
+// Lets the workers of an arena give way to the lanes' threads wherever both want the same core: a
+// device waits for its lane's thread, and the compute threads of a CPU lane wait for the slowest of
+// them. The lanes' threads are made before and outside, and keep their priority.
+class LowPriority final : public oneapi::tbb::task_scheduler_observer {
+ public:
+  // Below the priority of the calling thread.
+  explicit LowPriority(oneapi::tbb::task_arena& workers)
+      : task_scheduler_observer(workers), nice_(::getpriority(PRIO_PROCESS, 0) + kBelow) {
+    observe(true);
+  }
+  ~LowPriority() override { observe(false); }
+
+  void on_scheduler_entry(bool /*is_worker*/) override {
+    // Linux has a nice value for every thread, ends at 19, and always lets one raise one's own.
+    (void)::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()), nice_);
+  }
+
+ private:
+  // A third of a lane's weight (sched_prio_to_weight of the kernel): lanes come first, and beside
+  // other people's busy programs the feed still gets on.
+  static constexpr int kBelow = 5;
+  const int nice_;
 };
 
 }  // namespace
@@ -285,17 +370,26 @@ void RunGraph(const GraphOptions& options, const std::function<std::optional<Bat
               SampleWork& samples, const std::vector<LaneWork*>& lanes, Stop& stop,
               StageStats& stats) {
   MILLRACE_CHECK(options.workers > 0 && options.num_slots > 0 && !lanes.empty());
-  // oneTBB would otherwise make no more workers than there are cores.
+  // oneTBB would otherwise make no more workers than there are cores. The calling thread is one of
+  // those that it counts.
   const oneapi::tbb::global_control allow(
       oneapi::tbb::global_control::max_allowed_parallelism,
-      std::max(static_cast<std::size_t>(options.workers),
+      std::max(static_cast<std::size_t>(options.workers) + 1,
                oneapi::tbb::global_control::active_value(
                    oneapi::tbb::global_control::max_allowed_parallelism)));
-  oneapi::tbb::task_arena workers(options.workers);
-  workers.execute([&] {
-    Graph graph(options, next_batch, samples, lanes, stop, stats);
-    graph.Run();
-  });
+  oneapi::tbb::task_arena workers(options.workers, /*reserved_for_masters=*/0);
+  std::optional<Graph> graph;
+  workers.execute([&] { graph.emplace(options, next_batch, samples, lanes, stop, stats); });
+  std::promise<void> idle;
+  {
+    const LowPriority low_priority(workers);
+    workers.enqueue([&] {
+      graph->Run();
+      idle.set_value();
+    });
+    idle.get_future().wait();
+  }
+  graph.reset();
   stop.Rethrow();
 }
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "pipeline/slot_growth.h"
 #include "pipeline/stage_stats.h"
 #include "pipeline/stage_trace.h"
 #include "pipeline/stop.h"
@@ -38,12 +39,17 @@ class SampleWork {
   virtual void Augment(const stages::Sample& sample) = 0;
 };
 
-// What one lane does with finished batches. Both methods are called from the lane's own thread
-// only, batches in sequence; Copy of a later batch may come before TrainStep of an earlier one.
-// Whatever they throw ends the run.
+// What one lane does with finished batches. Copy and TrainStep are called from the lane's own
+// thread only, batches in sequence. Whatever they throw ends the run.
 class LaneWork {
  public:
   virtual ~LaneWork() = default;
+
+  // Whether batches that are ready are copied ahead, before the train steps of earlier ones: right
+  // for a device that copies while it computes. A lane that computes where it copies gains nothing
+  // and would only have more batches in memory: its Copy is followed by TrainStep of the same
+  // batch.
+  virtual bool CopiesAhead() const { return true; }
 
   // Brings the batch to the device.
   virtual void Copy(const stages::Slot& slot) = 0;
@@ -54,9 +60,13 @@ class LaneWork {
 
 struct GraphOptions {
   int workers = 1;  // threads for the sample stages
-  std::uint32_t num_slots =
-      4;  // batches in flight at most; more hides longer hiccups and costs memory
-  std::uint32_t max_batch = 0;      // [samples]
+  // Batches in flight at most, at the beginning; more hides longer hiccups and costs memory.
+  std::uint32_t num_slots = 4;
+  // So many are made where lanes wait for what a longer reserve would have had ready (SlotGrowth);
+  // not more than num_slots: none.
+  std::uint32_t max_slots = 0;
+  std::function<void(const MoreSlots&)> on_more_slots = {};  // told by a lane
+  std::uint32_t max_batch = 0;                               // [samples]
   std::size_t max_image_bytes = 0;  // [bytes] of the largest finished picture
   stages::PixelAllocator allocate = stages::AllocatePageable;
   StageTrace* trace = nullptr;  // keeps every call; nullptr: nothing does
@@ -64,7 +74,7 @@ struct GraphOptions {
 
 // Runs batches from `next_batch` through the stages and the lanes until it yields none, `stop` is
 // set, or something fails; then all nodes are idle and all slots free. Throws the first failure.
-// Blocks; the calling thread works too. `next_batch` is called by one thread at a time.
+// Blocks. `next_batch` is called by one thread at a time.
 void RunGraph(const GraphOptions& options,
               const std::function<std::optional<stages::Batch>()>& next_batch, SampleWork& samples,
               const std::vector<LaneWork*>& lanes, Stop& stop, StageStats& stats);

@@ -1,6 +1,5 @@
 #include "pipeline/trainer.h"
 
-#include <ATen/Context.h>
 #include <ATen/Version.h>
 #include <torch/version.h>
 #include <unistd.h>
@@ -201,9 +200,11 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       .validate_every_epochs = recipe.validate_every_epochs,
   };
   const BatchPlan counts(plan_options);
-  const GraphOptions graph_options = MakeGraphOptions(
-      recipe, loaders, batch, lanes, /*trains=*/true, /*evaluates=*/loaders.val() != nullptr);
-  at::globalContext().setDeterministicAlgorithms(recipe.deterministic, /*warn_only=*/false);
+  GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/true,
+                                                /*evaluates=*/loaders.val() != nullptr);
+  graph_options.on_more_slots = [&log](const MoreSlots& more) {
+    log.Text("{}", DescribeMoreSlots(more));
+  };
   const int threads = ThreadsPerLane(lanes);
 
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
@@ -279,8 +280,8 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       networks[0]->name(), options.dataset.string(), FormatCount(loaders.train().size()), classes,
       recipe.epochs, FormatCount(counts.steps_per_epoch()), counts.global_batch(), batch.per_device,
       world_size, batch.accumulation);
-  log.Text("{} workers, {} slots, {} compute threads per device; run folder {}",
-           graph_options.workers, graph_options.num_slots, threads, folder.root.string());
+  log.Text("{}; {} compute threads per device; run folder {}",
+           DescribeGraph(recipe, graph_options, lanes), threads, folder.root.string());
 
   plan_options.first_step = start.state.step;
   plan_options.evaluate_first = start.state.evaluation_pending;
@@ -361,13 +362,13 @@ class EvaluationLane final : public LaneWork {
 
   std::function<void(std::uint64_t samples)> on_batch;
 
+  bool CopiesAhead() const override { return false; }
   void Copy(const stages::Slot& slot) override {
-    if (batches_.empty()) model::SetComputeThreads(threads_);
-    if (slot.number() >= batches_.size()) batches_.resize(slot.number() + 1);
-    batches_[slot.number()] = copy_(slot);
+    if (!std::exchange(threads_set_, true)) model::SetComputeThreads(threads_);
+    batch_ = copy_(slot);
   }
   void TrainStep(const stages::Slot& slot) override {
-    stages::EvaluateBatch(*network_, loss_, batches_[slot.number()], counts_);
+    stages::EvaluateBatch(*network_, loss_, batch_, counts_);
     on_batch(slot.batch().size);
   }
   const model::ClassificationCounts& counts() const { return counts_; }
@@ -378,7 +379,8 @@ class EvaluationLane final : public LaneWork {
   int threads_;
   stages::CopyToCpu copy_;
   model::ClassificationCounts counts_;
-  std::vector<stages::DeviceBatch> batches_;
+  stages::DeviceBatch batch_;
+  bool threads_set_ = false;
 };
 
 }  // namespace

@@ -1,8 +1,12 @@
 #include "pipeline/training_setup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/format.h"
 #include "base/process.h"
+#include "model/deterministic.h"
 
 namespace millrace::pipeline {
 
@@ -15,6 +19,19 @@ double ScaledLearningRate(const Recipe& recipe, double learning_rate, std::uint6
   // Linear scaling: Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677.
   if (recipe.reference_batch == 0) return learning_rate;
   return learning_rate * static_cast<double>(global_batch) / recipe.reference_batch;
+}
+
+// Of each lane at first: one batch in its step, one ready behind it, two being made.
+constexpr std::uint32_t kFirstSlotsPerLane = 4;
+// A reserve of more steps than that bridges no hiccup, but a standstill.
+constexpr std::uint32_t kMostSlotsPerLane = 16;
+// Slots grow to so small a part of the memory, because records want the rest as page cache.
+constexpr std::uint64_t kShareOfMemory = 16;
+
+// Beside those that lanes hold, all workers together need samples of their own, also when the last
+// ones of a batch are being made.
+std::uint32_t FirstSlots(std::uint32_t lanes, std::uint32_t workers, std::uint32_t batch) {
+  return std::max(kFirstSlotsPerLane * lanes, 2 * lanes + (workers + batch - 1) / batch + 1);
 }
 
 }  // namespace
@@ -50,8 +67,10 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   const int budget = recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : AvailableCores();
   GraphOptions options;
   options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
-  // Of each lane: one batch in its step, one ready behind it, two being made.
-  options.num_slots = recipe.num_slots > 0 ? recipe.num_slots : 4 * lanes;
+  options.num_slots = recipe.num_slots > 0
+                          ? recipe.num_slots
+                          : FirstSlots(lanes, static_cast<std::uint32_t>(options.workers),
+                                       trains ? batch.per_device : batch.evaluate_per_device);
   if (options.num_slots < lanes) {
     recipe.params.Section("pipeline")
         .Blame("slots",
@@ -65,7 +84,41 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
     options.max_batch = std::max(options.max_batch, batch.evaluate_per_device);
     options.max_image_bytes = std::max(options.max_image_bytes, image_bytes(Phase::kEvaluate));
   }
+  if (recipe.num_slots == 0) {
+    const std::uint64_t affordable = MemoryLimit() / kShareOfMemory /
+                                     (std::uint64_t{options.max_batch} * options.max_image_bytes);
+    options.max_slots = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(affordable, std::uint64_t{kMostSlotsPerLane} * lanes));
+  }
   return options;
+}
+
+std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std::uint32_t lanes) {
+  const std::string workers =
+      recipe.workers > 0
+          ? "as the recipe says"
+          : fmt::format("auto: the cores of {}",
+                        recipe.cpu_budget > 0 ? "pipeline.cpu_budget" : "this process");
+  std::string slots = "as the recipe says";
+  if (recipe.num_slots == 0) {
+    slots = options.num_slots == kFirstSlotsPerLane * lanes
+                ? fmt::format("auto: {} per device", kFirstSlotsPerLane)
+                : "auto: batches for all workers";
+    if (options.max_slots > options.num_slots) {
+      slots += fmt::format(", up to {} where devices wait for data", options.max_slots);
+    }
+  }
+  return fmt::format(
+      "{} workers ({}); {} slots of {} ({})", options.workers, workers, options.num_slots,
+      FormatBytes(std::uint64_t{options.max_batch} * options.max_image_bytes), slots);
+}
+
+std::string DescribeMoreSlots(const MoreSlots& more) {
+  return fmt::format(
+      "{} slots now instead of {}: a device waited {:.1f} ms for a batch although all slots had "
+      "been full, and its step takes {:.1f} ms",
+      more.now, more.before, static_cast<double>(more.waited_ns) * 1e-6,
+      static_cast<double>(more.step_ns) * 1e-6);
 }
 
 int ThreadsPerLane(std::uint32_t lanes) {
@@ -87,6 +140,7 @@ void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe
 
 Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, std::uint32_t lanes,
                       const BatchPlan& plan) {
+  model::UseDeterministicKernels(recipe.deterministic);
   Replicas replicas;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     // The same seed: replicas start equal.

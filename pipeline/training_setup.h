@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "model/network.h"
@@ -26,11 +27,19 @@ struct BatchSizes {
 // Throws Error (exit code 2) when so many devices cannot make the recipe's global batch.
 BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size);
 
-// Workers, slots and their sizes for a graph that trains, evaluates or both. Throws Error (exit
+// Workers, slots and their sizes for a graph that trains, evaluates or both. What the recipe leaves
+// to "auto": a worker for each core of the budget; four slots for each lane, or as many as keep all
+// workers busy, and more while the graph runs where lanes wait (slot_growth.h). Throws Error (exit
 // code 2) when there are fewer slots than lanes.
 GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
                               const BatchSizes& batch, std::uint32_t lanes, bool trains,
                               bool evaluates);
+
+// What was chosen for the graph, and why, in a line for people.
+std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std::uint32_t lanes);
+
+// The same for a change that the graph has made.
+std::string DescribeMoreSlots(const MoreSlots& more);
 
 // Compute threads of a CPU lane.
 int ThreadsPerLane(std::uint32_t lanes);
@@ -45,7 +54,8 @@ struct Replicas {
   std::unique_ptr<model::Schedule> schedule;
 };
 
-// Throws Error (exit code 2) for what is wrong with the recipe's sections.
+// Kernels are from then on as deterministic as the recipe asks for. Throws Error (exit code 2) for
+// what is wrong with the recipe's sections.
 Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, std::uint32_t lanes,
                       const BatchPlan& plan);
 

@@ -11,18 +11,16 @@ DeviceBatch CopyToCpu::operator()(const Slot& slot) {
   const auto height = static_cast<std::int64_t>(slot.picture().height);
   const auto width = static_cast<std::int64_t>(slot.picture().width);
   const auto num_values = static_cast<std::int64_t>(slot.pixels().size());
-  if (slot.number() >= buffers_.size()) buffers_.resize(slot.number() + 1);
-  at::Tensor& buffer = buffers_[slot.number()];
-  if (!buffer.defined() || buffer.numel() < num_values)
-    buffer = at::empty({num_values}, at::kFloat);
+  if (!buffer_.defined() || buffer_.numel() < num_values)
+    buffer_ = at::empty({num_values}, at::kFloat);
 
   const std::size_t num_pixels = slot.pixels().size() / kChannels;
   Normalize(Kernels::kSimd, slot.pixels().data(), num_pixels, statistics_,
-            buffer.data_ptr<float>());
+            buffer_.data_ptr<float>());
   at::Tensor labels = at::empty({num_samples}, at::kLong);
   std::memcpy(labels.data_ptr<std::int64_t>(), slot.labels().data(), slot.labels().size_bytes());
   // NHWC bytes seen as [N, C, H, W]: what ATen calls channels-last.
-  at::Tensor images = buffer.narrow(0, 0, num_values)
+  at::Tensor images = buffer_.narrow(0, 0, num_values)
                           .view({num_samples, height, width, kChannels})
                           .permute({0, 3, 1, 2});
   return {.images = std::move(images), .labels = std::move(labels)};

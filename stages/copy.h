@@ -4,8 +4,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
 #include "stages/device_batch.h"
 #include "stages/normalize.h"
 #include "stages/slot.h"
@@ -13,8 +11,8 @@
 namespace millrace::stages {
 
 // Copies for a CPU lane: one pass over the pixels normalises them, makes them float32 and writes
-// them channels-last. Each slot has a buffer of its own here, so that a batch stays valid until its
-// slot comes again. One thread at a time.
+// them channels-last. They stay valid until the next copy, which takes the same memory. One thread
+// at a time.
 class CopyToCpu {
  public:
   explicit CopyToCpu(const ChannelStatistics& statistics) : statistics_(statistics) {}
@@ -23,7 +21,7 @@ class CopyToCpu {
 
  private:
   ChannelStatistics statistics_;
-  std::vector<at::Tensor> buffers_;  // by slot number; flat float32
+  at::Tensor buffer_;  // flat float32, as large as the largest batch so far
 };
 
 }  // namespace millrace::stages

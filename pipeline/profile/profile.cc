@@ -1,6 +1,7 @@
 #include "pipeline/profile/profile.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "base/clock.h"
@@ -43,6 +44,7 @@ class FirstLane final : public LaneWork {
  public:
   FirstLane(LaneWork& lane, Deadline& deadline) : lane_(lane), deadline_(deadline) {}
 
+  bool CopiesAhead() const override { return lane_.CopiesAhead(); }
   void Copy(const Slot& slot) override { lane_.Copy(slot); }
   void TrainStep(const Slot& slot) override {
     lane_.TrainStep(slot);
@@ -99,9 +101,17 @@ Measurement Measure(const MeasureOptions& options, const MeasuredGraph& graph,
   for (std::size_t lane = 1; lane < lanes.size(); ++lane) work.push_back(lanes[lane].get());
   GraphOptions graph_options = options.graph;
   graph_options.trace = &trace;
+  std::mutex slots_mutex;
+  std::uint32_t slots = graph_options.num_slots;
+  graph_options.on_more_slots = [&](const MoreSlots& more) {
+    const std::lock_guard lock(slots_mutex);
+    slots = std::max(slots, more.now);
+    if (options.graph.on_more_slots) options.graph.on_more_slots(more);
+  };
   RunGraph(graph_options, graph.batches(), samples, work, stop, stats);
 
-  Measurement measured{.use = {}, .calls = trace.Calls(), .dropped = trace.dropped()};
+  Measurement measured{
+      .use = {}, .calls = trace.Calls(), .dropped = trace.dropped(), .slots = slots};
   const Span span = SpanOfSteps(measured.calls, warm_up);
   if (span.end_ns <= span.begin_ns) {
     Fail("the graph ended after too few steps to measure: it takes more than {} of each device",
@@ -121,7 +131,9 @@ Measurements MeasureGraph(const MeasureOptions& options, const MeasuredGraph& gr
   all.feed = Measure(options, graph, "feed alone", graph.samples, graph.feed_lanes);
   if (graph.step_lanes) {
     CachedSamples cached(graph.samples, options.graph.num_slots);
-    all.lanes = Measure(options, graph, "train step alone", cached, graph.step_lanes);
+    MeasureOptions with_these_slots = options;
+    with_these_slots.graph.max_slots = 0;
+    all.lanes = Measure(with_these_slots, graph, "train step alone", cached, graph.step_lanes);
   }
   return all;
 }

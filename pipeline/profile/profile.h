@@ -39,6 +39,7 @@ struct Measurement {
   GraphUse use;
   std::vector<StageCall> calls;  // of the whole run, in the order of their ends
   std::uint64_t dropped = 0;     // calls that are not in it
+  std::uint32_t slots = 0;       // at the end
 };
 
 struct Measurements {

@@ -110,6 +110,7 @@ class StepLane final : public LaneWork {
   StepLane(std::shared_ptr<SharedByLanes> shared, CpuLane::Parts parts)
       : shared_(std::move(shared)), lane_(std::move(parts)) {}
 
+  bool CopiesAhead() const override { return lane_.CopiesAhead(); }
   void Copy(const stages::Slot& slot) override { lane_.Copy(slot); }
   void TrainStep(const stages::Slot& slot) override { lane_.TrainStep(slot); }
 
@@ -201,6 +202,10 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
     graph.step_lanes = MakeStepLanes(recipe, lanes, classes, batch, plan);
   }
 
+  log.Text("{}", DescribeGraph(recipe, measure.graph, lanes));
+  measure.graph.on_more_slots = [&log](const MoreSlots& more) {
+    log.Text("{}", DescribeMoreSlots(more));
+  };
   const stages::Size picture = loaders.PictureSize(stages::Phase::kTrain);
   ProfileReport report{.recipe = recipe.name,
                        .dataset = options.dataset.string(),
@@ -209,7 +214,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                        .picture_width = picture.width,
                        .picture_height = picture.height,
                        .workers = measure.graph.workers,
-                       .slots = measure.graph.num_slots,
+                       .slots = 0,
                        .lanes = lanes,
                        .cores = AvailableCores(),
                        .step = options.step,
@@ -217,6 +222,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                        .resident_bytes = 0,
                        .measured = MeasureGraph(measure, graph),
                        .verdict = {}};
+  report.slots = report.measured.main().slots;
   report.resident_bytes = ResidentBytes();
   report.verdict = Judge(report.measured, report.workers, report.cores);
   return report;

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -59,7 +61,9 @@ class FakeLane : public LaneWork {
   std::vector<std::uint64_t> sequences;
   std::vector<std::uint64_t> digests;
   std::uint64_t num_copies = 0;
+  bool copies_ahead = true;
 
+  bool CopiesAhead() const override { return copies_ahead; }
   void Copy(const Slot& slot) override {
     on_copy(slot);
     ++num_copies;
@@ -181,6 +185,128 @@ TEST(Graph, SamplesOfLaterBatchesAreMadeWhileAStepRuns) {
     EXPECT_EQ(figures.calls, 320u) << StageName(stage);
     EXPECT_GT(figures.overlapped_calls, 160u) << StageName(stage);
   }
+}
+
+TEST(Graph, SlotsAreAddedWhereALaneWaitsAfterAFullReserve) {
+  FakeRun run;
+  run.options.max_slots = 8;
+  std::vector<MoreSlots> told;  // by the lane's thread
+  run.options.on_more_slots = [&](const MoreSlots& more) { told.push_back(more); };
+  std::atomic<std::uint64_t> planned{0};  // batches of which a sample was read
+  std::uint64_t most_in_flight = 0;
+  run.samples.on_read = [&](const Sample& sample) {
+    const std::uint64_t batch = sample.slot->batch().sequence;
+    if (sample.index == 0) planned = std::max(planned.load(), batch + 1);
+    // A hiccup of the disk that lasts far longer than the steps of the batches that are ready.
+    if (batch == 10 && sample.index == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+  };
+  run.options.workers = 1;  // nobody goes on during the hiccup
+  run.lanes[0].on_step = [&](const Slot& slot) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    most_in_flight = std::max(most_in_flight, planned - slot.batch().sequence);
+  };
+  run(Batches(60, 4));
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told[0].before, 3u);
+  EXPECT_EQ(told[0].now, 6u);
+  EXPECT_GE(told[0].waited_ns, 100'000'000);
+  EXPECT_GE(told[0].step_ns, 5'000'000);
+  EXPECT_GT(most_in_flight, 3u);
+  EXPECT_LE(most_in_flight, 8u);
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 60));
+}
+
+TEST(Graph, SlowFeedGetsNoMoreSlots) {
+  FakeRun run;
+  run.options.max_slots = 8;
+  bool told = false;
+  run.options.on_more_slots = [&](const MoreSlots&) { told = true; };
+  run.samples.on_decode = [](const Sample&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  };
+  run(Batches(20, 8));
+  EXPECT_FALSE(told);
+}
+
+TEST(Graph, FailureToTellOfMoreSlotsIsThrown) {
+  FakeRun run;
+  run.options.max_slots = 8;
+  run.options.on_more_slots = [](const MoreSlots&) { throw Error("log broke"); };
+  run.samples.on_read = [&](const Sample& sample) {
+    if (sample.slot->batch().sequence == 10) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  };
+  run.options.workers = 1;
+  run.lanes[0].on_step = [&](const Slot&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  };
+  EXPECT_THAT([&] { run(Batches(60, 8)); }, ::testing::ThrowsMessage<Error>("log broke"));
+}
+
+TEST(Graph, RunGoesOnWithoutMemoryForMoreSlots) {
+  FakeRun run;
+  run.options.max_slots = 8;
+  bool told = false;
+  run.options.on_more_slots = [&](const MoreSlots&) { told = true; };
+  std::atomic<int> asked{0};
+  run.options.allocate = [&](std::size_t bytes) {
+    if (++asked > 3) throw std::bad_alloc();
+    return stages::AllocatePageable(bytes);
+  };
+  run.samples.on_read = [&](const Sample& sample) {
+    if (sample.slot->batch().sequence == 10) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  };
+  run.options.workers = 1;
+  run.lanes[0].on_step = [&](const Slot&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  };
+  run(Batches(60, 8));
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 60));
+  EXPECT_GT(asked, 3);
+  EXPECT_FALSE(told);
+}
+
+TEST(Graph, LaneThatComputesWhereItCopiesHasOneBatchAtATime) {
+  for (const bool copies_ahead : {false, true}) {
+    FakeRun run;
+    run.lanes[0].copies_ahead = copies_ahead;
+    std::uint64_t most_ahead = 0;
+    run.lanes[0].on_copy = [&](const Slot& slot) {
+      most_ahead = std::max(most_ahead, slot.batch().sequence - run.lanes[0].sequences.size());
+    };
+    run.lanes[0].on_step = [](const Slot&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    };
+    run(Batches(30, 8));
+    EXPECT_EQ(run.lanes[0].num_copies, 30u);
+    // The batches that are ready during a step are copied behind it, before the next step.
+    if (copies_ahead) {
+      EXPECT_GT(most_ahead, 0u);
+    } else {
+      EXPECT_EQ(most_ahead, 0u);
+    }
+  }
+}
+
+TEST(Graph, WorkersGiveWayToLanes) {
+  FakeRun run;
+  const int own = ::getpriority(PRIO_PROCESS, 0);
+  if (own >= 19) GTEST_SKIP() << "the tests run with the lowest priority";
+  std::atomic<int> highest{-100};  // of a lane
+  std::atomic<int> lowest{100};    // of the workers
+  run.samples.on_decode = [&](const Sample&) {
+    lowest = std::min(lowest.load(), ::getpriority(PRIO_PROCESS, 0));
+  };
+  run.lanes[0].on_step = [&](const Slot&) { highest = ::getpriority(PRIO_PROCESS, 0); };
+  run(Batches(20, 8));
+  EXPECT_EQ(highest, own);
+  EXPECT_GT(lowest, own);
+  EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), own) << "the calling thread's has changed";
 }
 
 TEST(Graph, NoBatchesEndsAtOnce) {

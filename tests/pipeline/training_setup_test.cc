@@ -1,0 +1,128 @@
+#include "pipeline/training_setup.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/format.h"
+#include "base/process.h"
+#include "model/deterministic.h"
+#include "tests/support/error_text.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using testing::HasSubstr;
+
+class SquarePictures final : public SampleWork {
+ public:
+  explicit SquarePictures(int side) : side_(side) {}
+
+  stages::Size PictureSize(stages::Phase) const override { return {side_, side_}; }
+  RandomKey KeyAt(const stages::Batch&, std::uint64_t) override { return {}; }
+  void Read(const stages::Sample&) override {}
+  void Decode(const stages::Sample&) override {}
+  void Augment(const stages::Sample&) override {}
+
+ private:
+  const int side_;
+};
+
+GraphOptions Graph(const Recipe& recipe, std::uint32_t lanes = 1, std::uint32_t per_device = 64,
+                   int side = 64) {
+  return MakeGraphOptions(recipe, SquarePictures(side),
+                          {.per_device = per_device, .evaluate_per_device = per_device}, lanes,
+                          /*trains=*/true, /*evaluates=*/false);
+}
+
+TEST(MakeGraphOptions, AutoWorkersAreTheCoresOfTheBudget) {
+  Recipe recipe;
+  EXPECT_EQ(Graph(recipe).workers, AvailableCores());
+  recipe.cpu_budget = 7;
+  EXPECT_EQ(Graph(recipe).workers, 7);
+  EXPECT_EQ(Graph(recipe, 4).workers, 7);
+}
+
+TEST(MakeGraphOptions, AutoSlotsAreFourPerLaneAndMayGrow) {
+  Recipe recipe;
+  recipe.workers = 2;
+  for (const std::uint32_t lanes : {1u, 2u, 8u}) {
+    const GraphOptions options = Graph(recipe, lanes);
+    EXPECT_EQ(options.num_slots, 4 * lanes);
+    EXPECT_EQ(options.max_slots, 16 * lanes);
+  }
+}
+
+TEST(MakeGraphOptions, AutoSlotsHoldSamplesForAllWorkers) {
+  Recipe recipe;
+  recipe.workers = 64;
+  // With one in its step and one ready, 64 batches of one sample are being made and one begins.
+  EXPECT_EQ(Graph(recipe, 1, /*per_device=*/1).num_slots, 67u);
+  EXPECT_EQ(Graph(recipe, 1, /*per_device=*/32).num_slots, 5u);
+  EXPECT_EQ(Graph(recipe, 1, /*per_device=*/64).num_slots, 4u);
+}
+
+TEST(MakeGraphOptions, GrowthEndsAtASixteenthOfTheMemory) {
+  Recipe recipe;
+  recipe.workers = 2;
+  // The smallest square of which a slot of 64 takes more than a 5 x 16th of the memory.
+  int side = 1024;
+  const auto slot_bytes = [&] { return std::uint64_t{64} * 3 * side * side; };
+  while (slot_bytes() * 5 * 16 < MemoryLimit()) side += 64;
+  EXPECT_LE(Graph(recipe, 1, 64, side).max_slots, 5u);
+  EXPECT_EQ(Graph(recipe, 1, 64, side).num_slots, 4u);
+}
+
+TEST(MakeGraphOptions, NumbersOfTheRecipeStay) {
+  Recipe recipe;
+  recipe.workers = 3;
+  recipe.num_slots = 5;
+  recipe.cpu_budget = 1;
+  const GraphOptions options = Graph(recipe, 2);
+  EXPECT_EQ(options.workers, 3);
+  EXPECT_EQ(options.num_slots, 5u);
+  EXPECT_EQ(options.max_slots, 0u);
+}
+
+TEST(DescribeGraph, SaysWhatWasChosenAndWhy) {
+  Recipe recipe;
+  recipe.cpu_budget = 2;
+  EXPECT_EQ(DescribeGraph(recipe, Graph(recipe), 1),
+            "2 workers (auto: the cores of pipeline.cpu_budget); 4 slots of 768.0 KiB (auto: 4 per "
+            "device, up to 16 where devices wait for data)");
+  recipe.cpu_budget = 0;
+  EXPECT_THAT(DescribeGraph(recipe, Graph(recipe), 1),
+              HasSubstr(" workers (auto: the cores of this process); "));
+  recipe.workers = 64;
+  recipe.num_slots = 3;
+  EXPECT_EQ(DescribeGraph(recipe, Graph(recipe), 1),
+            "64 workers (as the recipe says); 3 slots of 768.0 KiB (as the recipe says)");
+  recipe.num_slots = 0;
+  EXPECT_THAT(DescribeGraph(recipe, Graph(recipe, 1, 1), 1),
+              HasSubstr("; 67 slots of 12.0 KiB (auto: batches for all workers)"));
+}
+
+TEST(DescribeMoreSlots, SaysWhatWasSeen) {
+  EXPECT_EQ(
+      DescribeMoreSlots({.before = 4, .now = 7, .waited_ns = 31'240'000, .step_ns = 12'000'000}),
+      "7 slots now instead of 4: a device waited 31.2 ms for a batch although all slots had "
+      "been full, and its step takes 12.0 ms");
+}
+
+TEST(MakeReplicas, DeterministicRecipeAllowsDeterministicKernelsOnly) {
+  const BatchPlan plan({.train_samples = 64, .per_device = 8, .epochs = 1});
+  const std::filesystem::path config =
+      std::filesystem::path(MILLRACE_CONFIGS) / "imagenette-resnet18-64px-cpu.toml";
+  for (const bool deterministic : {true, false}) {
+    const Recipe recipe =
+        Recipe::Load(config, {deterministic ? "deterministic=true" : "deterministic=false"});
+    (void)MakeReplicas(recipe, 10, 1, plan);
+    EXPECT_EQ(model::UsesDeterministicKernels(), deterministic);
+  }
+}
+
+}  // namespace
+}  // namespace millrace::pipeline
