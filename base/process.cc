@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -25,15 +26,21 @@ int QuotaCores() {
 
 }  // namespace
 
-std::uint64_t ResidentBytes() {
-  // size, resident and shared (file-backed) pages.
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t size = 0;
-  std::uint64_t resident = 0;
-  std::uint64_t shared = 0;
-  if (!(file >> size >> resident >> shared)) return 0;
-  return (resident - std::min(shared, resident)) *
-         static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+ResidentMemory ReadResidentMemory() {
+  ResidentMemory memory;
+  std::ifstream file("/proc/self/status");
+  std::string line;
+  while (std::getline(file, line)) {
+    // "RssAnon:     123456 kB"
+    std::istringstream words(line);
+    std::string name;
+    std::uint64_t kibibytes = 0;
+    if (!(words >> name >> kibibytes)) continue;
+    if (name == "RssAnon:") memory.anonymous = kibibytes << 10;
+    if (name == "RssShmem:") memory.shared = kibibytes << 10;
+    if (name == "RssFile:") memory.files = kibibytes << 10;
+  }
+  return memory;
 }
 
 std::uint64_t MemoryLimit() {

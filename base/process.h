@@ -6,8 +6,15 @@
 
 namespace millrace {
 
-// Resident memory [bytes], memory-mapped files left out; 0 where the system does not tell.
-std::uint64_t ResidentBytes();
+// Resident memory by its kinds [bytes]; 0 where the system does not tell.
+struct ResidentMemory {
+  std::uint64_t anonymous = 0;  // heaps and stacks
+  std::uint64_t shared = 0;     // between processes, without a file
+  std::uint64_t files = 0;      // mapped files: the page cache, which the system takes back
+
+  std::uint64_t beyond_page_cache() const { return anonymous + shared; }
+};
+ResidentMemory ReadResidentMemory();
 
 // Memory [bytes] that this process may fill: the machine's, or what its control group allows.
 std::uint64_t MemoryLimit();

@@ -380,14 +380,14 @@ void RunGraph(const GraphOptions& options, const std::function<std::optional<Bat
   oneapi::tbb::task_arena workers(options.workers, /*reserved_for_masters=*/0);
   std::optional<Graph> graph;
   workers.execute([&] { graph.emplace(options, next_batch, samples, lanes, stop, stats); });
-  std::promise<void> idle;
   {
     const LowPriority low_priority(workers);
-    workers.enqueue([&] {
+    const auto idle = std::make_shared<std::promise<void>>();
+    workers.enqueue([&graph, idle] {
       graph->Run();
-      idle.set_value();
+      idle->set_value();
     });
-    idle.get_future().wait();
+    idle->get_future().wait();
   }
   graph.reset();
   stop.Rethrow();

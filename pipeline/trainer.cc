@@ -332,7 +332,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     result.images_per_s = static_cast<double>(run.trained_samples()) / run.training_seconds();
     result.data_wait_share = run.data_wait_share();
   }
-  result.resident_bytes = ResidentBytes();
+  result.resident_bytes = ReadResidentMemory().beyond_page_cache();
   for (std::size_t i = 0; i < kNumStages; ++i)
     result.stages[i] = stats.Figures(static_cast<Stage>(i));
   log.Text("{}", StageTable(stats));

@@ -104,7 +104,7 @@ void TrainingRun::LogStep(double loss) {
               .values = {{"images_per_s", static_cast<double>(since_log_.samples) / seconds},
                          {"data_wait_share", (data_wait_s - since_log_.data_wait_s) / seconds /
                                                  static_cast<double>(parts_.lanes)},
-                         {"resident_mib", static_cast<double>(ResidentBytes()) / (1 << 20)}},
+                         {"resident_mib", static_cast<double>(ReadResidentMemory().beyond_page_cache()) / (1 << 20)}},
               .texts = {}});
   since_log_ = {.ns = now_ns, .samples = 0, .data_wait_s = data_wait_s};
 }

@@ -28,6 +28,10 @@ void AddSynth(CLI::App& app, Action& action);
 // large tensors again and again. Call it before the first tensor and the first thread.
 void KeepTensorMemory();
 
+// The opposite, where memory is measured: large blocks go back to the system as soon as they are
+// freed, so that what is resident is in use.
+void ReturnFreedMemory();
+
 // From now on a read of mapped memory that has no file behind it any more (SIGBUS) ends the process
 // with a sentence and exit code 1.
 void ExplainBusErrors();

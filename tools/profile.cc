@@ -32,10 +32,15 @@ pipeline::ProfiledStep StepOf(const Options& options) {
 }
 
 ExitCode Run(const Options& options) {
-  KeepTensorMemory();
   const pipeline::Recipe recipe = options.recipe.Load();
   const auto out = options.out.empty() ? std::filesystem::path("profiles") / recipe.name
                                        : std::filesystem::path(options.out);
+  // As in training; without a step there are no tensors that come and go.
+  if (StepOf(options) == pipeline::ProfiledStep::kReal) {
+    KeepTensorMemory();
+  } else {
+    ReturnFreedMemory();
+  }
   tracking::RunLog log;
   log.Add(std::make_unique<tracking::Console>());
   const pipeline::ProfileReport report =

@@ -19,4 +19,11 @@ void KeepTensorMemory() {
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }
 
+void ReturnFreedMemory() {
+  // A threshold that is set stays; glibc's own rises to the largest block that was freed, and what
+  // lies below it stays in the heap.
+  constexpr int kLargeBytes = 1 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, kLargeBytes);
+}
+
 }  // namespace millrace::tools

@@ -44,7 +44,9 @@ std::string Cards(const ProfileReport& report) {
         fmt::format("{:.1f} %", 100 * *share));
   }
   html += HtmlCard("workers busy", fmt::format("{:.0f} %", 100 * measured.main().use.workers_busy));
-  html += HtmlCard("memory", FormatBytes(report.resident_bytes));
+  const ResidentMemory& memory = measured.main().memory;
+  html += HtmlCard("memory", FormatBytes(memory.beyond_page_cache()));
+  html += HtmlCard("mapped files", FormatBytes(memory.files));
   return html + "</dl>\n";
 }
 

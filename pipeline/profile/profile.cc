@@ -28,8 +28,14 @@ class Deadline {
     if (done_ == warm_up_) begin_ns_ = NowNs();
     const double seconds = done_ < warm_up_ ? 0 : NsToSeconds(NowNs() - begin_ns_);
     if (options_.progress) options_.progress(label_, std::min(seconds, options_.seconds));
-    if (done_ >= warm_up_ + kFewestSteps && seconds >= options_.seconds) stop_.Request();
+    if (done_ >= warm_up_ + kFewestSteps && seconds >= options_.seconds && !stop_.stopped()) {
+      memory_ = ReadResidentMemory();
+      stop_.Request();
+    }
   }
+
+  // When it has ended the run.
+  const ResidentMemory& memory() const { return memory_; }
 
  private:
   const MeasureOptions& options_;
@@ -38,6 +44,7 @@ class Deadline {
   Stop& stop_;
   std::uint64_t done_ = 0;
   std::int64_t begin_ns_ = 0;  // when the warm-up was over
+  ResidentMemory memory_;
 };
 
 class FirstLane final : public LaneWork {
@@ -110,8 +117,11 @@ Measurement Measure(const MeasureOptions& options, const MeasuredGraph& graph,
   };
   RunGraph(graph_options, graph.batches(), samples, work, stop, stats);
 
-  Measurement measured{
-      .use = {}, .calls = trace.Calls(), .dropped = trace.dropped(), .slots = slots};
+  Measurement measured{.use = {},
+                       .calls = trace.Calls(),
+                       .dropped = trace.dropped(),
+                       .slots = slots,
+                       .memory = deadline.memory()};
   const Span span = SpanOfSteps(measured.calls, warm_up);
   if (span.end_ns <= span.begin_ns) {
     Fail("the graph ended after too few steps to measure: it takes more than {} of each device",

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/process.h"
 #include "pipeline/graph.h"
 #include "pipeline/profile/graph_use.h"
 
@@ -40,6 +41,7 @@ struct Measurement {
   std::vector<StageCall> calls;  // of the whole run, in the order of their ends
   std::uint64_t dropped = 0;     // calls that are not in it
   std::uint32_t slots = 0;       // at the end
+  ResidentMemory memory;         // of the process, at the end, the slots among it
 };
 
 struct Measurements {

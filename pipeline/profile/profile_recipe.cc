@@ -219,11 +219,9 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                        .cores = AvailableCores(),
                        .step = options.step,
                        .emulated_step_ms = options.emulated_step_ms,
-                       .resident_bytes = 0,
                        .measured = MeasureGraph(measure, graph),
                        .verdict = {}};
   report.slots = report.measured.main().slots;
-  report.resident_bytes = ResidentBytes();
   report.verdict = Judge(report.measured, report.workers, report.cores);
   return report;
 }

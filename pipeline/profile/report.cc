@@ -63,6 +63,10 @@ Json UseJson(const Measurement& measured) {
   json["backlog_share"] = use.backlog;
   json["ready_share"] = use.ready;
   json["ready_batches"] = use.ready_batches;
+  json["slots"] = measured.slots;
+  json["resident_bytes"] = {{"anonymous", measured.memory.anonymous},
+                            {"shared", measured.memory.shared},
+                            {"files", measured.memory.files}};
   json["stages"] = Json::object();
   for (std::size_t i = 0; i < kNumStages; ++i) {
     const StageUse& stage = use.stages[i];
@@ -94,6 +98,7 @@ std::optional<double> ProfileReport::device_utilisation() const {
 
 std::string ProfileTable(const ProfileReport& report) {
   const GraphUse& use = report.measured.main().use;
+  const ResidentMemory& memory = report.measured.main().memory;
   std::string table = fmt::format(
       "{}: {} on {}, batches of {} pictures of {} x {}; {} workers, {} slots, {} cores\n\n",
       Printable(report.recipe), Printable(report.dataset), report.devices, report.per_device,
@@ -101,10 +106,12 @@ std::string ProfileTable(const ProfileReport& report) {
   table += StageRows(use);
   table += fmt::format(
       "\nworkers busy {:.0f} %, devices busy {:.0f} %, {:.1f} finished batches waiting for a "
-      "device; "
-      "{} of memory\n",
+      "device\n"
+      "{} of memory: {} anonymous, {} shared; beside it {} of mapped files, which the system takes "
+      "back when it wants them\n",
       100 * use.workers_busy, 100 * use.lanes_busy, use.ready_batches,
-      FormatBytes(report.resident_bytes));
+      FormatBytes(memory.beyond_page_cache()), FormatBytes(memory.anonymous),
+      FormatBytes(memory.shared), FormatBytes(memory.files));
   const auto rate = [&](std::string_view name, double images_per_s) {
     table += fmt::format("  {:<28} {:>10.1f} images/s\n", name, images_per_s);
   };
@@ -138,7 +145,6 @@ std::string ProfileJson(const ProfileReport& report) {
   json["train_step"] = StepName(report.step);
   if (report.step == ProfiledStep::kEmulated) json["emulated_step_ms"] = report.emulated_step_ms;
   if (const auto share = report.device_utilisation()) json["device_utilisation"] = *share;
-  json["resident_bytes"] = report.resident_bytes;
   json["verdict"] = {{"limit", report.verdict.limit},
                      {"sentence", report.verdict.sentence},
                      {"advice", report.verdict.advice}};

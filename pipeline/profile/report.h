@@ -27,7 +27,6 @@ struct ProfileReport {
   int cores = 1;
   ProfiledStep step = ProfiledStep::kNone;
   double emulated_step_ms = 0;  // [ms] with kEmulated
-  std::uint64_t resident_bytes = 0;
   Measurements measured;
   Verdict verdict;
 

@@ -51,6 +51,28 @@ def test_feed_alone_measures_no_train_step(millrace, dataset, tiny):
     assert "with_train_step" not in told and "train_step_alone" not in told
 
 
+def feed_memory(millrace, dataset, recipe, slots):
+    """Bytes of memory beyond the page cache of the feed at 224 pixels in batches of 40, and of one such batch."""
+    told = millrace.done("profile", recipe, "--data", dataset, "--seconds", "0.2", "--stages", "feed", "--json",
+                         "--set", "data.train.ops=[{op='random_resized_crop', size=224}]",
+                         "--set", "batch.per_device=40", "--set", f"pipeline.slots={slots}").json()["feed_alone"]
+    assert told["slots"] == slots
+    memory = told["resident_bytes"]
+    assert memory["files"] > 50 << 20  # the text of LibTorch alone
+    return memory["anonymous"] + memory["shared"], 40 * 224 * 224 * 3
+
+
+def test_memory_of_the_feed_is_that_of_its_slots(millrace, dataset, tiny):
+    few, batch = feed_memory(millrace, dataset, tiny, 4)
+    many, _ = feed_memory(millrace, dataset, tiny, 14)
+    # The device, which is the CPU here, has one batch of floats.
+    device = 4 * batch
+    for memory, slots in (few, 4), (many, 14):
+        assert slots * batch <= memory <= slots * batch + device + 150e6
+    # Nothing else comes with a slot.
+    assert many - few <= 10 * batch + 20e6
+
+
 def test_emulated_device_is_the_limit_when_it_is_slow(millrace, dataset, tiny):
     told = millrace.done("profile", tiny, "--data", dataset, "--seconds", "1", "--emulate-step-ms", "50", "--devices",
                          "cpu:2", "--json").json()

@@ -59,8 +59,10 @@ std::vector<StageCall> Calls(std::uint64_t batches) {
 }
 
 Measurement Measured(std::uint64_t batches) {
-  Measurement measured{.use = {}, .calls = Calls(batches)};
+  Measurement measured{.use = {}, .calls = Calls(batches), .memory = {}};
   measured.use = UseWithin(measured.calls, SpanOfSteps(measured.calls, 2), 2, 1);
+  measured.slots = 4;
+  measured.memory = {.anonymous = 3 << 20, .shared = 1 << 20, .files = 500 << 20};
   return measured;
 }
 
@@ -77,7 +79,6 @@ ProfileReport Report(ProfiledStep step) {
                        .cores = 2,
                        .step = step,
                        .emulated_step_ms = step == ProfiledStep::kEmulated ? 8.0 : 0.0,
-                       .resident_bytes = 3 << 20,
                        .measured = {},
                        .verdict = {}};
   report.measured.feed = Measured(6);
@@ -117,6 +118,9 @@ TEST(ProfileTable, ShowsStagesRatesAndTheVerdict) {
   EXPECT_THAT(table, HasSubstr("with the train step               100.0 images/s"));
   EXPECT_THAT(table, HasSubstr("feed alone                        100.0 images/s"));
   EXPECT_THAT(table, HasSubstr("train step alone                  100.0 images/s"));
+  EXPECT_THAT(table, HasSubstr("\n4.0 MiB of memory: 3.0 MiB anonymous, 1.0 MiB shared; beside it "
+                               "500.0 MiB of mapped files, which the system takes back when it "
+                               "wants them\n"));
   EXPECT_THAT(table, HasSubstr("97.7 KiB/s"));  // 1,000 bytes each 10 ms
   EXPECT_THAT(table, HasSubstr("\n" + report.verdict.sentence + "\n  " + report.verdict.advice));
 }
@@ -144,6 +148,10 @@ TEST(ProfileJson, HoldsEveryMeasurementWithAllItsStages) {
     EXPECT_EQ(json[name]["stages"].size(), kNumStages) << name;
     EXPECT_NEAR(json[name]["stages"]["decode"]["mean_ms"].get<double>(), 2, 1e-9) << name;
     EXPECT_FALSE(json[name].contains("calls_not_kept")) << name;
+    EXPECT_EQ(json[name]["slots"], 4) << name;
+    EXPECT_EQ(json[name]["resident_bytes"],
+              (Json{{"anonymous", 3 << 20}, {"shared", 1 << 20}, {"files", 500 << 20}}))
+        << name;
   }
   EXPECT_EQ(json["with_train_step"]["stages"]["read"]["bytes"], 10'000);
 }
@@ -167,6 +175,8 @@ TEST(ProfilePage, ShowsVerdictRatesAndEveryStage) {
   const std::string page = ProfilePage(report);
   EXPECT_THAT(page, HasSubstr("<b>" + report.verdict.sentence + "</b>"));
   EXPECT_THAT(page, HasSubstr("<dt>with the train step</dt><dd>100 images/s</dd>"));
+  EXPECT_THAT(page, HasSubstr("<dt>memory</dt><dd>4.0 MiB</dd>"));
+  EXPECT_THAT(page, HasSubstr("<dt>mapped files</dt><dd>500.0 MiB</dd>"));
   for (std::size_t i = 0; i < kNumStages; ++i) {
     EXPECT_THAT(page, HasSubstr("<tr><td>" + std::string(StageName(static_cast<Stage>(i)))));
   }

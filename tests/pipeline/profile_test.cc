@@ -260,7 +260,7 @@ TEST(MeasureGraph, FailureOfAStageEndsTheProfile) {
 // Measurements of a made-up graph, for verdicts.
 Measurement Used(double images_per_s, double workers_busy, double lanes_busy,
                  const std::map<Stage, double>& busy_cores) {
-  Measurement measured;
+  Measurement measured{};
   GraphUse& use = measured.use;
   use.span = {.begin_ns = 0, .end_ns = 1'000'000'000};
   use.images_per_s = images_per_s;
