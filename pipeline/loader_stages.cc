@@ -2,11 +2,13 @@
 
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
+#include <atomic>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "stages/decode.h"
@@ -61,6 +63,12 @@ struct WorkerTools {
   stages::Resizer resizer;
 };
 
+// A read that took longer waited for the disk: the rest, hashing at a gigabyte a second and more,
+// is far shorter.
+std::int64_t LongestReadInMemoryNs(std::size_t payload_bytes) {
+  return 200'000 + static_cast<std::int64_t>(payload_bytes);
+}
+
 // Pictures between decode and augment. As many as are in that state at the same time, reused.
 class ImagePool {
  public:
@@ -113,7 +121,22 @@ struct LoaderStages::Impl {
   const stages::DecodeMode decode_mode;
   std::optional<Loader> train;
   std::optional<Loader> val;
-  std::optional<EpochOrder> order;  // of training
+  const EpochOrder& OrderOf(std::uint32_t epoch, std::optional<EpochOrder>& kept) {
+    if (!kept || kept->epoch != epoch) {
+      const Loader& loader = Of(Phase::kTrain);
+      const auto order_of = [&](std::uint32_t of) {
+        return SampleOrder(loader.reader.size(), loader.shuffle, seed, of);
+      };
+      kept.emplace(
+          EpochOrder{.epoch = epoch, .current = order_of(epoch), .next = order_of(epoch + 1)});
+    }
+    return *kept;
+  }
+
+  std::optional<EpochOrder> planned;    // of what KeyAt is asked for
+  std::optional<EpochOrder> announced;  // of what Prefetch is asked for
+  std::atomic<std::uint64_t> num_reads{0};
+  std::atomic<std::uint64_t> num_late_reads{0};
   oneapi::tbb::enumerable_thread_specific<WorkerTools> tools;
   ImagePool images;
 };
@@ -146,19 +169,13 @@ stages::Size LoaderStages::PictureSize(Phase phase) const {
 
 RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
   if (batch.phase == Phase::kEvaluate) {
+    impl_->Of(Phase::kEvaluate).reader.Prefetch(position);
     // Evaluation has no epochs: a random operation there draws the same every time.
     return {.seed = impl_->seed, .epoch = 0, .sample_id = position};
   }
   Loader& loader = impl_->Of(Phase::kTrain);
-  if (!impl_->order || impl_->order->epoch != batch.epoch) {
-    const auto order_of = [&](std::uint32_t epoch) {
-      return SampleOrder(loader.reader.size(), loader.shuffle, impl_->seed, epoch);
-    };
-    impl_->order.emplace(EpochOrder{
-        .epoch = batch.epoch, .current = order_of(batch.epoch), .next = order_of(batch.epoch + 1)});
-  }
-  const SampleOrder& order = impl_->order->current;
-  for (const SampleRun& run : order.ReadAhead(position, impl_->order->next)) {
+  const auto& [epoch, order, next] = impl_->OrderOf(batch.epoch, impl_->planned);
+  for (const SampleRun& run : order.ReadAhead(position, next)) {
     loader.reader.Prefetch(run.first, run.count);
   }
   const std::uint64_t sample_id = order.At(position);
@@ -166,11 +183,30 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
   return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
 }
 
+void LoaderStages::Prefetch(const Batch& batch) {
+  Loader& loader = impl_->Of(batch.phase);
+  for (std::uint64_t at = batch.first_position; at < batch.first_position + batch.size; ++at) {
+    loader.reader.Prefetch(batch.phase == Phase::kEvaluate
+                               ? at
+                               : impl_->OrderOf(batch.epoch, impl_->announced).current.At(at));
+  }
+}
+
+ReadCounts LoaderStages::reads() const {
+  return {.total = impl_->num_reads.load(std::memory_order_relaxed),
+          .late = impl_->num_late_reads.load(std::memory_order_relaxed)};
+}
+
 void LoaderStages::Read(const Sample& sample) {
+  const std::int64_t begin_ns = NowNs();
   const auto record = impl_->Of(sample.slot->batch().phase).reader.Read(sample.key.sample_id);
   if (!record)
     Fail("sample {}: {}; run `millrace verify` on the dataset", sample.key.sample_id,
          record.fault().message);
+  impl_->num_reads.fetch_add(1, std::memory_order_relaxed);
+  if (NowNs() - begin_ns > LongestReadInMemoryNs(record->payload.size())) {
+    impl_->num_late_reads.fetch_add(1, std::memory_order_relaxed);
+  }
   sample.slot->sample(sample.index).record = *record;
   sample.slot->label(sample.index) = record->label;
 }

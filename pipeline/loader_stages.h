@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "pipeline/graph.h"
+#include "pipeline/read_ahead.h"
 #include "pipeline/recipe.h"
 #include "storage/split_reader.h"
 
@@ -32,6 +33,12 @@ class LoaderStages final : public SampleWork {
   const storage::SplitReader& train() const;
   // nullptr without [data.val], or when not opened for Phase::kEvaluate
   const storage::SplitReader* val() const;
+
+  // Asks the disk for the records of a batch that is not planned yet. Called by one thread at a
+  // time, which may be another one than KeyAt's.
+  void Prefetch(const stages::Batch& batch);
+  // Any thread.
+  ReadCounts reads() const;
 
   stages::Size PictureSize(stages::Phase phase) const override;
   RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) override;

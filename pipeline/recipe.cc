@@ -224,13 +224,14 @@ std::array<float, 3> ReadChannels(const Params& section, std::string_view key,
           static_cast<float>(values[2])};
 }
 
-// "auto" (0) or a positive whole number.
-std::uint32_t AutoOr(const Params& section, std::string_view key, std::int64_t limit) {
+// A whole number, or nothing for "auto".
+std::optional<std::uint32_t> NumberOrAuto(const Params& section, std::string_view key,
+                                          std::int64_t least, std::int64_t most) {
   // Asked for as a text first, because a recipe may hold either.
   const Json value = Json::parse(section.RawJson(key, "\"auto\""));
-  if (value == "auto") return 0;
+  if (value == "auto") return {};
   if (!value.is_number_integer()) section.Blame(key, "must be \"auto\" or a whole number");
-  return static_cast<std::uint32_t>(section.IntegerIn(key, 1, limit));
+  return static_cast<std::uint32_t>(section.IntegerIn(key, least, most));
 }
 
 }  // namespace
@@ -300,9 +301,10 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   recipe.checkpoint_best = static_cast<std::uint32_t>(checkpoint.IntegerIn("best", 0, 1 << 20, 1));
 
   const Params pipeline = root.Section("pipeline");
-  recipe.workers = AutoOr(pipeline, "workers", 1024);
-  recipe.num_slots = AutoOr(pipeline, "slots", 1 << 16);
-  recipe.cpu_budget = AutoOr(pipeline, "cpu_budget", 1024);
+  recipe.workers = NumberOrAuto(pipeline, "workers", 1, 1024).value_or(0);
+  recipe.num_slots = NumberOrAuto(pipeline, "slots", 1, 1 << 16).value_or(0);
+  recipe.cpu_budget = NumberOrAuto(pipeline, "cpu_budget", 1, 1024).value_or(0);
+  recipe.read_ahead = NumberOrAuto(pipeline, "read_ahead", 0, 1 << 16);
 
   root.Section("tracking").Choice("system", {"none"}, "none");
   return recipe;

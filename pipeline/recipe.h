@@ -73,9 +73,10 @@ struct Recipe {
   std::uint32_t checkpoint_keep = 1;
   std::uint32_t checkpoint_best = 1;
 
-  std::uint32_t workers = 0;     // threads of the sample stages; 0: auto
-  std::uint32_t num_slots = 0;   // 0: auto
-  std::uint32_t cpu_budget = 0;  // cores that workers may use; 0: all
+  std::uint32_t workers = 0;                // threads of the sample stages; 0: auto
+  std::uint32_t num_slots = 0;              // 0: auto
+  std::uint32_t cpu_budget = 0;             // cores that workers may use; 0: all
+  std::optional<std::uint32_t> read_ahead;  // [batches] beyond those in flight; nothing: auto
 };
 
 }  // namespace millrace::pipeline

@@ -285,7 +285,8 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
 
   plan_options.first_step = start.state.step;
   plan_options.evaluate_first = start.state.evaluation_pending;
-  BatchPlan plan(plan_options);
+  ReadAhead plan(BatchPlan(plan_options),
+                 MakeReadAheadOptions(recipe, loaders, loaders.train(), batch.per_device, log));
   Stop stop;
   StageStats stats;
   TrainingRun run({.recipe = recipe,
@@ -420,11 +421,13 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
     };
     lane_work.push_back(evaluation_lanes.back().get());
   }
-  BatchPlan plan({.evaluate_samples = loaders.val()->size(),
-                  .evaluate_per_device = batch.evaluate_per_device,
-                  .lanes = lanes,
-                  .world_size = lanes,
-                  .evaluate_only = true});
+  ReadAhead plan(
+      BatchPlan({.evaluate_samples = loaders.val()->size(),
+                 .evaluate_per_device = batch.evaluate_per_device,
+                 .lanes = lanes,
+                 .world_size = lanes,
+                 .evaluate_only = true}),
+      MakeReadAheadOptions(recipe, loaders, *loaders.val(), batch.evaluate_per_device, log));
   RunGraph(
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
   model::ClassificationCounts counts(classes);

@@ -96,16 +96,17 @@ void TrainingRun::LogStep(double loss) {
   const double seconds = NsToSeconds(now_ns - since_log_.ns);
   if (seconds <= 0 || since_log_.samples == 0) return;
   const double data_wait_s = parts_.stats.DataWaitSeconds();
-  parts_.log.Emit(
-      Scalars{.kind = Scalars::Kind::kTiming,
-              .group = "train",
-              .step = state_.step,
-              .epoch = epoch,
-              .values = {{"images_per_s", static_cast<double>(since_log_.samples) / seconds},
-                         {"data_wait_share", (data_wait_s - since_log_.data_wait_s) / seconds /
-                                                 static_cast<double>(parts_.lanes)},
-                         {"resident_mib", static_cast<double>(ReadResidentMemory().beyond_page_cache()) / (1 << 20)}},
-              .texts = {}});
+  parts_.log.Emit(Scalars{
+      .kind = Scalars::Kind::kTiming,
+      .group = "train",
+      .step = state_.step,
+      .epoch = epoch,
+      .values = {{"images_per_s", static_cast<double>(since_log_.samples) / seconds},
+                 {"data_wait_share", (data_wait_s - since_log_.data_wait_s) / seconds /
+                                         static_cast<double>(parts_.lanes)},
+                 {"resident_mib",
+                  static_cast<double>(ReadResidentMemory().beyond_page_cache()) / (1 << 20)}},
+      .texts = {}});
   since_log_ = {.ns = now_ns, .samples = 0, .data_wait_s = data_wait_s};
 }
 

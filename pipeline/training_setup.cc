@@ -93,6 +93,34 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   return options;
 }
 
+ReadAheadOptions MakeReadAheadOptions(const Recipe& recipe, LoaderStages& loaders,
+                                      const storage::SplitReader& reader, std::uint32_t batch,
+                                      tracking::RunLog& log) {
+  ReadAheadOptions options{
+      .batches = recipe.read_ahead.value_or(0),
+      .most_batches = 0,
+      .ask = [&loaders](const stages::Batch& later) { loaders.Prefetch(later); },
+      .reads = [&loaders] { return loaders.reads(); }};
+  if (recipe.read_ahead) return options;
+  std::uint64_t split_bytes = 0;
+  for (const storage::ShardInfo& shard : reader.split().shards) split_bytes += shard.bytes;
+  const std::uint64_t batch_bytes =
+      std::max<std::uint64_t>(1, split_bytes / std::max<std::uint64_t>(1, reader.size()) * batch);
+  // More than the whole split is never needed.
+  options.most_batches = static_cast<std::uint32_t>(
+      std::min(MemoryLimit() / kShareOfMemory / batch_bytes, reader.size() / batch));
+  options.on_deeper = [&log](const DeeperReadAhead& deeper) {
+    log.Text("{}", DescribeDeeperReadAhead(deeper));
+  };
+  return options;
+}
+
+std::string DescribeDeeperReadAhead(const DeeperReadAhead& deeper) {
+  return fmt::format(
+      "read-ahead of {} batches now instead of {}: {:.0f} % of the last reads waited for the disk",
+      deeper.now, deeper.before, 100 * deeper.late_share);
+}
+
 std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std::uint32_t lanes) {
   const std::string workers =
       recipe.workers > 0
@@ -108,9 +136,13 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
       slots += fmt::format(", up to {} where devices wait for data", options.max_slots);
     }
   }
-  return fmt::format(
-      "{} workers ({}); {} slots of {} ({})", options.workers, workers, options.num_slots,
-      FormatBytes(std::uint64_t{options.max_batch} * options.max_image_bytes), slots);
+  const std::string read_ahead =
+      recipe.read_ahead ? fmt::format("{} batches (as the recipe says)", *recipe.read_ahead)
+                        : "what is in flight (auto: deeper where reads wait for the disk)";
+  return fmt::format("{} workers ({}); {} slots of {} ({}); read-ahead {}", options.workers,
+                     workers, options.num_slots,
+                     FormatBytes(std::uint64_t{options.max_batch} * options.max_image_bytes), slots,
+                     read_ahead);
 }
 
 std::string DescribeMoreSlots(const MoreSlots& more) {

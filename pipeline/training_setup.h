@@ -12,8 +12,11 @@
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/graph.h"
+#include "pipeline/loader_stages.h"
+#include "pipeline/read_ahead.h"
 #include "pipeline/recipe.h"
 #include "storage/split_reader.h"
+#include "tracking/run_log.h"
 
 namespace millrace::pipeline {
 
@@ -35,11 +38,19 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
                               const BatchSizes& batch, std::uint32_t lanes, bool trains,
                               bool evaluates);
 
+// The read-ahead for batches of the split that `reader` reads: "auto" begins with what is in flight
+// and goes up to a sixteenth of the memory, which is wanted as page cache. `loaders` must outlive
+// it.
+ReadAheadOptions MakeReadAheadOptions(const Recipe& recipe, LoaderStages& loaders,
+                                      const storage::SplitReader& reader, std::uint32_t batch,
+                                      tracking::RunLog& log);
+
 // What was chosen for the graph, and why, in a line for people.
 std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std::uint32_t lanes);
 
-// The same for a change that the graph has made.
+// The same for changes that were made while the graph ran.
 std::string DescribeMoreSlots(const MoreSlots& more);
+std::string DescribeDeeperReadAhead(const DeeperReadAhead& deeper);
 
 // Compute threads of a CPU lane.
 int ThreadsPerLane(std::uint32_t lanes);

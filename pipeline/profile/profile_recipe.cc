@@ -190,11 +190,18 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                                     .unit = "s",
                                     .detail = ""});
       }};
-  MeasuredGraph graph{.samples = loaders,
-                      .lanes = lanes,
-                      .batches = [&plan] { return [own = plan]() mutable { return own.Next(); }; },
-                      .feed_lanes = MakeCopyLanes(recipe, lanes),
-                      .step_lanes = {}};
+  MeasuredGraph graph{
+      .samples = loaders,
+      .lanes = lanes,
+      .batches =
+          [&] {
+            return [own = ReadAhead(plan, MakeReadAheadOptions(recipe, loaders, loaders.train(),
+                                                               batch.per_device, log))]() mutable {
+              return own.Next();
+            };
+          },
+      .feed_lanes = MakeCopyLanes(recipe, lanes),
+      .step_lanes = {}};
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   if (options.step == ProfiledStep::kEmulated) {
     graph.step_lanes = MakeEmulatedLanes(recipe, lanes, options.emulated_step_ms);

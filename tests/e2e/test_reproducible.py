@@ -6,10 +6,10 @@ import pytest
 from support import metrics, same_runs
 
 
-@pytest.mark.parametrize(("workers", "slots"), [(1, 1), (2, 6), (8, 3)])
-def test_workers_and_slots_do_not_enter(millrace, recipe, dataset, straight, workers, slots):
+@pytest.mark.parametrize(("workers", "slots", "read_ahead"), [(1, 1, 0), (2, 6, 3), (8, 3, 40)])
+def test_workers_slots_and_read_ahead_do_not_enter(millrace, recipe, dataset, straight, workers, slots, read_ahead):
     millrace.done("train", recipe, "--data", dataset, "--out", "run", "--set", f"pipeline.workers={workers}",
-                  "--set", f"pipeline.slots={slots}")
+                  "--set", f"pipeline.slots={slots}", "--set", f"pipeline.read_ahead={read_ahead}")
     same_runs(straight, millrace.folder / "run")
 
 

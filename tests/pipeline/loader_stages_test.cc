@@ -210,6 +210,29 @@ TEST_F(LoaderStagesTest, KeysOfTrainingFollowTheSampleOrderOfTheEpoch) {
   EXPECT_EQ(stored.KeyAt({.phase = Phase::kTrain, .epoch = 5}, 17).sample_id, 17u);
 }
 
+TEST_F(LoaderStagesTest, PrefetchOfOtherEpochsDoesNotChangeKeys) {
+  for (const char* shuffle : {"data.train.shuffle=full", "data.train.shuffle=blocks"}) {
+    LoaderStages loaders(LoadRecipe({shuffle}), dataset_);
+    LoaderStages undisturbed(LoadRecipe({shuffle}), dataset_);
+    for (std::uint64_t position = 0; position < 24; ++position) {
+      loaders.Prefetch({.epoch = 4, .first_position = position, .size = 1});
+      loaders.Prefetch({.phase = Phase::kEvaluate, .first_position = position % 9, .size = 1});
+      EXPECT_EQ(loaders.KeyAt({.epoch = 3}, position).sample_id,
+                undisturbed.KeyAt({.epoch = 3}, position).sample_id);
+    }
+  }
+}
+
+TEST_F(LoaderStagesTest, ReadsAreCounted) {
+  LoaderStages loaders(LoadRecipe(), dataset_);
+  EXPECT_EQ(loaders.reads().total, 0u);
+  RecordingLane lane;
+  Run(loaders, lane, 2);
+  EXPECT_EQ(loaders.reads().total, 2u * (24 + 9));
+  // Pages of a file that has just been written are in memory, whatever thread loses its core.
+  EXPECT_LT(loaders.reads().late, loaders.reads().total / 2);
+}
+
 TEST_F(LoaderStagesTest, FlippedByteInARecordNamesSampleShardAndKey) {
   std::uint64_t size_of_first = 0;
   std::string payload;

@@ -103,6 +103,7 @@ TEST_F(RecipeTest, WhatIsLeftOutHasTheDocumentedDefaults) {
   EXPECT_EQ(recipe.checkpoint_best, 1u);
   EXPECT_EQ(recipe.workers, 0u);
   EXPECT_EQ(recipe.num_slots, 0u);
+  EXPECT_FALSE(recipe.read_ahead);
   EXPECT_EQ(recipe.cpu_budget, 0u);
   EXPECT_NO_THROW(Load(kShortest, {"data.train.ops = []", "data.train.ops = [{ op = 'x' }]"}));
 }
@@ -146,6 +147,7 @@ best = 0
 [pipeline]
 workers = 7
 slots = 9
+read_ahead = 3
 cpu_budget = 11
 [tracking]
 system = "none"
@@ -177,6 +179,7 @@ system = "none"
   EXPECT_EQ(recipe.checkpoint_best, 0u);
   EXPECT_EQ(recipe.workers, 7u);
   EXPECT_EQ(recipe.num_slots, 9u);
+  EXPECT_EQ(recipe.read_ahead, 3u);
   EXPECT_EQ(recipe.cpu_budget, 11u);
 }
 
@@ -376,6 +379,7 @@ TEST_F(RecipeTest, ValuesOutsideTheirLimitsAreErrors) {
         {"pipeline.workers", "0", "between 1 and 1024"},
         {"pipeline.workers", "1025", "between 1 and 1024"},
         {"pipeline.slots", "65537", "between 1 and 65536"},
+        {"pipeline.read_ahead", "-1", "between 0 and 65536"},
         {"pipeline.cpu_budget", "-2", "between 1 and 1024"}}) {
     EXPECT_EQ(ErrorWith(std::string(key) + "=" + value),
               std::string("recipe.toml: ") + key + ": is " + value + "; it must be " + limits);
@@ -433,9 +437,11 @@ TEST_F(RecipeTest, ShuffledValidationIsRefusedBecauseItHasNoEffect) {
 }
 
 TEST_F(RecipeTest, AutoIsTheDefaultOfThePipelineSection) {
-  const Recipe recipe = Load(kShortest, {"pipeline.workers=auto", "pipeline.slots='auto'"});
+  const Recipe recipe = Load(
+      kShortest, {"pipeline.workers=auto", "pipeline.slots='auto'", "pipeline.read_ahead=auto"});
   EXPECT_EQ(recipe.workers, 0u);
   EXPECT_EQ(recipe.num_slots, 0u);
+  EXPECT_FALSE(recipe.read_ahead);
 }
 
 TEST_F(RecipeTest, KeysThatNobodyReadsAreRefusedWithASuggestion) {

@@ -10,7 +10,7 @@
 #include "base/format.h"
 #include "base/process.h"
 #include "model/deterministic.h"
-#include "tests/support/error_text.h"
+#include "tests/pipeline/loader_fixture.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -90,16 +90,21 @@ TEST(MakeGraphOptions, NumbersOfTheRecipeStay) {
 TEST(DescribeGraph, SaysWhatWasChosenAndWhy) {
   Recipe recipe;
   recipe.cpu_budget = 2;
-  EXPECT_EQ(DescribeGraph(recipe, Graph(recipe), 1),
-            "2 workers (auto: the cores of pipeline.cpu_budget); 4 slots of 768.0 KiB (auto: 4 per "
-            "device, up to 16 where devices wait for data)");
+  EXPECT_EQ(
+      DescribeGraph(recipe, Graph(recipe), 1),
+      "2 workers (auto: the cores of pipeline.cpu_budget); 4 slots of 768.0 KiB (auto: 4 per "
+      "device, up to 16 where devices wait for data); read-ahead what is in flight (auto: deeper "
+      "where reads wait for the disk)");
   recipe.cpu_budget = 0;
   EXPECT_THAT(DescribeGraph(recipe, Graph(recipe), 1),
               HasSubstr(" workers (auto: the cores of this process); "));
   recipe.workers = 64;
   recipe.num_slots = 3;
-  EXPECT_EQ(DescribeGraph(recipe, Graph(recipe), 1),
-            "64 workers (as the recipe says); 3 slots of 768.0 KiB (as the recipe says)");
+  recipe.read_ahead = 0;
+  EXPECT_EQ(
+      DescribeGraph(recipe, Graph(recipe), 1),
+      "64 workers (as the recipe says); 3 slots of 768.0 KiB (as the recipe says); read-ahead "
+      "0 batches (as the recipe says)");
   recipe.num_slots = 0;
   EXPECT_THAT(DescribeGraph(recipe, Graph(recipe, 1, 1), 1),
               HasSubstr("; 67 slots of 12.0 KiB (auto: batches for all workers)"));
@@ -110,6 +115,35 @@ TEST(DescribeMoreSlots, SaysWhatWasSeen) {
       DescribeMoreSlots({.before = 4, .now = 7, .waited_ns = 31'240'000, .step_ns = 12'000'000}),
       "7 slots now instead of 4: a device waited 31.2 ms for a batch although all slots had "
       "been full, and its step takes 12.0 ms");
+}
+
+TEST(DescribeDeeperReadAhead, SaysWhatWasSeen) {
+  EXPECT_EQ(DescribeDeeperReadAhead({.before = 4, .now = 8, .late_share = 0.314}),
+            "read-ahead of 8 batches now instead of 4: 31 % of the last reads waited for the disk");
+}
+
+class MakeReadAheadOptionsTest : public test::LoaderTest {
+ protected:
+  tracking::RunLog log_;
+};
+
+TEST_F(MakeReadAheadOptionsTest, AutoGoesUpToTheWholeSplit) {
+  const Recipe recipe = LoadRecipe();
+  LoaderStages loaders(recipe, dataset_);
+  const ReadAheadOptions options = MakeReadAheadOptions(recipe, loaders, loaders.train(), 4, log_);
+  EXPECT_EQ(options.batches, 0u);
+  EXPECT_EQ(options.most_batches, 24u / 4);
+}
+
+TEST_F(MakeReadAheadOptionsTest, NumberOfTheRecipeStays) {
+  for (const std::uint32_t depth : {0u, 3u}) {
+    const Recipe recipe = LoadRecipe({"pipeline.read_ahead=" + std::to_string(depth)});
+    LoaderStages loaders(recipe, dataset_);
+    const ReadAheadOptions options =
+        MakeReadAheadOptions(recipe, loaders, loaders.train(), 4, log_);
+    EXPECT_EQ(options.batches, depth);
+    EXPECT_EQ(options.most_batches, 0u);
+  }
 }
 
 TEST(MakeReplicas, DeterministicRecipeAllowsDeterministicKernelsOnly) {
