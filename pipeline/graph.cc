@@ -262,7 +262,7 @@ class Graph {
               gateway.release_wait();
             };
             if (work.CopiesAhead()) {
-              lane.thread->Add(step);  // behind copies that are waiting
+              lane.thread->AddStep(step);
             } else {
               step();
             }
@@ -287,7 +287,8 @@ class Graph {
   // thread, where a device's memory is at hand.
   void GrowIfLate(Lane& lane, const Slot& slot) noexcept {
     const std::int64_t waited_ns = std::exchange(lane.waited_ns, 0);
-    if (waited_ns == 0 || stop_.stopped()) return;
+    // Before the first step everybody waits.
+    if (waited_ns == 0 || lane.step_ns == 0 || stop_.stopped()) return;
     if (slot.batch().phase != stages::Phase::kTrain) {
       growth_.LaneWaitedInEvaluation();
       return;

@@ -45,10 +45,10 @@ class LaneWork {
  public:
   virtual ~LaneWork() = default;
 
-  // Whether batches that are ready are copied ahead, before the train steps of earlier ones: right
-  // for a device that copies while it computes. A lane that computes where it copies gains nothing
-  // and would only have more batches in memory: its Copy is followed by TrainStep of the same
-  // batch.
+  // Whether batches that are ready are copied before the train steps of earlier ones (two at most,
+  // lane_thread.h): right for a device that copies while it computes. A lane that computes where it
+  // copies gains nothing and would only have more batches in memory: its Copy is followed by
+  // TrainStep of the same batch.
   virtual bool CopiesAhead() const { return true; }
 
   // Brings the batch to the device.

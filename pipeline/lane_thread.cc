@@ -26,20 +26,30 @@ void LaneThread::Add(std::function<void()> job) {
   changed_.notify_one();
 }
 
+void LaneThread::AddStep(std::function<void()> step) {
+  {
+    const std::lock_guard lock(mutex_);
+    steps_.push_back(std::move(step));
+  }
+  changed_.notify_one();
+}
+
 void LaneThread::Run() {
   for (;;) {
     std::function<void()> job;
     std::int64_t waited_ns = 0;
     {
       std::unique_lock lock(mutex_);
-      if (jobs_.empty() && !ending_) {
+      if (idle() && !ending_) {
         const std::int64_t begin_ns = NowNs();
-        changed_.wait(lock, [this] { return ending_ || !jobs_.empty(); });
+        changed_.wait(lock, [this] { return ending_ || !idle(); });
         waited_ns = NowNs() - begin_ns;
       }
-      if (jobs_.empty()) return;
-      job = std::move(jobs_.front());
-      jobs_.pop_front();
+      if (idle()) return;
+      const bool prepare = steps_.empty() || (!jobs_.empty() && steps_.size() < kStepsWaiting);
+      auto& queue = prepare ? jobs_ : steps_;
+      job = std::move(queue.front());
+      queue.pop_front();
     }
     if (waited_ns > 0) on_wait_(waited_ns);
     job();

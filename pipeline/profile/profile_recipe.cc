@@ -34,6 +34,7 @@ class CopyLane : public LaneWork {
   CopyLane(const Recipe& recipe, int threads)
       : threads_(threads), copy_({.mean = recipe.mean, .std = recipe.std}) {}
 
+  bool CopiesAhead() const override { return false; }
   void Copy(const stages::Slot& slot) override {
     if (!std::exchange(threads_set_, true)) model::SetComputeThreads(threads_);
     copy_(slot);
@@ -53,6 +54,7 @@ class EmulatedLane final : public CopyLane {
   EmulatedLane(const Recipe& recipe, int threads, double step_ms)
       : CopyLane(recipe, threads), step_ns_(static_cast<std::int64_t>(step_ms * 1e6)) {}
 
+  bool CopiesAhead() const override { return true; }
   void Copy(const stages::Slot& slot) override {
     if (slot.number() >= begin_ns_.size()) begin_ns_.resize(slot.number() + 1);
     begin_ns_[slot.number()] = NowNs();

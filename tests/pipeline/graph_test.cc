@@ -189,7 +189,7 @@ TEST(Graph, SamplesOfLaterBatchesAreMadeWhileAStepRuns) {
 
 TEST(Graph, SlotsAreAddedWhereALaneWaitsAfterAFullReserve) {
   FakeRun run;
-  run.options.max_slots = 8;
+  run.options.max_slots = 64;
   std::vector<MoreSlots> told;  // by the lane's thread
   run.options.on_more_slots = [&](const MoreSlots& more) { told.push_back(more); };
   std::atomic<std::uint64_t> planned{0};  // batches of which a sample was read
@@ -208,13 +208,16 @@ TEST(Graph, SlotsAreAddedWhereALaneWaitsAfterAFullReserve) {
     most_in_flight = std::max(most_in_flight, planned - slot.batch().sequence);
   };
   run(Batches(60, 4));
-  ASSERT_FALSE(told.empty());
+  // The hiccup, and perhaps others of a busy machine.
+  const auto hiccup = std::find_if(told.begin(), told.end(), [](const MoreSlots& more) {
+    return more.waited_ns >= 100'000'000;
+  });
+  ASSERT_NE(hiccup, told.end());
+  EXPECT_EQ(hiccup->now, 2 * hiccup->before);
+  EXPECT_GE(hiccup->step_ns, 5'000'000);
   EXPECT_EQ(told[0].before, 3u);
-  EXPECT_EQ(told[0].now, 6u);
-  EXPECT_GE(told[0].waited_ns, 100'000'000);
-  EXPECT_GE(told[0].step_ns, 5'000'000);
   EXPECT_GT(most_in_flight, 3u);
-  EXPECT_LE(most_in_flight, 8u);
+  EXPECT_LE(most_in_flight, told.back().now);
   EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 60));
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -66,6 +67,43 @@ TEST(LaneThread, JobsMayAddJobs) {
   EXPECT_EQ(order.size(), 3u);
   EXPECT_THAT(order, testing::UnorderedElementsAre(0, 1, 2));
   EXPECT_EQ(order.front(), 0);
+}
+
+TEST(LaneThread, JobsGoBeforeStepsUntilTwoStepsWait) {
+  std::vector<std::string> order;
+  {
+    LaneThread thread(IgnoreWait);
+    std::promise<void> release;
+    thread.Add([gate = release.get_future().share()] { gate.wait(); });
+    for (int i = 0; i < 5; ++i) {
+      thread.Add([&, i] {
+        order.push_back("copy " + std::to_string(i));
+        thread.AddStep([&, i] { order.push_back("step " + std::to_string(i)); });
+      });
+    }
+    release.set_value();
+  }
+  EXPECT_THAT(order, testing::ElementsAre("copy 0", "copy 1", "step 0", "copy 2", "step 1",
+                                          "copy 3", "step 2", "copy 4", "step 3", "step 4"));
+}
+
+TEST(LaneThread, JobThatComesDuringAStepRunsBeforeTheNextOne) {
+  std::vector<std::string> order;
+  {
+    LaneThread thread(IgnoreWait);
+    std::promise<void> begun;
+    std::promise<void> release;
+    thread.AddStep([&, gate = release.get_future().share()] {
+      begun.set_value();
+      gate.wait();
+      order.push_back("step 0");
+    });
+    begun.get_future().wait();
+    thread.AddStep([&] { order.push_back("step 1"); });
+    thread.Add([&] { order.push_back("copy 2"); });
+    release.set_value();
+  }
+  EXPECT_THAT(order, testing::ElementsAre("step 0", "copy 2", "step 1"));
 }
 
 TEST(LaneThread, JobsOfManyThreadsAllRun) {
