@@ -174,11 +174,11 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
     return {.seed = impl_->seed, .epoch = 0, .sample_id = position};
   }
   Loader& loader = impl_->Of(Phase::kTrain);
-  const auto& [epoch, order, next] = impl_->OrderOf(batch.epoch, impl_->planned);
-  for (const SampleRun& run : order.ReadAhead(position, next)) {
+  const EpochOrder& order = impl_->OrderOf(batch.epoch, impl_->planned);
+  for (const SampleRun& run : order.current.ReadAhead(position, order.next)) {
     loader.reader.Prefetch(run.first, run.count);
   }
-  const std::uint64_t sample_id = order.At(position);
+  const std::uint64_t sample_id = order.current.At(position);
   loader.reader.Prefetch(sample_id);
   return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
 }
