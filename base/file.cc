@@ -68,6 +68,13 @@ AtomicFile::~AtomicFile() {
   ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::Reserve(std::uint64_t bytes) {
+  if (::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<::off_t>(bytes)) != 0 &&
+      (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
+    Fail("cannot write {}: {}", path_.string(), Reason());
+  }
+}
+
 void AtomicFile::Write(std::span<const std::byte> bytes) {
   unwritten_bytes_ += bytes.size();
   while (!bytes.empty()) {

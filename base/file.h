@@ -26,6 +26,9 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  // Takes the room for so many bytes to come, so that a full disk says so before they are made. Not
+  // every file system can; it then is no error.
+  void Reserve(std::uint64_t bytes);
   // Appends.
   void Write(std::span<const std::byte> bytes);
   void Write(std::string_view text);

@@ -85,13 +85,7 @@ Result<bool> CopyShard(const std::filesystem::path& from, const ShardInfo& info,
   Source source(from);
   if (!source.ok()) return MakeFault("cannot open {}: {}", from.string(), Reason(errno));
   AtomicFile copy(to);
-  // The room is taken first: a disk that cannot hold the shard says so before anything is read. Not
-  // every file system can.
-  if (::fallocate(copy.descriptor(), FALLOC_FL_KEEP_SIZE, 0, static_cast<::off_t>(info.bytes)) !=
-          0 &&
-      (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
-    Fail("cannot write {}: {}", to.string(), Reason(errno));
-  }
+  copy.Reserve(info.bytes);
   const auto buffer = std::make_unique<std::byte[]>(kPieceBytes);
   Hasher hasher;
   std::uint64_t copied = 0;
@@ -103,10 +97,6 @@ Result<bool> CopyShard(const std::filesystem::path& from, const ShardInfo& info,
     const std::span piece(buffer.get(), static_cast<std::size_t>(count));
     hasher.Add(piece);
     copy.Write(piece);
-    // Written back piece by piece: neither the sync at the end nor a checkpoint beside the copy
-    // then has to wait for hundreds of MiB.
-    (void)::sync_file_range(copy.descriptor(), static_cast<::off64_t>(copied),
-                            static_cast<::off64_t>(piece.size()), SYNC_FILE_RANGE_WRITE);
     copied += piece.size();
     if (copied > info.bytes) break;
   }
