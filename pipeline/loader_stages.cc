@@ -59,6 +59,8 @@ struct EpochOrder {
 
 // What a worker keeps from sample to sample.
 struct WorkerTools {
+  explicit WorkerTools(stages::DecodeEngine engine) : decoder(engine) {}
+
   stages::Decoder decoder;
   stages::Resizer resizer;
 };
@@ -94,7 +96,7 @@ class ImagePool {
 struct LoaderStages::Impl {
   Impl(const Recipe& recipe, const std::filesystem::path& dataset,
        std::initializer_list<Phase> phases)
-      : seed(recipe.seed), decode_mode(recipe.decode_mode) {
+      : seed(recipe.seed), decode_mode(recipe.decode_mode), tools(recipe.decode_engine) {
     CheckLoaders(recipe);
     for (const Phase phase : phases) {
       if (phase == Phase::kTrain) {
@@ -117,10 +119,6 @@ struct LoaderStages::Impl {
          loader.reader.Where(sample.key.sample_id), problem);
   }
 
-  const std::uint64_t seed;
-  const stages::DecodeMode decode_mode;
-  std::optional<Loader> train;
-  std::optional<Loader> val;
   const EpochOrder& OrderOf(std::uint32_t epoch, std::optional<EpochOrder>& kept) {
     if (!kept || kept->epoch != epoch) {
       const Loader& loader = Of(Phase::kTrain);
@@ -133,6 +131,10 @@ struct LoaderStages::Impl {
     return *kept;
   }
 
+  const std::uint64_t seed;
+  const stages::DecodeMode decode_mode;
+  std::optional<Loader> train;
+  std::optional<Loader> val;
   std::optional<EpochOrder> planned;    // of what KeyAt is asked for
   std::optional<EpochOrder> announced;  // of what Prefetch is asked for
   std::atomic<std::uint64_t> num_reads{0};
@@ -195,6 +197,12 @@ void LoaderStages::Prefetch(const Batch& batch) {
 ReadCounts LoaderStages::reads() const {
   return {.total = impl_->num_reads.load(std::memory_order_relaxed),
           .late = impl_->num_late_reads.load(std::memory_order_relaxed)};
+}
+
+stages::DecodeCounts LoaderStages::decoded() const {
+  stages::DecodeCounts all;
+  for (const WorkerTools& tools : impl_->tools) all += tools.decoder.counts();
+  return all;
 }
 
 void LoaderStages::Read(const Sample& sample) {

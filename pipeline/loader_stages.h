@@ -39,6 +39,8 @@ class LoaderStages final : public SampleWork {
   void Prefetch(const stages::Batch& batch);
   // Any thread.
   ReadCounts reads() const;
+  // Who decoded so far. Not while the graph runs.
+  stages::DecodeCounts decoded() const;
 
   stages::Size PictureSize(stages::Phase phase) const override;
   RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) override;

@@ -11,6 +11,7 @@
 
 #include "base/params.h"
 #include "pipeline/sample_order.h"
+#include "stages/decode.h"
 #include "stages/decode_scale.h"
 
 namespace millrace::pipeline {
@@ -54,6 +55,7 @@ struct Recipe {
   std::array<float, 3> mean{};  // of RGB, on the scale 0..1 (normalize)
   std::array<float, 3> std{};
   stages::DecodeMode decode_mode = stages::DecodeMode::kExact;
+  stages::DecodeEngine decode_engine = stages::DecodeEngine::kAuto;
   LoaderRecipe train;
   std::optional<LoaderRecipe> val;
 

@@ -12,7 +12,9 @@
 
 #include "base/check.h"
 #include "stages/decode_scale.h"
+#include "stages/region/region_decoder.h"
 #include "stages/region_jpeg.h"
+#include "stages/simd.h"
 #include "storage/jpeg_info.h"
 #include "storage/png_picture.h"
 
@@ -65,7 +67,10 @@ struct Decoder::Engine {
   jpeg_error_mgr errors;
   std::jmp_buf escape;
   char message[JMSG_LENGTH_MAX];
+  bool uses_regions = false;
+  region::RegionDecoder regions;
   RegionJpeg part;
+  DecodeCounts counts;
   std::vector<std::uint8_t> scratch;  // rows as libjpeg delivers them, wider than the region
 
   Engine();
@@ -162,10 +167,21 @@ bool Decoder::Engine::ReadRegion(Box region, int scale, std::uint8_t* out,
   return true;
 }
 
-Decoder::Decoder() : engine_(std::make_unique<Engine>()) {}
+DecodeEngine ReadDecodeEngine(const Params& decode) {
+  const std::string engine = decode.Choice("engine", {"auto", "region", "libjpeg-turbo"}, "auto");
+  if (engine == "region") return DecodeEngine::kRegion;
+  return engine == "auto" ? DecodeEngine::kAuto : DecodeEngine::kLibjpegTurbo;
+}
+
+Decoder::Decoder(DecodeEngine engine) : engine_(std::make_unique<Engine>()) {
+  engine_->uses_regions =
+      engine == DecodeEngine::kRegion || (engine == DecodeEngine::kAuto && HasSimd());
+}
 Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+
+const DecodeCounts& Decoder::counts() const { return engine_->counts; }
 
 // Reads the header of `jpeg` into engine_ and refuses what cannot be decoded to RGB.
 Outcome Decoder::Open(std::span<const std::byte> jpeg) {
@@ -213,8 +229,16 @@ Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* ou
     const Result<Size> size = ReadPngSize(record.payload);
     if (!size) return size.fault();
     if (*size != picture) return OtherSize("PNG", *size, picture);
+    ++engine_->counts.libpng;
     return ReadPng(record.payload, region, out);
   }
+  // The region decoder is exact in the picture's own size.
+  if (engine_->uses_regions && scale == kFullScale &&
+      engine_->regions.Decode(record, region, out)) {
+    ++engine_->counts.region;
+    return Ok();
+  }
+  ++engine_->counts.libjpeg_turbo;
   RegionJpeg& part = engine_->part;
   if (part.Assemble(record, region, scale)) {
     if (Outcome opened = Open(part.jpeg()); !opened) return opened;

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 
+#include "base/params.h"
 #include "base/result.h"
 #include "stages/geometry.h"
 #include "stages/image.h"
@@ -21,7 +23,32 @@ namespace millrace::stages {
 // and exhaust the memory. Pillow refuses from the same number on (2 x Image.MAX_IMAGE_PIXELS).
 inline constexpr std::size_t kMostPixels = 178'956'970;
 
-// A libjpeg-turbo decompressor that is used again and again: nothing is allocated per JPEG outside
+// `decode.engine` of the recipe: who decodes JPEGs with a region index. The pixels are the same.
+enum class DecodeEngine : std::uint8_t {
+  kAuto,          // the region decoder where the processor has vectors for it
+  kRegion,        // the region decoder; libjpeg-turbo what that does not know
+  kLibjpegTurbo,  // libjpeg-turbo
+};
+
+// `engine` of the recipe's [decode]: "auto" (the default), "region" or "libjpeg-turbo".
+DecodeEngine ReadDecodeEngine(const Params& decode);
+
+// How many pictures each has decoded.
+struct DecodeCounts {
+  std::uint64_t region = 0;
+  std::uint64_t libjpeg_turbo = 0;
+  std::uint64_t libpng = 0;
+
+  DecodeCounts& operator+=(const DecodeCounts& other) {
+    region += other.region;
+    libjpeg_turbo += other.libjpeg_turbo;
+    libpng += other.libpng;
+    return *this;
+  }
+};
+
+// Decodes one picture after the other, JPEGs by the region decoder (stages/region) or by a
+// libjpeg-turbo decompressor that is used again and again: nothing is allocated per JPEG outside
 // libjpeg's own pools. A PNG, of which a set has few, gets a libpng decoder of its own. One per
 // worker thread; one thread at a time.
 //
@@ -31,7 +58,7 @@ inline constexpr std::size_t kMostPixels = 178'956'970;
 // After a fault `out` is undefined and the decoder is ready for the next picture.
 class Decoder {
  public:
-  Decoder();
+  explicit Decoder(DecodeEngine engine = DecodeEngine::kAuto);
   ~Decoder();
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
@@ -43,6 +70,8 @@ class Decoder {
 
   // Decodes everything, whatever its size.
   Outcome DecodeFull(std::span<const std::byte> payload, Image* out);
+
+  const DecodeCounts& counts() const;
 
  private:
   struct Engine;

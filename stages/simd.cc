@@ -15,6 +15,11 @@ std::vector<std::string> SimdTargets() {
   return names;
 }
 
+bool HasSimd() {
+  const std::string best = SimdTargets().front();
+  return best != hwy::TargetName(HWY_SCALAR) && best != hwy::TargetName(HWY_EMU128);
+}
+
 void UseSimdTarget(const std::string& target) {
   if (target.empty()) return hwy::GetChosenTarget().DeInit();
   for (const auto candidate : hwy::SupportedAndGeneratedTargets()) {

@@ -11,6 +11,9 @@ namespace millrace::stages {
 // and the kernels are compiled for; the one that runs by itself comes first.
 std::vector<std::string> SimdTargets();
 
+// Whether the best of them has vectors.
+bool HasSimd();
+
 // From now on kernels run on `target`, one of SimdTargets(); "" means the best again. Applies to
 // the whole process. For tests and benchmarks only: not while kernels run.
 void UseSimdTarget(const std::string& target);

@@ -47,6 +47,10 @@ std::string Cards(const ProfileReport& report) {
   const ResidentMemory& memory = measured.main().memory;
   html += HtmlCard("memory", FormatBytes(memory.beyond_page_cache()));
   html += HtmlCard("mapped files", FormatBytes(memory.files));
+  html += HtmlCard("decoded by the region decoder",
+                   fmt::format("{} of {}", FormatCount(report.decoded.region),
+                               FormatCount(report.decoded.region + report.decoded.libjpeg_turbo +
+                                           report.decoded.libpng)));
   return html + "</dl>\n";
 }
 

@@ -229,7 +229,9 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                        .step = options.step,
                        .emulated_step_ms = options.emulated_step_ms,
                        .measured = MeasureGraph(measure, graph),
+                       .decoded = {},
                        .verdict = {}};
+  report.decoded = loaders.decoded();
   report.slots = report.measured.main().slots;
   report.verdict = Judge(report.measured, report.workers, report.cores);
   return report;

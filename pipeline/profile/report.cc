@@ -112,6 +112,10 @@ std::string ProfileTable(const ProfileReport& report) {
       100 * use.workers_busy, 100 * use.lanes_busy, use.ready_batches,
       FormatBytes(memory.beyond_page_cache()), FormatBytes(memory.anonymous),
       FormatBytes(memory.shared), FormatBytes(memory.files));
+  table +=
+      fmt::format("decoded: {} by the region decoder, {} by libjpeg-turbo, {} by libpng\n",
+                  FormatCount(report.decoded.region), FormatCount(report.decoded.libjpeg_turbo),
+                  FormatCount(report.decoded.libpng));
   const auto rate = [&](std::string_view name, double images_per_s) {
     table += fmt::format("  {:<28} {:>10.1f} images/s\n", name, images_per_s);
   };
@@ -145,6 +149,9 @@ std::string ProfileJson(const ProfileReport& report) {
   json["train_step"] = StepName(report.step);
   if (report.step == ProfiledStep::kEmulated) json["emulated_step_ms"] = report.emulated_step_ms;
   if (const auto share = report.device_utilisation()) json["device_utilisation"] = *share;
+  json["decoded"] = {{"region", report.decoded.region},
+                     {"libjpeg_turbo", report.decoded.libjpeg_turbo},
+                     {"libpng", report.decoded.libpng}};
   json["verdict"] = {{"limit", report.verdict.limit},
                      {"sentence", report.verdict.sentence},
                      {"advice", report.verdict.advice}};

@@ -8,6 +8,7 @@
 
 #include "pipeline/profile/profile.h"
 #include "pipeline/profile/verdict.h"
+#include "stages/decode.h"
 
 namespace millrace::pipeline {
 
@@ -28,6 +29,7 @@ struct ProfileReport {
   ProfiledStep step = ProfiledStep::kNone;
   double emulated_step_ms = 0;  // [ms] with kEmulated
   Measurements measured;
+  stages::DecodeCounts decoded;  // of all measurements together
   Verdict verdict;
 
   // Share of the time in which the devices had work, 0 to 1; of emulated steps what MLPerf Storage

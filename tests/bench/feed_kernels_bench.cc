@@ -127,7 +127,7 @@ BENCHMARK(DecodeScaled)->DenseRange(1, 8)->ArgName("eighths")->Unit(benchmark::k
 
 void DecodeRegions(benchmark::State& state, bool through_index) {
   if (!HasOriginals(state)) return;
-  Decoder decoder;
+  Decoder decoder(DecodeEngine::kLibjpegTurbo);
   Image image;
   for (auto _ : state) {
     for (const Picture& picture : Originals()) {
@@ -143,6 +143,22 @@ BENCHMARK(DecodeCrop)->Unit(benchmark::kMillisecond);
 // Of the re-packed files, only the segments that the crop needs.
 void DecodeCropThroughIndex(benchmark::State& state) { DecodeRegions(state, true); }
 BENCHMARK(DecodeCropThroughIndex)->Unit(benchmark::kMillisecond);
+
+// The same segments by the region decoder.
+void DecodeCropByRegionDecoder(benchmark::State& state, const std::string& target) {
+  if (!HasOriginals(state)) return;
+  UseSimdTarget(target);
+  Decoder decoder(DecodeEngine::kRegion);
+  Image image;
+  for (auto _ : state) {
+    for (const Picture& picture : Originals()) {
+      benchmark::DoNotOptimize(
+          decoder.Decode(picture.packed_record(), SourceOf(picture.geometry), &image).ok());
+    }
+  }
+  CountPictures(state, Originals().size());
+  UseSimdTarget("");
+}
 
 // The same where decode.mode = "fast" and the crop is resized to a square of so many pixels.
 void DecodeCropFast(benchmark::State& state) {
@@ -324,6 +340,12 @@ void RegisterFeed() {
 }
 
 void RegisterTargets() {
+  for (const std::string& target : SimdTargets()) {
+    benchmark::RegisterBenchmark(
+        ("DecodeCropByRegionDecoder/" + target).c_str(),
+        [target](benchmark::State& state) { DecodeCropByRegionDecoder(state, target); })
+        ->Unit(benchmark::kMillisecond);
+  }
   struct Case {
     const char* name;
     Size from;

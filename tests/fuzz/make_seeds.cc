@@ -1,5 +1,5 @@
-// Writes seeds for the fuzz targets whose inputs are made rather than found: JPEGs of all kinds,
-// records, shards, a manifest.
+// Writes seeds for the fuzz targets whose inputs are made rather than found: JPEGs of all kinds, as
+// they come and as they are stored, records, shards, a manifest.
 //
 // Argument: the folder of the corpora. The same files at each run.
 #include <cstdio>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "storage/jpeg_repack.h"
 #include "storage/manifest.h"
 #include "storage/record.h"
 #include "storage/shard_writer.h"
@@ -47,6 +48,27 @@ void WriteRecords(const std::filesystem::path& folder) {
   record.payload = {};
   record.path = "";
   test::WriteBytes(folder / "empty", storage::SerializeRecord(record));
+}
+
+// Stored JPEGs of every sampling that the region decoder knows, and a region of each in front.
+void WriteRegions(const std::filesystem::path& folder) {
+  storage::JpegRepacker repacker;
+  for (const auto planes : {test::Planes::kGray, test::Planes::k444, test::Planes::k422,
+                            test::Planes::k420, test::Planes::k440}) {
+    for (const int side : {40, 150}) {
+      const auto packed =
+          repacker.Repack(test::MakeJpeg({.width = side + 3, .height = side, .planes = planes}),
+                          storage::OnDamage::kFault);
+      if (!packed) continue;
+      // x, y, width and height, 16 bits each.
+      const std::string region("\x09\0\x05\0\x1b\0\x11\0", 8);
+      std::string bytes = region;
+      bytes.append(reinterpret_cast<const char*>(packed->payload.data()), packed->payload.size());
+      test::WriteText(folder / ("planes-" + std::to_string(static_cast<int>(planes)) + "-" +
+                                std::to_string(side)),
+                      bytes);
+    }
+  }
 }
 
 // One shard with a page of records, one with every kind of page: two levels, records inside pages
@@ -102,5 +124,6 @@ int main(int argc, char** argv) {
   WriteRecords(corpora / "record_fuzz");
   WriteManifests(corpora / "manifest_fuzz");
   WriteShards(corpora / "shard_fuzz");
+  WriteRegions(corpora / "region_decoder_fuzz");
   return 0;
 }

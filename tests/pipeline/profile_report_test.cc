@@ -80,6 +80,7 @@ ProfileReport Report(ProfiledStep step) {
                        .step = step,
                        .emulated_step_ms = step == ProfiledStep::kEmulated ? 8.0 : 0.0,
                        .measured = {},
+                       .decoded = {.region = 1300, .libjpeg_turbo = 20, .libpng = 1},
                        .verdict = {}};
   report.measured.feed = Measured(6);
   if (step != ProfiledStep::kNone) {
@@ -121,6 +122,8 @@ TEST(ProfileTable, ShowsStagesRatesAndTheVerdict) {
   EXPECT_THAT(table, HasSubstr("\n4.0 MiB of memory: 3.0 MiB anonymous, 1.0 MiB shared; beside it "
                                "500.0 MiB of mapped files, which the system takes back when it "
                                "wants them\n"));
+  EXPECT_THAT(table, HasSubstr("\ndecoded: 1,300 by the region decoder, 20 by libjpeg-turbo, 1 by "
+                               "libpng\n"));
   EXPECT_THAT(table, HasSubstr("97.7 KiB/s"));  // 1,000 bytes each 10 ms
   EXPECT_THAT(table, HasSubstr("\n" + report.verdict.sentence + "\n  " + report.verdict.advice));
 }
@@ -153,6 +156,7 @@ TEST(ProfileJson, HoldsEveryMeasurementWithAllItsStages) {
               (Json{{"anonymous", 3 << 20}, {"shared", 1 << 20}, {"files", 500 << 20}}))
         << name;
   }
+  EXPECT_EQ(json["decoded"], (Json{{"region", 1300}, {"libjpeg_turbo", 20}, {"libpng", 1}}));
   EXPECT_EQ(json["with_train_step"]["stages"]["read"]["bytes"], 10'000);
 }
 
@@ -177,6 +181,7 @@ TEST(ProfilePage, ShowsVerdictRatesAndEveryStage) {
   EXPECT_THAT(page, HasSubstr("<dt>with the train step</dt><dd>100 images/s</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>memory</dt><dd>4.0 MiB</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>mapped files</dt><dd>500.0 MiB</dd>"));
+  EXPECT_THAT(page, HasSubstr("<dt>decoded by the region decoder</dt><dd>1,300 of 1,321</dd>"));
   for (std::size_t i = 0; i < kNumStages; ++i) {
     EXPECT_THAT(page, HasSubstr("<tr><td>" + std::string(StageName(static_cast<Stage>(i)))));
   }

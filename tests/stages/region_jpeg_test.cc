@@ -20,50 +20,16 @@ namespace millrace::stages {
 namespace {
 
 using storage::JpegRepacker;
-using storage::OnDamage;
 using storage::RecordView;
 using test::MakeJpeg;
 using test::Planes;
-
-// What the re-packer makes of a picture, as it would be stored; views into the re-packer.
-RecordView Pack(JpegRepacker& repacker, std::span<const std::byte> jpeg) {
-  const auto packed = repacker.Repack(jpeg, OnDamage::kFault);
-  EXPECT_TRUE(packed.ok()) << packed.fault().message;
-  return {.width = packed->info.width,
-          .height = packed->info.height,
-          .subsampling = packed->info.subsampling,
-          .payload = packed->payload,
-          .region_index = packed->region_index};
-}
-
-int Below(RandomStream& random, int bound) {
-  return static_cast<int>(random.Below(static_cast<std::uint32_t>(bound)));
-}
-
-// A box that touches edges of the picture as bits 0..3 of `edges` say: left, top, right, bottom.
-Box RandomBox(Size size, unsigned edges, RandomStream& random) {
-  Box box{0, 0, 1 + Below(random, size.width), 1 + Below(random, size.height)};
-  const bool is_left = (edges & 1) != 0;
-  const bool is_top = (edges & 2) != 0;
-  if ((edges & 4) != 0 && is_left) box.width = size.width;
-  if ((edges & 8) != 0 && is_top) box.height = size.height;
-  if (!is_left) {
-    const int most = size.width - box.width;
-    box.x = (edges & 4) != 0 ? most : Below(random, most + 1);
-  }
-  if (!is_top) {
-    const int most = size.height - box.height;
-    box.y = (edges & 8) != 0 ? most : Below(random, most + 1);
-  }
-  return box;
-}
 
 class RegionJpegTest : public ::testing::Test {
  protected:
   // Decodes `boxes` regions of the picture, and at smaller scales as many as there are ways to
   // touch its edges.
   void ExpectRegionsAreTheWhole(std::span<const std::byte> jpeg, int boxes, std::uint64_t seed) {
-    const RecordView record = Pack(repacker_, jpeg);
+    const RecordView record = test::Pack(repacker_, jpeg);
     if (HasFailure()) return;
     for (const int scale : {8, 4, 2, 1}) {
       full_ = test::DecodeWhole(record.payload, scale);
@@ -78,7 +44,7 @@ class RegionJpegTest : public ::testing::Test {
     const Size size{full_.width(), full_.height()};
     RandomStream random({.seed = seed}, 0);
     for (int i = 0; i < boxes; ++i) {
-      const Box box = RandomBox(size, static_cast<unsigned>(i % 16), random);
+      const Box box = test::RandomBox(size, static_cast<unsigned>(i % 16), random);
       if (region_jpeg_.Assemble(record, box, scale)) {
         ++assembled_;
         EXPECT_LT(region_jpeg_.jpeg().size(), record.payload.size());
@@ -94,7 +60,7 @@ class RegionJpegTest : public ::testing::Test {
   bool ShowsRegion(Box box) const { return test::IsRegionOf(full_, box, part_); }
 
   JpegRepacker repacker_;
-  Decoder decoder_;
+  Decoder decoder_{DecodeEngine::kLibjpegTurbo};
   RegionJpeg region_jpeg_;
   Image full_;
   Image part_;
@@ -127,7 +93,7 @@ TEST_F(RegionJpegTest, RegionsOfTheTortureSetAreThoseOfTheWhole) {
 }
 
 TEST_F(RegionJpegTest, OnlyWhatTheRegionNeedsIsThere) {
-  const RecordView record = Pack(repacker_, MakeJpeg({.width = 512, .height = 512}));
+  const RecordView record = test::Pack(repacker_, MakeJpeg({.width = 512, .height = 512}));
   ASSERT_TRUE(region_jpeg_.Assemble(record, {200, 200, 40, 40}));
   // Segments of 64 x 16 pixels, with a context of 2 pixels.
   EXPECT_EQ(region_jpeg_.picture(), (Size{64, 64}));
@@ -139,7 +105,7 @@ TEST_F(RegionJpegTest, OnlyWhatTheRegionNeedsIsThere) {
 }
 
 TEST_F(RegionJpegTest, RecordsWithoutAnIndexAreDecodedAllTheSame) {
-  RecordView record = Pack(repacker_, MakeJpeg({.width = 300, .height = 200}));
+  RecordView record = test::Pack(repacker_, MakeJpeg({.width = 300, .height = 200}));
   record.region_index = {};
   EXPECT_FALSE(region_jpeg_.Assemble(record, {10, 10, 20, 20}));
   ASSERT_TRUE(decoder_.DecodeFull(record.payload, &full_));
@@ -148,7 +114,7 @@ TEST_F(RegionJpegTest, RecordsWithoutAnIndexAreDecodedAllTheSame) {
 }
 
 TEST_F(RegionJpegTest, AnIndexOfAnotherPictureIsNotUsed) {
-  const RecordView good = Pack(repacker_, MakeJpeg({.width = 300, .height = 200}));
+  const RecordView good = test::Pack(repacker_, MakeJpeg({.width = 300, .height = 200}));
   ASSERT_TRUE(region_jpeg_.Assemble(good, {10, 10, 20, 20}));
   RecordView interval = good;
   ++interval.region_index.segment_mcus;
@@ -173,7 +139,7 @@ TEST_F(RegionJpegTest, AnIndexOfAnotherPictureIsNotUsed) {
 
 // Whatever the bytes are, a decode ends with pixels or a fault.
 TEST_F(RegionJpegTest, DamageEndsInAFaultOrInPixels) {
-  const RecordView good = Pack(repacker_, MakeJpeg({.width = 300, .height = 200}));
+  const RecordView good = test::Pack(repacker_, MakeJpeg({.width = 300, .height = 200}));
   RandomStream random({}, 0);
   int faults = 0;
   for (int round = 0; round < 3000; ++round) {
@@ -181,7 +147,7 @@ TEST_F(RegionJpegTest, DamageEndsInAFaultOrInPixels) {
     std::vector<std::uint16_t> segments(good.region_index.segment_bytes.begin(),
                                         good.region_index.segment_bytes.end());
     RecordView record = good;
-    for (int i = Below(random, 4); i >= 0; --i) {
+    for (int i = test::Below(random, 4); i >= 0; --i) {
       payload[random.Below(static_cast<std::uint32_t>(payload.size()))] =
           static_cast<std::byte>(random.Below(256));
     }
@@ -194,7 +160,7 @@ TEST_F(RegionJpegTest, DamageEndsInAFaultOrInPixels) {
     record.region_index.segment_bytes = segments;
     const int scale = 1 << (round / 16 % 4);
     const Box box =
-        RandomBox(ScaledSize({300, 200}, scale), static_cast<unsigned>(round % 16), random);
+        test::RandomBox(ScaledSize({300, 200}, scale), static_cast<unsigned>(round % 16), random);
     faults += decoder_.Decode(record, box, &part_, scale) ? 0 : 1;
   }
   EXPECT_GT(faults, 500);

@@ -1,4 +1,4 @@
-// Whole pictures, and regions that were decoded alone beside them.
+// Records of pictures, whole pictures, and regions that were decoded alone beside them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,8 +7,10 @@
 #include <cstring>
 #include <span>
 
+#include "base/random.h"
 #include "stages/geometry.h"
 #include "stages/image.h"
+#include "storage/jpeg_repack.h"
 #include "tests/support/full_decode.h"
 
 namespace millrace::test {
@@ -20,6 +22,39 @@ inline bool IsRegionOf(const stages::Image& full, stages::Box region, const stag
     if (std::memcmp(part.row(y), whole_row, part.row_bytes()) != 0) return false;
   }
   return true;
+}
+
+// What the re-packer makes of a picture, as it would be stored; views into the re-packer.
+inline storage::RecordView Pack(storage::JpegRepacker& repacker, std::span<const std::byte> jpeg) {
+  const auto packed = repacker.Repack(jpeg, storage::OnDamage::kFault);
+  EXPECT_TRUE(packed.ok()) << packed.fault().message;
+  return {.width = packed->info.width,
+          .height = packed->info.height,
+          .subsampling = packed->info.subsampling,
+          .payload = packed->payload,
+          .region_index = packed->region_index};
+}
+
+inline int Below(RandomStream& random, int bound) {
+  return static_cast<int>(random.Below(static_cast<std::uint32_t>(bound)));
+}
+
+// A box that touches edges of the picture as bits 0..3 of `edges` say: left, top, right, bottom.
+inline stages::Box RandomBox(stages::Size size, unsigned edges, RandomStream& random) {
+  stages::Box box{0, 0, 1 + Below(random, size.width), 1 + Below(random, size.height)};
+  const bool is_left = (edges & 1) != 0;
+  const bool is_top = (edges & 2) != 0;
+  if ((edges & 4) != 0 && is_left) box.width = size.width;
+  if ((edges & 8) != 0 && is_top) box.height = size.height;
+  if (!is_left) {
+    const int most = size.width - box.width;
+    box.x = (edges & 4) != 0 ? most : Below(random, most + 1);
+  }
+  if (!is_top) {
+    const int most = size.height - box.height;
+    box.y = (edges & 8) != 0 ? most : Below(random, most + 1);
+  }
+  return box;
 }
 
 // What libjpeg-turbo alone makes of a JPEG at `scale` eighths of its size.

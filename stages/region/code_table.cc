@@ -1,0 +1,93 @@
+#include "stages/region/code_table.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace millrace::stages::region {
+namespace {
+
+struct Symbol {
+  std::uint32_t zeros;
+  std::uint32_t size;  // of the value [bits]
+};
+
+// ITU-T T.81, F.2.2. Without a value behind it a symbol of AC coefficients is sixteen zeros or,
+// whatever its zeros, the end of the block, as libjpeg takes it.
+Symbol Meaning(std::uint8_t symbol, CodeKind kind) {
+  if (kind == CodeKind::kDc) return {0, symbol};
+  const std::uint32_t zeros = symbol >> 4;
+  const std::uint32_t size = symbol & 15;
+  return {size == 0 && zeros != 15 ? Coefficient::kEndOfBlock : zeros, size};
+}
+
+// Values that do not begin with a one are negative.
+std::int32_t Value(std::uint32_t bits, std::uint32_t size) {
+  if (size == 0) return 0;
+  const bool is_negative = bits >> (size - 1) == 0;
+  return static_cast<std::int32_t>(bits) - (is_negative ? (1 << size) - 1 : 0);
+}
+
+Coefficient WithoutValue(std::uint32_t code_bits, Symbol symbol) {
+  return Coefficient::Of(code_bits + symbol.size + Coefficient::kWithoutValue, symbol.zeros,
+                         static_cast<std::int32_t>(symbol.size));
+}
+
+}  // namespace
+
+bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
+  const auto symbols = std::accumulate(table.lengths.begin(), table.lengths.end(), 0u);
+  if (symbols > 256) return false;
+  symbols_ = table.symbols;
+  kind_ = kind;
+  entries_.fill({});
+  std::uint32_t code = 0;
+  std::uint32_t place = 0;
+  for (std::uint32_t length = 1; length <= 16; ++length, code <<= 1) {
+    offset_[length] = static_cast<std::int32_t>(place) - static_cast<std::int32_t>(code);
+    const std::uint32_t count = table.lengths[length - 1];
+    for (std::uint32_t i = 0; i < count; ++i, ++code, ++place) {
+      if (code >> length != 0) return false;
+      const Symbol symbol = Meaning(symbols_[place], kind);
+      if (symbol.size > 15) return false;
+      if (length > kLookupBits) continue;
+      Coefficient* entry = entries_.data() + (std::size_t{code} << (kLookupBits - length));
+      if (length + symbol.size > kLookupBits) {
+        std::fill_n(entry, std::size_t{1} << (kLookupBits - length), WithoutValue(length, symbol));
+        continue;
+      }
+      const std::uint32_t free_bits = kLookupBits - length - symbol.size;
+      for (std::uint32_t bits = 0; bits < 1u << symbol.size; ++bits) {
+        entry = std::fill_n(
+            entry, std::size_t{1} << free_bits,
+            Coefficient::Of(length + symbol.size, symbol.zeros, Value(bits, symbol.size)));
+      }
+    }
+    if (count > 0 && code >> length != 0) return false;
+    limit_[length] = code << (16 - length);
+  }
+  return true;
+}
+
+Coefficient CodeTable::Complete(Coefficient found, std::uint64_t window) const {
+  if (found.entry == 0) found = FindLong(static_cast<std::uint32_t>(window >> 48));
+  if (found.is_whole() || found.entry == 0) return found;
+  const std::uint32_t bits = found.bits() - Coefficient::kWithoutValue;
+  const auto size = static_cast<std::uint32_t>(found.value());
+  const std::uint64_t from_value = window << (bits - size);
+  return Coefficient::Of(bits, found.zeros(),
+                         Value(static_cast<std::uint32_t>(from_value >> (64 - size)), size));
+}
+
+Coefficient CodeTable::FindLong(std::uint32_t bits) const {
+  for (std::uint32_t length = kLookupBits + 1; length <= 16; ++length) {
+    if (bits >= limit_[length]) continue;
+    const auto code = static_cast<std::int32_t>(bits >> (16 - length));
+    const Symbol symbol =
+        Meaning(symbols_[static_cast<std::size_t>(code + offset_[length])], kind_);
+    return symbol.size == 0 ? Coefficient::Of(length, symbol.zeros, 0)
+                            : WithoutValue(length, symbol);
+  }
+  return {};
+}
+
+}  // namespace millrace::stages::region

@@ -1,0 +1,99 @@
+// Decodes a region of a stored JPEG straight from its restart segments: several of them at a time,
+// and only those that the region needs.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "stages/geometry.h"
+#include "stages/image.h"
+#include "stages/kernels.h"
+#include "stages/region/code_table.h"
+#include "stages/region/color.h"
+#include "stages/region/entropy.h"
+#include "stages/region/frame.h"
+#include "storage/record_view.h"
+
+namespace millrace::stages::region {
+
+// Exact or not at all: the pixels are those of a full decode by libjpeg-turbo at its defaults, bit
+// for bit, or Decode() says that it does not know them. Its memory is kept from picture to picture:
+// the samples of a region, and a band of its coefficients that fits a core's second-level cache.
+// One thread.
+class RegionDecoder {
+ public:
+  explicit RegionDecoder(Kernels kernels = Kernels::kSimd) : kernels_(kernels) {}
+
+  // Decodes `region` of the record's picture into `out`, which gets the region's size. False, with
+  // undefined pixels, for records without a region index, pictures that ReadFrame() does not know,
+  // and segments that are damaged in any way. REQUIRES: region not empty and inside the picture
+  bool Decode(const storage::RecordView& record, Box region, Image* out);
+
+ private:
+  // From `begin` to `end`.
+  struct Range {
+    int begin = 0;
+    int end = 0;
+
+    int size() const { return end - begin; }
+  };
+
+  // A plane of the region: its coefficients in a band, its samples in all rows that are covered.
+  struct Plane {
+    int h = 1;
+    int v = 1;
+    const std::array<std::uint16_t, storage::kBlockSize>* quantizers = nullptr;
+    const CodeTable* dc = nullptr;
+    const CodeTable* ac = nullptr;
+    Size all;         // of the picture's plane [samples]
+    int first_x = 0;  // of the samples that are kept, in the picture's plane
+    int first_y = 0;
+    Range blocks;                  // along x, of those kept: what the region needs
+    std::size_t row_blocks = 0;    // kept in a row
+    std::size_t coefficients = 0;  // where they begin
+    std::size_t row_samples = 0;   // from row to row
+    std::vector<std::uint8_t> samples;
+
+    std::uint8_t* row(int y) {
+      return samples.data() + static_cast<std::size_t>(y - first_y) * row_samples + kRowMargin;
+    }
+  };
+
+  bool Plan(const storage::RecordView& record, Box region);
+  bool MakeTables();
+  void PlanPlane(Plane* plane, const PlaneFrame& frame, Box region);
+  void PlanSteps();
+  bool TakeBand(const storage::RecordView& record, Range rows);
+  bool AddDcSteps(int band_rows);
+  void MakeSamples(Range rows);
+  void ConvertRows(Box region, Range rows, Image* out);
+  const std::uint8_t* ChromaOf(Plane& plane, Box region, int y, std::vector<std::uint8_t>* row);
+
+  int num_planes() const { return frame_.num_planes; }
+  Plane& plane(int i) { return planes_[static_cast<std::size_t>(i)]; }
+
+  const Kernels kernels_;
+  Frame frame_;
+  std::array<CodeTable, 2> dc_;
+  std::array<CodeTable, 2> ac_;
+  std::array<Plane, 3> planes_;
+  Sampling sampling_ = Sampling::k444;
+  Range columns_;  // of segments
+  Range mcu_rows_;
+  int all_columns_ = 0;
+  int all_mcu_rows_ = 0;
+  int segment_mcus_ = 0;
+  int segment_blocks_ = 0;
+  int band_rows_ = 0;     // MCU rows in a band
+  std::size_t from_ = 0;  // where the next row of segments begins in the payload [bytes]
+  std::vector<std::int16_t> coefficients_;
+  std::vector<BlockStep> steps_;  // of the segments of a band, in their order
+  std::vector<Segment> segments_;
+  SegmentBytes bytes_;
+  std::vector<std::uint8_t> blue_;
+  std::vector<std::uint8_t> red_;
+};
+
+}  // namespace millrace::stages::region
