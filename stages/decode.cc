@@ -234,6 +234,7 @@ Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* ou
   }
   // The region decoder is exact in the picture's own size.
   if (engine_->uses_regions && scale == kFullScale &&
+      std::size_t{record.width} * record.height <= kMostPixels &&
       engine_->regions.Decode(record, region, out)) {
     ++engine_->counts.region;
     return Ok();

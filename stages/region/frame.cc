@@ -14,6 +14,9 @@ using Bytes = std::span<const std::byte>;
 // libjpeg interpolates chroma along x from three samples a row on (jdsample.c).
 constexpr int kLeastInterpolated = 3;
 
+// libjpeg's JPEG_MAX_DIMENSION, beyond which it refuses a picture. [pixels]
+constexpr int kMostSide = 65500;
+
 unsigned At(Bytes bytes, std::size_t at) { return std::to_integer<unsigned>(bytes[at]); }
 unsigned WordAt(Bytes bytes, std::size_t at) { return At(bytes, at) << 8 | At(bytes, at + 1); }
 
@@ -93,7 +96,8 @@ class Reader {
     if ((planes != 1 && planes != 3) || body.size() != kFixedBytes + 3 * planes) return false;
     for (std::size_t i = 0; i < planes; ++i) {
       const Bytes plane = body.subspan(kFixedBytes + 3 * i, 3);
-      names_[i] = At(plane, 0);
+      // As the re-packer names them; equal names would leave open which plane is which.
+      if (At(plane, 0) != i + 1) return false;
       frame_.planes[i].h = static_cast<int>(At(plane, 1) >> 4);
       frame_.planes[i].v = static_cast<int>(At(plane, 1) & 15);
       quantizers_of_[i] = At(plane, 2);
@@ -131,7 +135,7 @@ class Reader {
       const unsigned tables = At(body, 2 + 2 * i);
       frame_.planes[i].dc_table = tables >> 4;
       frame_.planes[i].ac_table = tables & 15;
-      if (At(body, 1 + 2 * i) != names_[i] || tables >> 4 > 1 || (tables & 15) > 1 ||
+      if (At(body, 1 + 2 * i) != i + 1 || tables >> 4 > 1 || (tables & 15) > 1 ||
           !has_codes_[0][tables >> 4] || !has_codes_[1][tables & 15]) {
         return false;
       }
@@ -143,14 +147,15 @@ class Reader {
   // What follows from all segments together. False where it is none of ours.
   bool Complete() {
     PlaneFrame& luma = frame_.planes[0];
-    // A single plane is not interleaved, whatever its factors.
-    if (frame_.num_planes == 1) luma.h = luma.v = 1;
+    // A single plane is not interleaved, and its factors mean nothing.
+    if (frame_.num_planes == 1 && (luma.h != 1 || luma.v != 1)) return false;
     for (int i = 1; i < frame_.num_planes; ++i) {
       const PlaneFrame& chroma = frame_.planes[static_cast<std::size_t>(i)];
       if (chroma.h != 1 || chroma.v != 1) return false;
     }
     if (!has_jfif_ || luma.h < 1 || luma.h > 2 || luma.v < 1 || luma.v > 2) return false;
-    if (frame_.picture.width == 0 || frame_.picture.height == 0) return false;
+    const auto [width, height] = frame_.picture;
+    if (width == 0 || height == 0 || width > kMostSide || height > kMostSide) return false;
     frame_.mcu = {8 * luma.h, 8 * luma.v};
     for (int i = 0; i < frame_.num_planes; ++i) {
       PlaneFrame& plane = frame_.planes[static_cast<std::size_t>(i)];
@@ -172,7 +177,6 @@ class Reader {
   std::array<std::array<std::uint16_t, storage::kBlockSize>, 4> quantizers_{};
   std::array<bool, 4> has_quantizers_{};
   std::array<std::array<bool, 2>, 2> has_codes_{};
-  std::array<unsigned, 3> names_{};
   std::array<unsigned, 3> quantizers_of_{};
 };
 

@@ -18,9 +18,9 @@ namespace {
 
 #if HWY_TARGET == HWY_SCALAR
 
-void Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
              std::uint8_t* samples, std::size_t row_bytes) {
-  InverseDctScalar(coefficients, quantizers, blocks, samples, row_bytes);
+  return InverseDctScalar(coefficients, quantizers, blocks, samples, row_bytes);
 }
 
 #else
@@ -113,11 +113,14 @@ HWY_INLINE void Transpose(Lines* lines) {
   }
 }
 
-void Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
              std::uint8_t* samples, std::size_t row_bytes) {
   static_assert(kBlocks <= kMostBlocksAtOnce);
   const hn::Repartition<std::int16_t, D8> d;
   const hn::Half<D8> d_out;
+  // Of all numbers together: the bits that are not their sign, turned where they are negative.
+  V16 magnitudes = hn::Zero(d);
+  V16 overflows = hn::Zero(d);  // not zero where a product outgrew 16 bits
   for (int block = 0; block < blocks; block += kBlocks) {
     const std::uint8_t* of_block[kBlocks];
     for (int i = 0; i < kBlocks; ++i) {
@@ -130,8 +133,16 @@ void Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int
       const V16 quantizer =
           hn::LoadDup128(d, reinterpret_cast<const std::int16_t*>(quantizers.data()) + y * kSide);
       lines.line[y] = hn::Mul(line, quantizer);
+      // Where 16 bits hold the product, its higher ones repeat its sign.
+      const V16 sign = hn::ShiftRight<15>(lines.line[y]);
+      overflows = hn::Or(overflows, hn::Xor(hn::MulHigh(line, quantizer), sign));
+      magnitudes = hn::Or(magnitudes, hn::Xor(lines.line[y], sign));
     }
     Transform<kFirstShift>(&lines);
+    for (int y = 0; y < kSide; ++y) {
+      const V16 sign = hn::ShiftRight<15>(lines.line[y]);
+      magnitudes = hn::Or(magnitudes, hn::Xor(lines.line[y], sign));
+    }
     Transpose(&lines);
     Transform<kSecondShift>(&lines);
     Transpose(&lines);
@@ -144,6 +155,8 @@ void Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int
     coefficients += kBlocks * kSide * kSide;
     samples += kBlocks * kSide;
   }
+  const V16 above = hn::And(magnitudes, hn::Set(d, static_cast<std::int16_t>(-kLimit)));
+  return hn::AllTrue(d, hn::Eq(hn::Or(above, overflows), hn::Zero(d)));
 }
 
 #endif
@@ -158,13 +171,12 @@ namespace millrace::stages::region {
 
 HWY_EXPORT(Samples);
 
-void InverseDct(Kernels kernels, const std::int16_t* coefficients, const Quantizers& quantizers,
+bool InverseDct(Kernels kernels, const std::int16_t* coefficients, const Quantizers& quantizers,
                 int blocks, std::uint8_t* samples, std::size_t row_bytes) {
   if (kernels == Kernels::kScalar) {
-    InverseDctScalar(coefficients, quantizers, blocks, samples, row_bytes);
-    return;
+    return InverseDctScalar(coefficients, quantizers, blocks, samples, row_bytes);
   }
-  HWY_DYNAMIC_DISPATCH(Samples)(coefficients, quantizers, blocks, samples, row_bytes);
+  return HWY_DYNAMIC_DISPATCH(Samples)(coefficients, quantizers, blocks, samples, row_bytes);
 }
 
 }  // namespace millrace::stages::region

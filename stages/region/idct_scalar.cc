@@ -58,17 +58,23 @@ Line Transform(const Line& in) {
 
 }  // namespace
 
-void InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
                       std::uint8_t* samples, std::size_t row_bytes) {
+  bool is_large = false;
+  const auto look_at = [&](std::int32_t number) {
+    is_large |= number >= kLimit || number < -kLimit;
+  };
   for (int block = 0; block < blocks; ++block) {
     std::array<Line, kSide> columns;
     for (std::size_t x = 0; x < kSide; ++x) {
       Line column;
       for (std::size_t y = 0; y < kSide; ++y) {
-        column[y] =
-            static_cast<std::int16_t>(coefficients[y * kSide + x] * quantizers[y * kSide + x]);
+        const std::int32_t product = coefficients[y * kSide + x] * quantizers[y * kSide + x];
+        look_at(product);
+        column[y] = static_cast<std::int16_t>(product);
       }
       columns[x] = Transform<kFirstShift>(column);
+      for (const std::int16_t number : columns[x]) look_at(number);
     }
     for (std::size_t y = 0; y < kSide; ++y) {
       Line row;
@@ -82,6 +88,7 @@ void InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quanti
     coefficients += storage::kBlockSize;
     samples += kSide;
   }
+  return !is_large;
 }
 
 }  // namespace millrace::stages::region

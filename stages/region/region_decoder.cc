@@ -32,7 +32,7 @@ bool RegionDecoder::Decode(const storage::RecordView& record, Box region, Image*
   for (Range rows{mcu_rows_.begin, 0}; rows.begin < mcu_rows_.end; rows.begin = rows.end) {
     rows.end = std::min(rows.begin + band_rows_, mcu_rows_.end);
     if (!TakeBand(record, rows)) return false;
-    MakeSamples(rows);
+    if (!MakeSamples(rows)) return false;
     // The last row waits for the chroma below it.
     const int made =
         rows.end * frame_.mcu.height - (sampling_ == Sampling::k420 || sampling_ == Sampling::k440);
@@ -199,7 +199,7 @@ bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
   return DecodeSegments(bytes_, segments_, coefficients_.data()) && AddDcSteps(rows.size());
 }
 
-// Makes DC coefficients of the steps between them. False where one is larger than any picture has.
+// Makes DC coefficients of the steps between them. False where one has more than 16 bits.
 bool RegionDecoder::AddDcSteps(int band_rows) {
   const BlockStep* step = steps_.data();
   bool is_large = false;
@@ -207,15 +207,13 @@ bool RegionDecoder::AddDcSteps(int band_rows) {
     std::array<std::int32_t, 3> last{};
     for (int mcu = 0; mcu < segment_mcus_; ++mcu) {
       for (int i = 0; i < num_planes(); ++i) {
-        const std::int32_t quantizer = plane(i).quantizers->front();
         std::int32_t& dc = last[static_cast<std::size_t>(i)];
         for (int block = 0; block < plane(i).h * plane(i).v; ++block, ++step) {
           std::int16_t& coefficient = coefficients_[static_cast<std::size_t>(step->place)];
           dc += coefficient;
-          // The sum of many steps may be large, but no product overflows before it is seen.
-          is_large |= dc * quantizer > kMostDc || dc * quantizer < -kMostDc;
-          dc = std::clamp(dc, -kMostDc, kMostDc);
           coefficient = static_cast<std::int16_t>(dc);
+          is_large |= coefficient != dc;
+          dc = coefficient;  // so that no sum of many steps outgrows 32 bits
         }
       }
     }
@@ -224,8 +222,9 @@ bool RegionDecoder::AddDcSteps(int band_rows) {
   return !is_large;
 }
 
-// Makes the samples of a band that the region needs.
-void RegionDecoder::MakeSamples(Range rows) {
+// Makes the samples of a band that the region needs. False where a number is larger than any
+// picture has.
+bool RegionDecoder::MakeSamples(Range rows) {
   for (int i = 0; i < num_planes(); ++i) {
     Plane& of = plane(i);
     const bool ends_left = of.first_x == 0;
@@ -235,9 +234,11 @@ void RegionDecoder::MakeSamples(Range rows) {
       const int sample_y = (rows.begin * of.v + y) * kSide;
       const std::size_t first =
           of.row_blocks * static_cast<std::size_t>(y) + static_cast<std::size_t>(of.blocks.begin);
-      InverseDct(kernels_, coefficients_.data() + of.coefficients + first * storage::kBlockSize,
-                 *of.quantizers, of.blocks.size(), of.row(sample_y) + of.blocks.begin * kSide,
-                 of.row_samples);
+      if (!InverseDct(kernels_,
+                      coefficients_.data() + of.coefficients + first * storage::kBlockSize,
+                      *of.quantizers, of.blocks.size(), of.row(sample_y) + of.blocks.begin * kSide,
+                      of.row_samples))
+        return false;
       if (i == 0) continue;
       // Beyond the edges of the picture are the samples at its edges.
       for (int row = sample_y; row < sample_y + kSide; ++row) {
@@ -246,6 +247,7 @@ void RegionDecoder::MakeSamples(Range rows) {
       }
     }
   }
+  return true;
 }
 
 // The samples of chroma for the pixels of a row of the region.

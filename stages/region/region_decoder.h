@@ -67,7 +67,7 @@ class RegionDecoder {
   void PlanSteps();
   bool TakeBand(const storage::RecordView& record, Range rows);
   bool AddDcSteps(int band_rows);
-  void MakeSamples(Range rows);
+  bool MakeSamples(Range rows);
   void ConvertRows(Box region, Range rows, Image* out);
   const std::uint8_t* ChromaOf(Plane& plane, Box region, int y, std::vector<std::uint8_t>* row);
 

@@ -65,11 +65,14 @@ void Compare(std::span<const std::byte> choice, std::span<const std::byte> paylo
   static Image other;
   const bool is_known = decoder.Decode(record, box, &image);
   const std::size_t bytes = image.row_bytes() * static_cast<std::size_t>(image.height());
-  Require(scalar.Decode(record, box, &other) == is_known, "both kinds of kernels know the same");
+  // Vectors look at a few blocks more, which may be damaged.
+  const bool is_known_to_scalar = scalar.Decode(record, box, &other);
+  Require(!is_known || is_known_to_scalar, "both kinds of kernels know the same");
   if (!is_known) return;
   Require(image.width() == box.width && image.height() == box.height, "the size is the region's");
   Require(std::memcmp(image.row(0), other.row(0), bytes) == 0, "both kinds of kernels agree");
-  Require(judge.Decode(record, box, &other).ok(), "libjpeg-turbo decodes it");
+  const Outcome judged = judge.Decode(record, box, &other);
+  Require(judged.ok(), judged.ok() ? "" : judged.fault().message.c_str());
   Require(std::memcmp(image.row(0), other.row(0), bytes) == 0, "the pixels are libjpeg-turbo's");
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -372,12 +373,18 @@ TEST_F(LocalCopyTest, FolderWhereAFileStandsIsRefused) {
   }
 }
 
-TEST_F(LocalCopyTest, FolderWithoutPermissionIsRefused) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root may write wherever there are permissions";
-  fs::create_directory(folder_ / "locked");
-  fs::permissions(folder_ / "locked", fs::perms::owner_read | fs::perms::owner_exec);
-  EXPECT_THAT(UsageErrorOf([&] { CopiedRun run(CopyingRecipe(folder_ / "locked/a"), dataset_); }),
-              HasSubstr((folder_ / "locked").string() + ": Permission denied"));
+TEST_F(LocalCopyTest, FolderThatCannotBeWrittenIsRefused) {
+  const fs::path locked = folder_ / "locked";
+  fs::create_directory(locked);
+  fs::permissions(locked, fs::perms::owner_read | fs::perms::owner_exec);
+  std::string reason = "Permission denied";
+  // Root may write whatever the permissions say, but not to what is mounted for reading only.
+  const bool is_mounted =
+      ::geteuid() == 0 && ::mount("tmpfs", locked.c_str(), "tmpfs", MS_RDONLY, nullptr) == 0;
+  if (is_mounted) reason = "Read-only file system";
+  EXPECT_THAT(UsageErrorOf([&] { CopiedRun run(CopyingRecipe(locked / "a"), dataset_); }),
+              HasSubstr(locked.string() + ": " + reason));
+  if (is_mounted) ::umount2(locked.c_str(), MNT_DETACH);
 }
 
 }  // namespace
