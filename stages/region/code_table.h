@@ -35,7 +35,8 @@ enum class CodeKind : std::uint8_t { kDc, kAc };
 // Immutable once made. Sixteen zeros are fifteen and a coefficient of value 0.
 class CodeTable {
  public:
-  // Of 4 KiB entries: 96 of 100 coefficients of an ImageNet picture.
+  // Most codes with their values. The two tables of AC coefficients that a picture has, of 16 KiB
+  // each, fit into a first-level cache.
   static constexpr std::uint32_t kLookupBits = 12;
 
   // False when libjpeg would refuse the table.
