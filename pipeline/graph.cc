@@ -3,7 +3,6 @@
 #include <oneapi/tbb/flow_graph.h>
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
-#include <oneapi/tbb/task_scheduler_observer.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -50,6 +49,23 @@ struct IsLaterSample {
     return a_batch != b_batch ? a_batch > b_batch : a.index > b.index;
   }
 };
+
+// Lets the calling worker give way to the lanes' threads wherever both want the same core: a device
+// waits for its lane's thread, and the compute threads of a CPU lane wait for the slowest of them.
+// The lanes' threads are made outside and keep their priority. Once for each thread, which stays so
+// for good: only root could take it back. (A task_scheduler_observer of oneTBB would be told of
+// every worker, but leaks where a worker is still on its way when the observer goes.)
+void GiveWayToLanes() noexcept {
+  // A third of a lane's weight (sched_prio_to_weight of the kernel): lanes come first, and beside
+  // other people's busy programs the feed still gets on.
+  constexpr int kBelow = 5;
+  thread_local bool gives_way = false;
+  if (std::exchange(gives_way, true)) return;
+  // Linux has a nice value for every thread, ends at 19, and always lets one raise one's own. Below
+  // the main thread's: a worker inherits that of the worker that made it.
+  (void)::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()),
+                      ::getpriority(PRIO_PROCESS, static_cast<::id_t>(::getpid())) + kBelow);
+}
 
 // All nodes of one run. Bodies never throw into oneTBB and never block on one another: a failure is
 // kept in `stop`, and from then on every node drops what reaches it, so that the graph runs empty
@@ -193,6 +209,7 @@ class Graph {
   // A sample stage. The message goes on in any case; once the run is over the next node drops it.
   template <typename Body>
   Sample Process(Stage stage, const Sample& sample, Body&& body) noexcept {
+    GiveWayToLanes();
     Guard(stage, sample.slot, sample.index, std::forward<Body>(body));
     return sample;
   }
@@ -341,30 +358,6 @@ class Graph {
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-// Lets the workers of an arena give way to the lanes' threads wherever both want the same core: a
-// device waits for its lane's thread, and the compute threads of a CPU lane wait for the slowest of
-// them. The lanes' threads are made before and outside, and keep their priority.
-class LowPriority final : public oneapi::tbb::task_scheduler_observer {
- public:
-  // Below the priority of the calling thread.
-  explicit LowPriority(oneapi::tbb::task_arena& workers)
-      : task_scheduler_observer(workers), nice_(::getpriority(PRIO_PROCESS, 0) + kBelow) {
-    observe(true);
-  }
-  ~LowPriority() override { observe(false); }
-
-  void on_scheduler_entry(bool /*is_worker*/) override {
-    // Linux has a nice value for every thread, ends at 19, and always lets one raise one's own.
-    (void)::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()), nice_);
-  }
-
- private:
-  // A third of a lane's weight (sched_prio_to_weight of the kernel): lanes come first, and beside
-  // other people's busy programs the feed still gets on.
-  static constexpr int kBelow = 5;
-  const int nice_;
-};
-
 }  // namespace
 
 void RunGraph(const GraphOptions& options, const std::function<std::optional<Batch>()>& next_batch,
@@ -381,15 +374,12 @@ void RunGraph(const GraphOptions& options, const std::function<std::optional<Bat
   oneapi::tbb::task_arena workers(options.workers, /*reserved_for_masters=*/0);
   std::optional<Graph> graph;
   workers.execute([&] { graph.emplace(options, next_batch, samples, lanes, stop, stats); });
-  {
-    const LowPriority low_priority(workers);
-    const auto idle = std::make_shared<std::promise<void>>();
-    workers.enqueue([&graph, idle] {
-      graph->Run();
-      idle->set_value();
-    });
-    idle->get_future().wait();
-  }
+  const auto idle = std::make_shared<std::promise<void>>();
+  workers.enqueue([&graph, idle] {
+    graph->Run();
+    idle->set_value();
+  });
+  idle->get_future().wait();
   graph.reset();
   stop.Rethrow();
 }
