@@ -4,7 +4,8 @@
 # millrace links the shared libraries themselves and needs neither.
 #
 # Input:   LibTorch_VENV   the environment (default: <source>/.venv)
-# Targets: LibTorch::c10, LibTorch::cpu, and LibTorch::cuda where the nvidia wheels beside torch hold the CUDA headers
+# Targets: LibTorch::c10, LibTorch::cpu; and where the nvidia wheels beside torch hold the CUDA headers LibTorch::cuda,
+#          LibTorch::cudart (CUDA's runtime alone) and LibTorch::nvrtc (its compiler for kernels)
 # Result:  LibTorch_FOUND, LibTorch_VERSION, LibTorch_LIBRARY_DIR, LibTorch_CUDA_FOUND
 
 set(LibTorch_VENV "${PROJECT_SOURCE_DIR}/.venv" CACHE PATH "Python environment that holds the torch wheel")
@@ -53,15 +54,23 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     PATHS "${_libtorch_site}/nvidia" PATH_SUFFIXES cu13/include cuda_runtime/include NO_DEFAULT_PATH)
   find_library(LibTorch_CUDART_LIBRARY NAMES libcudart.so.13 libcudart.so.12
     PATHS "${_libtorch_site}/nvidia" PATH_SUFFIXES cu13/lib cuda_runtime/lib NO_DEFAULT_PATH)
+  find_library(LibTorch_NVRTC_LIBRARY NAMES libnvrtc.so.13 libnvrtc.so.12
+    PATHS "${_libtorch_site}/nvidia" PATH_SUFFIXES cu13/lib cuda_nvrtc/lib NO_DEFAULT_PATH)
   if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY AND LibTorch_CUDA_INCLUDE_DIR
-      AND LibTorch_CUDART_LIBRARY)
+      AND LibTorch_CUDART_LIBRARY AND LibTorch_NVRTC_LIBRARY)
     set(LibTorch_CUDA_FOUND TRUE)
+    foreach(name cudart nvrtc)
+      string(TOUPPER ${name} upper)
+      add_library(LibTorch::${name} SHARED IMPORTED)
+      set_target_properties(LibTorch::${name} PROPERTIES
+        IMPORTED_LOCATION "${LibTorch_${upper}_LIBRARY}"
+        INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_CUDA_INCLUDE_DIR}")
+    endforeach()
     add_library(LibTorch::cuda SHARED IMPORTED)
     set_target_properties(LibTorch::cuda PROPERTIES
       IMPORTED_LOCATION "${LibTorch_CUDA_LIBRARY}"
-      INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_CUDA_INCLUDE_DIR}"
-      INTERFACE_LINK_LIBRARIES "LibTorch::cpu;${LibTorch_C10_CUDA_LIBRARY};${LibTorch_CUDART_LIBRARY}")
+      INTERFACE_LINK_LIBRARIES "LibTorch::cpu;${LibTorch_C10_CUDA_LIBRARY};LibTorch::cudart")
   endif()
 endif()
 mark_as_advanced(LibTorch_SYSTEM_FMT LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY
-  LibTorch_C10_CUDA_LIBRARY LibTorch_CUDA_INCLUDE_DIR LibTorch_CUDART_LIBRARY)
+  LibTorch_C10_CUDA_LIBRARY LibTorch_CUDA_INCLUDE_DIR LibTorch_CUDART_LIBRARY LibTorch_NVRTC_LIBRARY)

@@ -49,12 +49,15 @@ target_compile_options(millrace_warnings INTERFACE
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
   $<$<BOOL:${MILLRACE_WERROR}>:-Werror> ${MILLRACE_NO_ERROR})
 
-# Drops libraries that exist only with LibTorch from a list of links, when millrace is built without it.
+# Drops libraries that exist only with LibTorch, or with its CUDA libraries, from a list of links, when millrace is
+# built without them.
 function(millrace_filter_links variable)
   if(NOT MILLRACE_TORCH)
     list(FILTER ${variable} EXCLUDE REGEX "^(millrace_(model|tools)|LibTorch::.*)$")
-    set(${variable} "${${variable}}" PARENT_SCOPE)
+  elseif(NOT MILLRACE_CUDA)
+    list(FILTER ${variable} EXCLUDE REGEX "^LibTorch::(cuda|cudart|nvrtc)$")
   endif()
+  set(${variable} "${${variable}}" PARENT_SCOPE)
 endfunction()
 
 # millrace_precompile(<target> <header>): the header is compiled once, for the first target that names it; all others
@@ -72,18 +75,26 @@ function(millrace_precompile target header)
   endif()
 endfunction()
 
-# millrace_library(<name> SOURCES <files> [TORCH_SOURCES <files>] [LINKS <public libraries>]
-#                  [PRIVATE_LINKS <libraries>] [TORCH])
+# millrace_library(<name> SOURCES <files> [TORCH_SOURCES <files>] [CUDA_SOURCES <files>]
+#                  [LINKS <public libraries>] [PRIVATE_LINKS <libraries>] [TORCH])
 # One static library per folder. LINKS are the arrows of docs/design.md; third-party libraries are private. With TORCH
 # all SOURCES need LibTorch. TORCH_SOURCES, their headers, and links to model and LibTorch are left out when
-# MILLRACE_TORCH is off.
+# MILLRACE_TORCH is off; CUDA_SOURCES, which need no LibTorch, and links to its CUDA libraries when MILLRACE_CUDA is.
 function(millrace_library name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;TORCH_SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;TORCH_SOURCES;CUDA_SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   millrace_filter_links(ARG_LINKS)
   millrace_filter_links(ARG_PRIVATE_LINKS)
   set(torch_sources)
+  set(left_out)
   if(MILLRACE_TORCH)
     set(torch_sources ${ARG_TORCH_SOURCES})
+  else()
+    set(left_out ${ARG_TORCH_SOURCES})
+  endif()
+  if(MILLRACE_CUDA)
+    list(APPEND ARG_SOURCES ${ARG_CUDA_SOURCES})
+  else()
+    list(APPEND left_out ${ARG_CUDA_SOURCES})
   endif()
   add_library(millrace_${name} STATIC ${ARG_SOURCES} ${torch_sources})
   target_include_directories(millrace_${name} PUBLIC ${PROJECT_SOURCE_DIR})
@@ -98,8 +109,9 @@ function(millrace_library name)
     ${CMAKE_CURRENT_SOURCE_DIR}/*/*.h)
   set(header_checks)
   foreach(header IN LISTS headers)
-    get_filename_component(stem "${header}" NAME_WE)
-    if("${stem}.cc" IN_LIST ARG_TORCH_SOURCES AND NOT MILLRACE_TORCH)
+    file(RELATIVE_PATH source ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/${header})
+    string(REGEX REPLACE "\\.h$" ".cc" source "${source}")
+    if("${source}" IN_LIST left_out)
       continue()
     endif()
     string(REPLACE "/" "_" unique "${header}")
@@ -115,6 +127,25 @@ function(millrace_library name)
   endif()
 endfunction()
 add_custom_target(check_headers)
+
+# millrace_kernels(<target> <name> FILES <files>)
+# Puts the text of kernels into <target>: defines `std::span<const KernelSource> <name>()` of stages/gpu/kernel_source.h,
+# one source a file, called as the file is.
+function(millrace_kernels target name)
+  cmake_parse_arguments(ARG "" "" "FILES" ${ARGN})
+  set(sources "")
+  foreach(path IN LISTS ARG_FILES)
+    get_filename_component(file_name "${path}" NAME)
+    file(READ "${path}" text)
+    string(APPEND sources "    {\"${file_name}\", R\"MILLRACE(${text})MILLRACE\"},\n")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${path}")
+  endforeach()
+  set(MILLRACE_KERNEL_SOURCES "${sources}")
+  set(MILLRACE_KERNEL_FUNCTION ${name})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/kernel_source.cc.in ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc @ONLY)
+  target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc)
+  set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/${name}.cc PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
 
 # millrace_tests(<folder> SOURCES <files> [TORCH_SOURCES <files>] LINKS <libraries> [LABEL <label>] [TORCH])
 # One test program per folder: <folder>_tests, its cases registered one by one with ctest. TORCH and TORCH_SOURCES as

@@ -42,14 +42,15 @@ LIBRARIES = {
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "libpng": (("png.h",), ("storage/", "tracking/")),
     "Highway": (("hwy/",), ("stages/",)),
-    "LibTorch": (("torch/", "ATen/", "c10/", "cuda", "nccl"),
+    "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "pipeline/cuda_")),
+    "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",
-                  "pipeline/cpu_lane")),
+                  "pipeline/cpu_lane", "pipeline/cuda_")),
     "CLI11": (("CLI/",), ("tools/",)),
 }
 
 # Tests of these kinds look at the whole program and may use any library.
-FREE_TESTS = ("tests/bench/", "tests/e2e/", "tests/fuzz/", "tests/support/", "tests/tsan/")
+FREE_TESTS = ("tests/bench/", "tests/e2e/", "tests/fuzz/", "tests/gpu/", "tests/support/", "tests/tsan/")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 LINK = re.compile(r"\bmillrace_(%s)\b" % "|".join(ARROWS))

@@ -70,7 +70,7 @@ class CheckLayersTest(unittest.TestCase):
                                 ("FlatBuffers", "flatbuffers/flatbuffers.h"), ("libarchive", "archive.h"),
                                 ("libjpeg-turbo", "jpeglib.h"), ("Highway", "hwy/highway.h"),
                                 ("LibTorch", "torch/torch.h"), ("LibTorch", "ATen/ATen.h"),
-                                ("LibTorch", "c10/util/intrusive_ptr.h"), ("LibTorch", "cuda_runtime_api.h"),
+                                ("LibTorch", "c10/util/intrusive_ptr.h"), ("CUDA", "cuda_runtime_api.h"), ("CUDA", "nvrtc.h"),
                                 ("CLI11", "CLI/CLI.hpp")]:
             with self.subTest(header):
                 self.write("base/file.h", f"#include <{header}>\n")
