@@ -54,7 +54,7 @@ bool IsResized(const Geometry& geometry) {
          geometry.resized != Size{geometry.crop.width, geometry.crop.height};
 }
 
-// Pixels are rounded to 8 bits between the passes, so that their order shows in the result.
+// Of a resize with Pillow's arithmetic.
 bool IsVerticalFirst(const Geometry& geometry) {
   const Box crop = OuterCrop(geometry);
   const int shrink_x = crop.width - geometry.resized.width;
@@ -72,6 +72,12 @@ bool IsVerticalFirst(const Geometry& geometry) {
 
 }  // namespace
 
+ResizePasses PassesOf(const Geometry& geometry) {
+  if (!IsResized(geometry)) return ResizePasses::kNone;
+  if (geometry.mode == ResizeMode::kOpenCv) return ResizePasses::kLinear;
+  return IsVerticalFirst(geometry) ? ResizePasses::kVerticalFirst : ResizePasses::kHorizontalFirst;
+}
+
 Box SourceOf(const Geometry& geometry) {
   if (!IsResized(geometry)) {
     return {geometry.crop.x + geometry.window.x, geometry.crop.y + geometry.window.y,
@@ -88,14 +94,20 @@ void Resizer::Resize(const Geometry& geometry, const Image& source, std::uint8_t
                      std::size_t row_bytes) {
   const Box needed = SourceOf(geometry);
   MILLRACE_CHECK(source.width() == needed.width && source.height() == needed.height);
-  if (!IsResized(geometry)) return Copy(geometry, source, out, row_bytes);
-  if (geometry.mode == ResizeMode::kOpenCv) {
-    MILLRACE_CHECK(geometry.scale == kFullScale);
-    return Linear(geometry, source, out, row_bytes);
+  const ResizePasses passes = PassesOf(geometry);
+  switch (passes) {
+    case ResizePasses::kNone:
+      return Copy(geometry, source, out, row_bytes);
+    case ResizePasses::kLinear:
+      MILLRACE_CHECK(geometry.scale == kFullScale);
+      return Linear(geometry, source, out, row_bytes);
+    case ResizePasses::kHorizontalFirst:
+    case ResizePasses::kVerticalFirst:
+      break;
   }
   along_x_.Build(AxisX(geometry));
   along_y_.Build(AxisY(geometry));
-  if (IsVerticalFirst(geometry)) {
+  if (passes == ResizePasses::kVerticalFirst) {
     VerticalFirst(geometry, source, out, row_bytes);
   } else {
     HorizontalFirst(geometry, source, out, row_bytes);

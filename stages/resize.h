@@ -23,6 +23,16 @@ namespace millrace::stages {
 // the picture as it is decoded. Lies inside the crop.
 Box SourceOf(const Geometry& geometry);
 
+// What a resize does, in this order: pixels are rounded to 8 bits between the passes, so that their
+// order shows in the result.
+enum class ResizePasses : std::uint8_t {
+  kNone,  // the window is copied
+  kHorizontalFirst,
+  kVerticalFirst,
+  kLinear,  // of ResizeMode::kOpenCv: both together
+};
+ResizePasses PassesOf(const Geometry& geometry);
+
 // Tables and rows that are used again from picture to picture, so that nothing is allocated once
 // the largest has been seen. One per worker thread; one thread at a time.
 class Resizer {

@@ -34,9 +34,21 @@ Coefficient WithoutValue(std::uint32_t code_bits, Symbol symbol) {
 
 }  // namespace
 
-bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
+bool IsSoundCode(const storage::HuffmanTable& table, CodeKind kind) {
   const auto symbols = std::accumulate(table.lengths.begin(), table.lengths.end(), 0u);
-  if (symbols > 256) return false;
+  if (symbols > table.symbols.size()) return false;
+  std::uint32_t code = 0;
+  for (std::uint32_t length = 1; length <= 16; ++length, code <<= 1) {
+    const std::uint32_t count = table.lengths[length - 1];
+    code += count;
+    if (count > 0 && code >> length != 0) return false;
+  }
+  return std::none_of(table.symbols.begin(), table.symbols.begin() + symbols,
+                      [kind](std::uint8_t symbol) { return Meaning(symbol, kind).size > 15; });
+}
+
+bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
+  if (!IsSoundCode(table, kind)) return false;
   symbols_ = table.symbols;
   kind_ = kind;
   entries_.fill({});
@@ -46,9 +58,7 @@ bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
     offset_[length] = static_cast<std::int32_t>(place) - static_cast<std::int32_t>(code);
     const std::uint32_t count = table.lengths[length - 1];
     for (std::uint32_t i = 0; i < count; ++i, ++code, ++place) {
-      if (code >> length != 0) return false;
       const Symbol symbol = Meaning(symbols_[place], kind);
-      if (symbol.size > 15) return false;
       if (length > kLookupBits) continue;
       Coefficient* entry = entries_.data() + (std::size_t{code} << (kLookupBits - length));
       if (length + symbol.size > kLookupBits) {
@@ -62,7 +72,6 @@ bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
             Coefficient::Of(length + symbol.size, symbol.zeros, Value(bits, symbol.size)));
       }
     }
-    if (count > 0 && code >> length != 0) return false;
     limit_[length] = code << (16 - length);
   }
   return true;

@@ -32,6 +32,10 @@ struct Coefficient {
 
 enum class CodeKind : std::uint8_t { kDc, kAc };
 
+// False for a code that libjpeg would refuse: more symbols than there are or than fit into their
+// lengths, one of all ones, or a step between DC coefficients of more than 15 bits.
+bool IsSoundCode(const storage::HuffmanTable& table, CodeKind kind);
+
 // Immutable once made. Sixteen zeros are fifteen and a coefficient of value 0.
 class CodeTable {
  public:
@@ -39,7 +43,7 @@ class CodeTable {
   // each, fit into a first-level cache.
   static constexpr std::uint32_t kLookupBits = 12;
 
-  // False when libjpeg would refuse the table.
+  // False where IsSoundCode() is.
   bool Make(const storage::HuffmanTable& table, CodeKind kind);
 
   Coefficient Lookup(std::uint64_t window) const { return entries_[window >> (64 - kLookupBits)]; }

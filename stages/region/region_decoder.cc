@@ -6,21 +6,15 @@
 #include <optional>
 
 #include "stages/region/idct.h"
-#include "storage/jpeg_marker_codes.h"
 
 namespace millrace::stages::region {
 namespace {
 
 constexpr int kSide = static_cast<int>(storage::kBlockSide);
 
-// Pixels on every side of a region that its own pixels depend on: the next sample of chroma.
-constexpr int kContext = 2;
-
 // Coefficients of a band [bytes]: with its samples and the segments it stays in a second-level
 // cache of 512 KiB, and there are enough segments to keep several under way.
 constexpr std::size_t kBandBytes = std::size_t{128} << 10;
-
-int Divide(int a, int b) { return (a + b - 1) / b; }
 
 }  // namespace
 
@@ -29,14 +23,15 @@ bool RegionDecoder::Decode(const storage::RecordView& record, Box region, Image*
   out->Resize(region.width, region.height);
   const int bottom = region.y + region.height;
   int done = region.y;
-  for (Range rows{mcu_rows_.begin, 0}; rows.begin < mcu_rows_.end; rows.begin = rows.end) {
-    rows.end = std::min(rows.begin + band_rows_, mcu_rows_.end);
+  for (Range rows{choice_.mcu_rows.begin, 0}; rows.begin < choice_.mcu_rows.end;
+       rows.begin = rows.end) {
+    rows.end = std::min(rows.begin + band_rows_, choice_.mcu_rows.end);
     if (!TakeBand(record, rows)) return false;
     if (!MakeSamples(rows)) return false;
     // The last row waits for the chroma below it.
-    const int made =
-        rows.end * frame_.mcu.height - (sampling_ == Sampling::k420 || sampling_ == Sampling::k440);
-    const int end = rows.end == mcu_rows_.end ? bottom : std::min(made, bottom);
+    const int made = rows.end * choice_.frame.mcu.height -
+                     (choice_.sampling == Sampling::k420 || choice_.sampling == Sampling::k440);
+    const int end = rows.end == choice_.mcu_rows.end ? bottom : std::min(made, bottom);
     if (end > done) {
       ConvertRows(region, {done, end}, out);
       done = end;
@@ -47,55 +42,19 @@ bool RegionDecoder::Decode(const storage::RecordView& record, Box region, Image*
 
 // Decides what is decoded and where it goes.
 bool RegionDecoder::Plan(const storage::RecordView& record, Box region) {
-  const auto segments = record.region_index.segment_bytes;
-  segment_mcus_ = static_cast<int>(record.region_index.segment_mcus);
-  if (segment_mcus_ <= 0) return false;
-  const std::optional<Frame> frame = ReadFrame(record.payload);
-  if (!frame || frame->restart_interval != record.region_index.segment_mcus ||
-      frame->picture.width != static_cast<int>(record.width) ||
-      frame->picture.height != static_cast<int>(record.height)) {
-    return false;
-  }
-  frame_ = *frame;
-  const Size mcu = frame_.mcu;
-  const int row_mcus = Divide(frame_.picture.width, mcu.width);
-  all_columns_ = row_mcus / segment_mcus_;
-  all_mcu_rows_ = Divide(frame_.picture.height, mcu.height);
-  if (row_mcus % segment_mcus_ != 0 ||
-      segments.size() !=
-          static_cast<std::size_t>(all_columns_) * static_cast<std::size_t>(all_mcu_rows_) ||
-      !MakeTables()) {
-    return false;
-  }
-  const auto cover = [](int first, int pixels, int all, int each) {
-    return Range{std::max(0, first - kContext) / each,
-                 Divide(std::min(all, first + pixels + kContext), each)};
-  };
-  columns_ = cover(region.x, region.width, frame_.picture.width, segment_mcus_ * mcu.width);
-  mcu_rows_ = cover(region.y, region.height, frame_.picture.height, mcu.height);
-  const PlaneFrame& luma = frame_.planes[0];
-  sampling_ = num_planes() == 1 || (luma.h == 1 && luma.v == 1) ? Sampling::k444
-              : luma.v == 1                                     ? Sampling::k422
-              : luma.h == 1                                     ? Sampling::k440
-                                                                : Sampling::k420;
-  // What comes before the first row of segments.
-  const auto before = segments.first(static_cast<std::size_t>(mcu_rows_.begin) *
-                                     static_cast<std::size_t>(all_columns_));
-  from_ = std::accumulate(before.begin(), before.end(), frame_.scan + 2 * before.size());
-
-  segment_blocks_ = 0;
-  for (int i = 0; i < num_planes(); ++i) {
-    const PlaneFrame& plane = frame_.planes[static_cast<std::size_t>(i)];
-    segment_blocks_ += segment_mcus_ * plane.h * plane.v;
-  }
-  const std::size_t row_bytes = static_cast<std::size_t>(columns_.size()) *
-                                static_cast<std::size_t>(segment_blocks_) * storage::kBlockSize *
-                                sizeof(std::int16_t);
-  band_rows_ = std::clamp(static_cast<int>(kBandBytes / row_bytes), 1, mcu_rows_.size());
+  const std::optional<SegmentChoice> choice = ChooseSegments(record, region);
+  if (!choice) return false;
+  choice_ = *choice;
+  cursor_ = SegmentCursor(record, choice_);
+  if (!MakeTables()) return false;
+  const std::size_t row_bytes = static_cast<std::size_t>(choice_.columns.size()) *
+                                static_cast<std::size_t>(choice_.segment_blocks) *
+                                storage::kBlockSize * sizeof(std::int16_t);
+  band_rows_ = std::clamp(static_cast<int>(kBandBytes / row_bytes), 1, choice_.mcu_rows.size());
   std::size_t coefficients = 0;
   for (int i = 0; i < num_planes(); ++i) {
     plane(i).coefficients = coefficients;
-    PlanPlane(&plane(i), frame_.planes[static_cast<std::size_t>(i)], region);
+    PlanPlane(&plane(i), choice_.frame.planes[static_cast<std::size_t>(i)], region);
     coefficients += plane(i).row_blocks * storage::kBlockSize *
                     static_cast<std::size_t>(band_rows_ * plane(i).v);
   }
@@ -108,11 +67,11 @@ bool RegionDecoder::MakeTables() {
   std::array<bool, 2> has_dc{};
   std::array<bool, 2> has_ac{};
   for (int i = 0; i < num_planes(); ++i) {
-    const PlaneFrame& frame = frame_.planes[static_cast<std::size_t>(i)];
+    const PlaneFrame& frame = choice_.frame.planes[static_cast<std::size_t>(i)];
     const std::size_t dc = frame.dc_table;
     const std::size_t ac = frame.ac_table;
-    if (!has_dc[dc] && !dc_[dc].Make(frame_.dc_tables[dc], CodeKind::kDc)) return false;
-    if (!has_ac[ac] && !ac_[ac].Make(frame_.ac_tables[ac], CodeKind::kAc)) return false;
+    if (!has_dc[dc] && !dc_[dc].Make(choice_.frame.dc_tables[dc], CodeKind::kDc)) return false;
+    if (!has_ac[ac] && !ac_[ac].Make(choice_.frame.ac_tables[ac], CodeKind::kAc)) return false;
     has_dc[dc] = has_ac[ac] = true;
     plane(i).dc = &dc_[dc];
     plane(i).ac = &ac_[ac];
@@ -125,29 +84,27 @@ void RegionDecoder::PlanPlane(Plane* plane, const PlaneFrame& frame, Box region)
   plane->v = frame.v;
   plane->quantizers = &frame.quantizers;
   plane->all = frame.samples;
-  const int segment_samples = segment_mcus_ * frame.h * kSide;
-  plane->first_x = columns_.begin * segment_samples;
-  plane->first_y = mcu_rows_.begin * frame.v * kSide;
-  const int across = frame_.mcu.width / (frame.h * kSide);
-  const int first = std::max(0, region.x - kContext) / across;
-  const int end =
-      Divide(std::min(frame_.picture.width, region.x + region.width + kContext), across);
-  plane->blocks = {(first - plane->first_x) / kSide, Divide(end - plane->first_x, kSide)};
+  const int segment_samples = choice_.segment_mcus * frame.h * kSide;
+  plane->first_x = choice_.columns.begin * segment_samples;
+  plane->first_y = choice_.mcu_rows.begin * frame.v * kSide;
+  const Range blocks = NeededBlocks(choice_, frame, region).x;
+  plane->blocks = {blocks.begin - plane->first_x / kSide, blocks.end - plane->first_x / kSide};
   plane->row_blocks =
-      static_cast<std::size_t>(columns_.size() * segment_mcus_ * frame.h) + kMostBlocksAtOnce - 1;
+      static_cast<std::size_t>(choice_.columns.size() * choice_.segment_mcus * frame.h) +
+      kMostBlocksAtOnce - 1;
   plane->row_samples = plane->row_blocks * storage::kBlockSide + 2 * kRowMargin;
   const std::size_t samples =
-      plane->row_samples * static_cast<std::size_t>(mcu_rows_.size() * frame.v * kSide);
+      plane->row_samples * static_cast<std::size_t>(choice_.mcu_rows.size() * frame.v * kSide);
   if (plane->samples.size() < samples) plane->samples.resize(samples);
 }
 
 // The steps of a band are those of every other one.
 void RegionDecoder::PlanSteps() {
-  steps_.resize(static_cast<std::size_t>(band_rows_ * columns_.size()) *
-                static_cast<std::size_t>(segment_blocks_ + 1));
+  steps_.resize(static_cast<std::size_t>(band_rows_ * choice_.columns.size()) *
+                static_cast<std::size_t>(choice_.segment_blocks + 1));
   BlockStep* step = steps_.data();
   for (int row = 0; row < band_rows_; ++row) {
-    for (int mcu = 0; mcu < columns_.size() * segment_mcus_; ++mcu) {
+    for (int mcu = 0; mcu < choice_.columns.size() * choice_.segment_mcus; ++mcu) {
       for (int i = 0; i < num_planes(); ++i) {
         const Plane& of = plane(i);
         for (int y = row * of.v; y < (row + 1) * of.v; ++y) {
@@ -160,41 +117,29 @@ void RegionDecoder::PlanSteps() {
           }
         }
       }
-      if ((mcu + 1) % segment_mcus_ == 0) *step++ = {.tables = {{}}, .place = BlockStep::kEnd};
+      if ((mcu + 1) % choice_.segment_mcus == 0)
+        *step++ = {.tables = {{}}, .place = BlockStep::kEnd};
     }
   }
 }
 
 // Decodes the coefficients of some MCU rows.
 bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
-  const auto index = record.region_index.segment_bytes;
-  const auto row_segments = static_cast<std::size_t>(all_columns_);
+  const auto row_segments = static_cast<std::size_t>(choice_.all_columns);
   const auto at = [&](int row) { return static_cast<std::size_t>(row) * row_segments; };
-  const auto of_band = index.subspan(at(rows.begin), at(rows.end) - at(rows.begin));
-  bytes_.Begin(std::accumulate(of_band.begin(), of_band.end(), std::size_t{0}),
-               static_cast<std::size_t>(segment_blocks_));
+  const auto of_band =
+      record.region_index.segment_bytes.subspan(at(rows.begin), at(rows.end) - at(rows.begin));
+  const auto segment_blocks = static_cast<std::size_t>(choice_.segment_blocks);
+  bytes_.Begin(std::accumulate(of_band.begin(), of_band.end(), std::size_t{0}), segment_blocks);
   std::memset(coefficients_.data(), 0, coefficients_.size() * sizeof(std::int16_t));
   segments_.clear();
   const BlockStep* steps = steps_.data();
-  for (int row = rows.begin; row < rows.end; ++row) {
-    for (int column = 0; column < all_columns_; ++column) {
-      const std::size_t number = at(row) + static_cast<std::size_t>(column);
-      const std::size_t begin = from_;
-      const std::size_t end = begin + index[number];
-      from_ = end + 2;
-      if (from_ > record.payload.size()) return false;
-      if (column < columns_.begin || column >= columns_.end) continue;
-      const std::uint8_t marker = number + 1 == index.size()
-                                      ? static_cast<std::uint8_t>(storage::kEoi)
-                                      : static_cast<std::uint8_t>(storage::kRst0 + number % 8);
-      if (record.payload[end] != std::byte{0xFF} || record.payload[end + 1] != std::byte{marker}) {
-        return false;
-      }
-      Segment segment{.top = 0, .bytes = 0, .steps = steps};
-      if (!bytes_.Take(record.payload, begin, index[number], &segment)) return false;
-      segments_.push_back(segment);
-      steps += segment_blocks_ + 1;
-    }
+  for (int i = 0; i < rows.size() * choice_.columns.size(); ++i, steps += segment_blocks + 1) {
+    const std::optional<StoredSegment> stored = cursor_.Next();
+    if (!stored) return false;
+    Segment segment{.top = 0, .bytes = 0, .steps = steps};
+    if (!bytes_.Take(record.payload, stored->begin, stored->bytes, &segment)) return false;
+    segments_.push_back(segment);
   }
   return DecodeSegments(bytes_, segments_, coefficients_.data()) && AddDcSteps(rows.size());
 }
@@ -203,9 +148,9 @@ bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
 bool RegionDecoder::AddDcSteps(int band_rows) {
   const BlockStep* step = steps_.data();
   bool is_large = false;
-  for (int segment = 0; segment < band_rows * columns_.size(); ++segment) {
+  for (int segment = 0; segment < band_rows * choice_.columns.size(); ++segment) {
     std::array<std::int32_t, 3> last{};
-    for (int mcu = 0; mcu < segment_mcus_; ++mcu) {
+    for (int mcu = 0; mcu < choice_.segment_mcus; ++mcu) {
       for (int i = 0; i < num_planes(); ++i) {
         std::int32_t& dc = last[static_cast<std::size_t>(i)];
         for (int block = 0; block < plane(i).h * plane(i).v; ++block, ++step) {
@@ -253,10 +198,12 @@ bool RegionDecoder::MakeSamples(Range rows) {
 // The samples of chroma for the pixels of a row of the region.
 const std::uint8_t* RegionDecoder::ChromaOf(Plane& of, Box region, int y,
                                             std::vector<std::uint8_t>* row) {
-  const bool has_half_width = sampling_ == Sampling::k422 || sampling_ == Sampling::k420;
-  const bool has_half_height = sampling_ == Sampling::k440 || sampling_ == Sampling::k420;
+  const bool has_half_width =
+      choice_.sampling == Sampling::k422 || choice_.sampling == Sampling::k420;
+  const bool has_half_height =
+      choice_.sampling == Sampling::k440 || choice_.sampling == Sampling::k420;
   const int sample_y = has_half_height ? y / 2 : y;
-  if (sampling_ == Sampling::k444) return of.row(sample_y) + region.x - of.first_x;
+  if (choice_.sampling == Sampling::k444) return of.row(sample_y) + region.x - of.first_x;
   const bool is_lower = y % 2 != 0;
   const int far_y =
       has_half_height ? std::clamp(sample_y + (is_lower ? 1 : -1), 0, of.all.height - 1) : sample_y;
@@ -264,7 +211,7 @@ const std::uint8_t* RegionDecoder::ChromaOf(Plane& of, Box region, int y,
   const int count = has_half_width ? (region.x + region.width - 1) / 2 - first + 1 : region.width;
   const std::size_t room = static_cast<std::size_t>(region.width) + 2 + 2 * kRowMargin;
   if (row->size() < room) row->resize(room);
-  InterpolateChroma(kernels_, sampling_,
+  InterpolateChroma(kernels_, choice_.sampling,
                     {.near = of.row(sample_y) + first - of.first_x,
                      .far = of.row(far_y) + first - of.first_x,
                      .is_lower = is_lower},

@@ -14,6 +14,7 @@
 #include "stages/region/color.h"
 #include "stages/region/entropy.h"
 #include "stages/region/frame.h"
+#include "stages/region/segments.h"
 #include "storage/record_view.h"
 
 namespace millrace::stages::region {
@@ -32,14 +33,6 @@ class RegionDecoder {
   bool Decode(const storage::RecordView& record, Box region, Image* out);
 
  private:
-  // From `begin` to `end`.
-  struct Range {
-    int begin = 0;
-    int end = 0;
-
-    int size() const { return end - begin; }
-  };
-
   // A plane of the region: its coefficients in a band, its samples in all rows that are covered.
   struct Plane {
     int h = 1;
@@ -71,23 +64,16 @@ class RegionDecoder {
   void ConvertRows(Box region, Range rows, Image* out);
   const std::uint8_t* ChromaOf(Plane& plane, Box region, int y, std::vector<std::uint8_t>* row);
 
-  int num_planes() const { return frame_.num_planes; }
+  int num_planes() const { return choice_.frame.num_planes; }
   Plane& plane(int i) { return planes_[static_cast<std::size_t>(i)]; }
 
   const Kernels kernels_;
-  Frame frame_;
+  SegmentChoice choice_;
+  SegmentCursor cursor_;  // at the first segment of the next band
   std::array<CodeTable, 2> dc_;
   std::array<CodeTable, 2> ac_;
   std::array<Plane, 3> planes_;
-  Sampling sampling_ = Sampling::k444;
-  Range columns_;  // of segments
-  Range mcu_rows_;
-  int all_columns_ = 0;
-  int all_mcu_rows_ = 0;
-  int segment_mcus_ = 0;
-  int segment_blocks_ = 0;
-  int band_rows_ = 0;     // MCU rows in a band
-  std::size_t from_ = 0;  // where the next row of segments begins in the payload [bytes]
+  int band_rows_ = 0;  // MCU rows in a band
   std::vector<std::int16_t> coefficients_;
   std::vector<BlockStep> steps_;  // of the segments of a band, in their order
   std::vector<Segment> segments_;
