@@ -1,0 +1,152 @@
+// The inverse DCT, eight threads a block: the arithmetic of stages/region/idct_scalar.cc, with the
+// same refusal of numbers that no picture has.
+#ifndef MILLRACE_STAGES_GPU_KERNELS_INVERSE_DCT_INL_
+#define MILLRACE_STAGES_GPU_KERNELS_INVERSE_DCT_INL_
+
+#include "entropy.inl"
+#include "work.inl"
+
+namespace millrace::stages::gpu {
+
+// Of coefficients, dequantised, and of the numbers between the passes, as in stages/region/idct.h.
+constexpr i32 kNumberLimit = 1 << 13;
+
+// The numbers of the blocks that the threads of a block make, with a gap behind each row, so that
+// rows and columns lie in different banks.
+struct InverseDctShared {
+  i32 numbers[kBlocksTogether][kSide][kSide + 1];
+};
+
+struct CoefficientRow {
+  alignas(16) i16 of[kSide];
+};
+
+struct SampleRow {
+  alignas(8) u8 of[kSide];
+};
+
+// A kept block of a picture.
+struct KeptBlock {
+  u32 plane;
+  u32 x, y;          // among the kept blocks of its plane
+  u64 coefficients;  // where they begin
+};
+
+// False where there is none left.
+MILLRACE_KERNEL bool FindBlock(const Picture& picture, u32 number, KeptBlock* found) {
+  for (u32 i = 0; i < picture.planes; ++i) {
+    const PicturePlane& plane = picture.plane[i];
+    const u32 blocks = plane.columns * plane.rows;
+    if (number >= blocks) {
+      number -= blocks;
+      continue;
+    }
+    found->plane = i;
+    found->y = number / plane.columns;
+    found->x = number % plane.columns;
+    const u32 x = plane.first_x + found->x;
+    const u32 y = plane.first_y + found->y;
+    const u32 mcu = x / plane.h;
+    const u32 segment = y / plane.v * picture.segment_columns + mcu / picture.segment_mcus;
+    const u32 before =
+        (segment * picture.segment_mcus + mcu % picture.segment_mcus) * picture.mcu_blocks;
+    const u32 in_mcu = plane.mcu_block + y % plane.v * plane.h + x % plane.h;
+    found->coefficients = picture.coefficients + static_cast<u64>(before + in_mcu) * kBlockSize;
+    return true;
+  }
+  return false;
+}
+
+// Loeffler, Ligtenberg and Moschytz with 13 bits of constants, as in jidctint.c.
+MILLRACE_KERNEL void Transform(const i32* in, i32 shift, i32* out) {
+  constexpr i32 k0298 = 2446, k0390 = 3196, k0541 = 4433, k0765 = 6270, k0899 = 7373, k1175 = 9633,
+                k1501 = 12299, k1847 = 15137, k1961 = 16069, k2053 = 16819, k2562 = 20995,
+                k3072 = 25172;
+  const i32 even3 = in[2] * (k0541 + k0765) + in[6] * k0541;
+  const i32 even2 = in[2] * k0541 + in[6] * (k0541 - k1847);
+  const i32 even0 = (in[0] + in[4]) * (1 << 13);
+  const i32 even1 = (in[0] - in[4]) * (1 << 13);
+  const i32 even[4] = {even0 + even3, even1 + even2, even1 - even2, even0 - even3};
+  const i32 sum73 = in[7] + in[3];
+  const i32 sum51 = in[5] + in[1];
+  const i32 z3 = sum73 * (k1175 - k1961) + sum51 * k1175;
+  const i32 z4 = sum73 * k1175 + sum51 * (k1175 - k0390);
+  const i32 odd[4] = {
+      in[7] * -k0899 + in[1] * (k1501 - k0899) + z4, in[5] * -k2562 + in[3] * (k3072 - k2562) + z3,
+      in[5] * (k2053 - k2562) + in[3] * -k2562 + z4, in[7] * (k0298 - k0899) + in[1] * -k0899 + z3};
+  const i32 half = 1 << (shift - 1);
+  for (u32 i = 0; i < 4; ++i) {
+    out[i] = (even[i] + odd[i] + half) >> shift;
+    out[kSide - 1 - i] = (even[i] - odd[i] + half) >> shift;
+  }
+}
+
+// A number within the limit, so that no sum outgrows 32 bits.
+MILLRACE_KERNEL i32 Limited(i32 number, bool* is_beyond) {
+  if (number >= -kNumberLimit && number < kNumberLimit) return number;
+  *is_beyond = true;
+  return 0;
+}
+
+// First phase: a row of coefficients, dequantised.
+MILLRACE_KERNEL void LoadCoefficients(const Work& work, u32 block, u32 thread,
+                                      InverseDctShared* shared) {
+  const Share share = FindShare(work, Dealt::kInverseDct, block);
+  const Picture& picture = work.pictures[share.picture];
+  const u32 together = thread / kBlockThreads;
+  const u32 y = thread % kBlockThreads;
+  KeptBlock found;
+  if (!FindBlock(picture, share.first_block * kBlocksTogether + together, &found)) return;
+  const CoefficientRow row =
+      *reinterpret_cast<const CoefficientRow*>(work.coefficients + found.coefficients + y * kSide);
+  const u16* quantizers = DataOf(work, picture).quantizers[found.plane] + y * kSide;
+  bool is_beyond = false;
+  for (u32 x = 0; x < kSide; ++x) {
+    shared->numbers[together][y][x] = Limited(row.of[x] * quantizers[x], &is_beyond);
+  }
+  if (is_beyond) work.results[picture.output].is_damaged = 1;
+}
+
+// Second phase: a column.
+MILLRACE_KERNEL void TransformColumns(const Work& work, u32 block, u32 thread,
+                                      InverseDctShared* shared) {
+  const Share share = FindShare(work, Dealt::kInverseDct, block);
+  const Picture& picture = work.pictures[share.picture];
+  const u32 together = thread / kBlockThreads;
+  const u32 x = thread % kBlockThreads;
+  KeptBlock found;
+  if (!FindBlock(picture, share.first_block * kBlocksTogether + together, &found)) return;
+  i32 in[kSide];
+  i32 out[kSide];
+  for (u32 y = 0; y < kSide; ++y) in[y] = shared->numbers[together][y][x];
+  Transform(in, 13 - 2, out);
+  bool is_beyond = false;
+  for (u32 y = 0; y < kSide; ++y) {
+    shared->numbers[together][y][x] = Limited(out[y], &is_beyond);
+  }
+  if (is_beyond) work.results[picture.output].is_damaged = 1;
+}
+
+// Third phase: a row, which gives 8 samples.
+MILLRACE_KERNEL void StoreSamples(const Work& work, u32 block, u32 thread,
+                                  const InverseDctShared& shared) {
+  const Share share = FindShare(work, Dealt::kInverseDct, block);
+  const Picture& picture = work.pictures[share.picture];
+  const u32 together = thread / kBlockThreads;
+  const u32 y = thread % kBlockThreads;
+  KeptBlock found;
+  if (!FindBlock(picture, share.first_block * kBlocksTogether + together, &found)) return;
+  i32 in[kSide];
+  i32 out[kSide];
+  for (u32 x = 0; x < kSide; ++x) in[x] = shared.numbers[together][y][x];
+  Transform(in, 13 + 2 + 3, out);
+  SampleRow samples;
+  for (u32 x = 0; x < kSide; ++x) samples.of[x] = static_cast<u8>(Clamp(out[x], -128, 127) + 128);
+  const PicturePlane& plane = picture.plane[found.plane];
+  const u64 row = static_cast<u64>(found.y * kSide + y) * plane.columns + found.x;
+  *reinterpret_cast<SampleRow*>(work.samples + plane.samples + row * kSide) = samples;
+}
+
+}  // namespace millrace::stages::gpu
+
+#endif  // MILLRACE_STAGES_GPU_KERNELS_INVERSE_DCT_INL_

@@ -1,0 +1,193 @@
+#include "stages/gpu/picture_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "stages/gpu/batch_layout.h"
+#include "stages/region/code_table.h"
+#include "stages/region/segments.h"
+#include "stages/resize.h"
+
+namespace millrace::stages::gpu {
+namespace {
+
+using region::SegmentChoice;
+
+// XXH3-64 is another algorithm for fewer bytes than these, which the device does not have.
+constexpr std::size_t kLeastHashed = 241;
+
+static_assert(static_cast<u32>(region::Sampling::k444) == static_cast<u32>(ChromaSampling::k444));
+static_assert(static_cast<u32>(region::Sampling::k422) == static_cast<u32>(ChromaSampling::k422));
+static_assert(static_cast<u32>(region::Sampling::k420) == static_cast<u32>(ChromaSampling::k420));
+static_assert(static_cast<u32>(region::Sampling::k440) == static_cast<u32>(ChromaSampling::k440));
+static_assert(static_cast<u32>(ResizePasses::kNone) == static_cast<u32>(Passes::kNone));
+static_assert(static_cast<u32>(ResizePasses::kHorizontalFirst) ==
+              static_cast<u32>(Passes::kHorizontalFirst));
+static_assert(static_cast<u32>(ResizePasses::kVerticalFirst) ==
+              static_cast<u32>(Passes::kVerticalFirst));
+static_assert(static_cast<u32>(ResizePasses::kLinear) == static_cast<u32>(Passes::kLinear));
+static_assert(sizeof(PictureData) % sizeof(SegmentPlace) == 0);
+
+u32 Unsigned(int value) { return static_cast<u32>(value); }
+
+PictureAxis AxisOf(int crop, int resized, int begin, int count, int source, Passes passes) {
+  // ksize of Pillow's precompute_coeffs: the filter is two pixels wide, or two of what they become.
+  const double support = std::max(1.0, static_cast<double>(crop) / resized);
+  const u32 taps = passes == Passes::kLinear ? 2 : 2 * static_cast<u32>(std::ceil(support)) + 1;
+  return {.crop = crop,
+          .resized = resized,
+          .begin = begin,
+          .count = count,
+          .source = source,
+          .most_taps = taps};
+}
+
+PicturePlane PlaneOf(const SegmentChoice& choice, const region::PlaneFrame& plane, Box region,
+                     u32 mcu_block) {
+  const auto [x, y] = NeededBlocks(choice, plane, region);
+  constexpr int kBlock = static_cast<int>(kSide);
+  return {.h = Unsigned(plane.h),
+          .v = Unsigned(plane.v),
+          .mcu_block = mcu_block,
+          .dc = static_cast<u32>(plane.dc_table),
+          .ac = 2 + static_cast<u32>(plane.ac_table),
+          .first_x = Unsigned(x.begin - choice.columns.begin * choice.segment_mcus * plane.h),
+          .first_y = Unsigned(y.begin - choice.mcu_rows.begin * plane.v),
+          .columns = Unsigned(x.size()),
+          .rows = Unsigned(y.size()),
+          .x = x.begin * kBlock,
+          .y = y.begin * kBlock,
+          .width = plane.samples.width,
+          .height = plane.samples.height,
+          .samples = 0};
+}
+
+Picture PictureOf(const SegmentChoice& choice, const Geometry& geometry, Box region) {
+  Picture picture{};
+  picture.kind = Kind::kSegments;
+  picture.sampling = static_cast<ChromaSampling>(choice.sampling);
+  picture.passes = static_cast<Passes>(PassesOf(geometry));
+  picture.flip_horizontal = geometry.flip_horizontal ? 1 : 0;
+  picture.flip_vertical = geometry.flip_vertical ? 1 : 0;
+  picture.planes = Unsigned(choice.frame.num_planes);
+  picture.segment_columns = Unsigned(choice.columns.size());
+  picture.segments = Unsigned(choice.columns.size() * choice.mcu_rows.size());
+  picture.segment_mcus = Unsigned(choice.segment_mcus);
+  for (u32 i = 0; i < picture.planes; ++i) {
+    picture.plane[i] = PlaneOf(choice, choice.frame.planes[i], region, picture.mcu_blocks);
+    picture.mcu_blocks += picture.plane[i].h * picture.plane[i].v;
+  }
+  picture.x = region.x;
+  picture.y = region.y;
+  picture.width = region.width;
+  picture.height = region.height;
+  const auto& [crop, resized, window] = std::tie(geometry.crop, geometry.resized, geometry.window);
+  picture.along_x =
+      AxisOf(crop.width, resized.width, window.x, window.width, region.x - crop.x, picture.passes);
+  picture.along_y = AxisOf(crop.height, resized.height, window.y, window.height, region.y - crop.y,
+                           picture.passes);
+  return picture;
+}
+
+// False for a code that libjpeg would refuse.
+bool PutCode(const storage::HuffmanTable& table, region::CodeKind kind, PictureCode* code) {
+  if (!IsSoundCode(table, kind)) return false;
+  std::copy(table.lengths.begin(), table.lengths.end(), code->lengths);
+  std::copy(table.symbols.begin(), table.symbols.end(), code->symbols);
+  return true;
+}
+
+bool PutData(const region::Frame& frame, PictureData* data) {
+  *data = {};
+  for (std::size_t i = 0; i < static_cast<std::size_t>(frame.num_planes); ++i) {
+    const region::PlaneFrame& plane = frame.planes[i];
+    std::copy(plane.quantizers.begin(), plane.quantizers.end(), data->quantizers[i]);
+    if (!PutCode(frame.dc_tables[plane.dc_table], region::CodeKind::kDc,
+                 &data->codes[plane.dc_table]) ||
+        !PutCode(frame.ac_tables[plane.ac_table], region::CodeKind::kAc,
+                 &data->codes[2 + plane.ac_table])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Copies a segment without the zeros that are stuffed behind bytes of 0xFF. Writes up to 8 bytes
+// more than it returns. Nothing where there is a marker in it. REQUIRES: 8 bytes of room behind
+// `bytes` of it
+std::optional<std::size_t> Unstuff(std::span<const std::byte> payload,
+                                   region::StoredSegment segment, std::byte* out) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  static_assert(std::endian::native == std::endian::little);
+  const std::byte* in = payload.data() + segment.begin;
+  const std::byte* const end = in + segment.bytes;
+  const std::byte* const payload_end = payload.data() + payload.size();
+  std::byte* to = out;
+  while (in < end) {
+    if (payload_end - in >= 8) {
+      std::uint64_t eight;
+      std::memcpy(&eight, in, sizeof eight);
+      std::memcpy(to, &eight, sizeof eight);
+      // Bytes of 0xFF are zeros of the complement ("Bit twiddling hacks", haszero); up to the first
+      // all marks are right.
+      const std::uint64_t marks = (~eight - kOnes) & eight & (kOnes << 7);
+      const auto good = marks == 0 ? 8 : std::countr_zero(marks) / 8;
+      const auto taken = std::min<std::ptrdiff_t>(good, end - in);
+      in += taken;
+      to += taken;
+      if (taken == 8 || in == end) continue;
+    }
+    *to++ = *in;
+    if (*in++ != std::byte{0xFF}) continue;
+    if (in == end || *in != std::byte{0}) return {};
+    ++in;
+  }
+  return static_cast<std::size_t>(to - out);
+}
+
+}  // namespace
+
+std::optional<PicturePlan> PlanPicture(const storage::RecordView& record, const Geometry& geometry,
+                                       std::span<std::byte> room) {
+  constexpr std::size_t kWord = 4;
+  // What Unstuff() may write behind the last segment.
+  constexpr std::size_t kBehind = 8;
+  const std::size_t image_bytes = static_cast<std::size_t>(geometry.window.width) *
+                                  static_cast<std::size_t>(geometry.window.height) * kChannels;
+  if (geometry.scale != kFullScale || image_bytes < kLeastHashed) return {};
+  const Box region = SourceOf(geometry);
+  const std::optional<SegmentChoice> choice = region::ChooseSegments(record, region);
+  if (!choice) return {};
+  PicturePlan plan{.picture = PictureOf(*choice, geometry, region)};
+  const std::size_t segments = plan.picture.segments;
+  const std::size_t first = sizeof(PictureData) + segments * sizeof(SegmentPlace);
+  if (first > room.size() || MemoryOf(plan.picture).bytes() > kMostMemory) return {};
+  PictureData data;
+  if (!PutData(choice->frame, &data)) return {};
+  std::memcpy(room.data(), &data, sizeof data);
+  std::size_t at = first;
+  region::SegmentCursor cursor(record, *choice);
+  for (std::size_t i = 0; i < segments; ++i) {
+    const std::optional<region::StoredSegment> stored = cursor.Next();
+    if (!stored || at + stored->bytes + kBehind > room.size()) return {};
+    const std::optional<std::size_t> bytes = Unstuff(record.payload, *stored, room.data() + at);
+    if (!bytes) return {};
+    const SegmentPlace place{.word = static_cast<u32>(at / kWord),
+                             .bytes = static_cast<u32>(*bytes)};
+    std::memcpy(room.data() + sizeof data + i * sizeof place, &place, sizeof place);
+    at = (at + *bytes + kWord - 1) / kWord * kWord;
+  }
+  plan.bytes = at;
+  return plan;
+}
+
+Picture FinishedPicture() {
+  Picture picture{};
+  picture.kind = Kind::kPixels;
+  return picture;
+}
+
+}  // namespace millrace::stages::gpu
