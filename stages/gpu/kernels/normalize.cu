@@ -7,7 +7,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) Normalize(const Normalize
   __shared__ NormalizeShared shared;
   FillValues(work, threadIdx.x, &shared);
   __syncthreads();
-  NormalizePixels(work, static_cast<u64>(blockIdx.x) * kThreads + threadIdx.x,
+  NormalizeValues(work, static_cast<u64>(blockIdx.x) * kThreads + threadIdx.x,
                   static_cast<u64>(gridDim.x) * kThreads, shared);
 }
 

@@ -13,7 +13,7 @@ enum class Output : u32 { kFloat32, kBfloat16, kFloat16 };
 
 struct NormalizeWork {
   const u8* nhwc;
-  u64 pixels;
+  u64 values;  // three a pixel
   float mean[3];
   float std[3];
   Output output;
@@ -61,43 +61,47 @@ MILLRACE_KERNEL void FillValues(const NormalizeWork& work, u32 thread, Normalize
   }
 }
 
-// Four pixels at a time: so many bytes are whole words on both sides.
-constexpr u32 kPixelsTogether = 4;
+// A thread takes four values at a time, its neighbour the next four.
+constexpr u32 kValuesTogether = 4;
 
-struct PixelWords {
-  u32 of[3];
+struct FourBytes {
+  alignas(4) u8 of[kValuesTogether];
+};
+struct FourWords {
+  alignas(16) u32 of[kValuesTogether];
+};
+struct FourHalfWords {
+  alignas(8) u16 of[kValuesTogether];
 };
 
-// Second phase: each thread takes every `threads`th four pixels, the last of all perhaps fewer.
-MILLRACE_KERNEL void NormalizePixels(const NormalizeWork& work, u64 thread, u64 threads,
+// Second phase: every `threads`th four values; the last of all are perhaps fewer.
+MILLRACE_KERNEL void NormalizeValues(const NormalizeWork& work, u64 thread, u64 threads,
                                      const NormalizeShared& shared) {
-  for (u64 i = thread; i < work.pixels / kPixelsTogether; i += threads) {
-    const PixelWords in = reinterpret_cast<const PixelWords*>(work.nhwc)[i];
-    u32 values[3 * kPixelsTogether];
-    for (u32 value = 0; value < 3 * kPixelsTogether; ++value) {
-      values[value] = shared.values[value % 3][in.of[value / 4] >> value % 4 * 8 & 0xFF];
+  const u64 fours = work.values / kValuesTogether;
+  for (u64 i = thread; i < fours; i += threads) {
+    const FourBytes in = reinterpret_cast<const FourBytes*>(work.nhwc)[i];
+    FourWords out;
+    // The channel of value 4 x i is that of value i.
+    u32 channel = static_cast<u32>(i % 3);
+    for (u32 k = 0; k < kValuesTogether; ++k) {
+      out.of[k] = shared.values[channel][in.of[k]];
+      channel = channel == 2 ? 0 : channel + 1;
     }
-    u32* out = static_cast<u32*>(work.out);
     if (work.output == Output::kFloat32) {
-      out += i * (3 * kPixelsTogether);
-      for (u32 value = 0; value < 3 * kPixelsTogether; ++value) out[value] = values[value];
+      static_cast<FourWords*>(work.out)[i] = out;
     } else {
-      out += i * (3 * kPixelsTogether / 2);
-      for (u32 value = 0; value < 3 * kPixelsTogether; value += 2) {
-        out[value / 2] = values[value] | values[value + 1] << 16;
-      }
+      FourHalfWords half;
+      for (u32 k = 0; k < kValuesTogether; ++k) half.of[k] = static_cast<u16>(out.of[k]);
+      static_cast<FourHalfWords*>(work.out)[i] = half;
     }
   }
-  const u64 whole = work.pixels / kPixelsTogether * kPixelsTogether;
-  if (thread >= work.pixels - whole) return;
-  for (u32 channel = 0; channel < 3; ++channel) {
-    const u64 i = (whole + thread) * 3 + channel;
-    const u32 value = shared.values[channel][work.nhwc[i]];
-    if (work.output == Output::kFloat32) {
-      static_cast<u32*>(work.out)[i] = value;
-    } else {
-      static_cast<u16*>(work.out)[i] = static_cast<u16>(value);
-    }
+  const u64 last = fours * kValuesTogether + thread;
+  if (last >= work.values) return;
+  const u32 value = shared.values[last % 3][work.nhwc[last]];
+  if (work.output == Output::kFloat32) {
+    static_cast<u32*>(work.out)[last] = value;
+  } else {
+    static_cast<u16*>(work.out)[last] = static_cast<u16>(value);
   }
 }
 

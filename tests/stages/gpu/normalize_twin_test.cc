@@ -33,7 +33,7 @@ std::vector<Value> Normalized(std::span<const std::uint8_t> nhwc, const ChannelS
                               Output output) {
   std::vector<Value> out(nhwc.size());
   NormalizeWork work{.nhwc = nhwc.data(),
-                     .pixels = nhwc.size() / kChannels,
+                     .values = nhwc.size(),
                      .mean = {},
                      .std = {},
                      .output = output,

@@ -107,7 +107,7 @@ void NormalizeByTwin(const NormalizeWork& work) {
   for (u64 block = 0; block < kBlocks; ++block) {
     ForThreads([&](u32 thread) { FillValues(work, thread, shared.get()); });
     ForThreads([&](u32 thread) {
-      NormalizePixels(work, block * kThreads + thread, kBlocks * kThreads, *shared);
+      NormalizeValues(work, block * kThreads + thread, kBlocks * kThreads, *shared);
     });
   }
 }
