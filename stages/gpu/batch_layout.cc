@@ -47,18 +47,18 @@ u32 BlocksOf(Dealt kernel, const Picture& picture, u32 pixels) {
     case Dealt::kInverseDct:
       return Divide(KeptBlocks(picture), kBlocksTogether);
     case Dealt::kColor:
-      return Divide(Product(picture.width, picture.height), kThreads);
+      return Divide(Product(picture.width, picture.height), kPixelsTogether);
     case Dealt::kTables:
       return picture.passes == Passes::kNone
                  ? 0
                  : Divide(static_cast<u64>(picture.along_x.count + picture.along_y.count),
                           kThreads);
     case Dealt::kFirstPass:
-      return Divide(PixelsBetween(picture), kThreads);
+      return Divide(PixelsBetween(picture), kPixelsTogether);
     case Dealt::kLastPass:
       break;
   }
-  return Divide(pixels, kThreads);
+  return Divide(pixels, kPixelsTogether);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ static_assert(static_cast<u32>(ResizePasses::kHorizontalFirst) ==
 static_assert(static_cast<u32>(ResizePasses::kVerticalFirst) ==
               static_cast<u32>(Passes::kVerticalFirst));
 static_assert(static_cast<u32>(ResizePasses::kLinear) == static_cast<u32>(Passes::kLinear));
-static_assert(sizeof(PictureData) % sizeof(SegmentPlace) == 0);
+static_assert(alignof(PictureData) <= kBytesAlignment);
 
 u32 Unsigned(int value) { return static_cast<u32>(value); }
 
@@ -104,7 +104,8 @@ bool PutData(const region::Frame& frame, PictureData* data) {
   *data = {};
   for (std::size_t i = 0; i < static_cast<std::size_t>(frame.num_planes); ++i) {
     const region::PlaneFrame& plane = frame.planes[i];
-    std::copy(plane.quantizers.begin(), plane.quantizers.end(), data->quantizers[i]);
+    std::transform(plane.quantizers.begin(), plane.quantizers.end(), data->quantizers[i],
+                   [](std::uint16_t quantizer) { return static_cast<i16>(quantizer); });
     if (!PutCode(frame.dc_tables[plane.dc_table], region::CodeKind::kDc,
                  &data->codes[plane.dc_table]) ||
         !PutCode(frame.ac_tables[plane.ac_table], region::CodeKind::kAc,

@@ -1,4 +1,4 @@
-// From planes of samples to RGB, a thread a pixel of the crop: the arithmetic of
+// From planes of samples to RGB, pixel by pixel of the crop: the arithmetic of
 // stages/region/color_scalar.cc (libjpeg's jdsample.c and jdcolor.c).
 #ifndef MILLRACE_STAGES_GPU_KERNELS_COLOR_INL_
 #define MILLRACE_STAGES_GPU_KERNELS_COLOR_INL_
@@ -51,22 +51,26 @@ MILLRACE_KERNEL u32 Packed(i32 red, i32 green, i32 blue) {
                           Clamp(blue, 0, 255) << 16);
 }
 
-MILLRACE_KERNEL void ConvertPixel(const Work& work, u32 block, u32 thread) {
+// Each thread makes every kThreads'th pixel of its block's.
+MILLRACE_KERNEL void ConvertPixels(const Work& work, u32 block, u32 thread) {
   const Share share = FindShare(work, Dealt::kColor, block);
   const Picture& picture = work.pictures[share.picture];
-  const u32 pixel = share.first_block * kThreads + thread;
   const u32 width = static_cast<u32>(picture.width);
-  if (pixel >= width * static_cast<u32>(picture.height)) return;
-  const i32 x = picture.x + static_cast<i32>(pixel % width);
-  const i32 y = picture.y + static_cast<i32>(pixel / width);
-  const i32 luma = SampleAt(work, picture.plane[0], x, y);
+  const u32 all = width * static_cast<u32>(picture.height);
+  const u32 first = share.first_block * kPixelsTogether;
+  const u32 end = first + kPixelsTogether < all ? first + kPixelsTogether : all;
   // Chroma in the middle leaves grey.
   const bool is_grey = picture.planes == 1;
-  const i32 cb = is_grey ? 0 : ChromaAt(work, picture.plane[1], picture.sampling, x, y) - 128;
-  const i32 cr = is_grey ? 0 : ChromaAt(work, picture.plane[2], picture.sampling, x, y) - 128;
-  work.rgb[picture.rgb + pixel] = Packed(luma + cr + Weighted(cr, 91881 - 65536, 0, 0),
-                                         luma - cr + Weighted(cb, -22554, cr, 65536 - 46802),
-                                         luma + 2 * cb + Weighted(cb, 116130 - 131072, 0, 0));
+  for (u32 pixel = first + thread; pixel < end; pixel += kThreads) {
+    const i32 x = picture.x + static_cast<i32>(pixel % width);
+    const i32 y = picture.y + static_cast<i32>(pixel / width);
+    const i32 luma = SampleAt(work, picture.plane[0], x, y);
+    const i32 cb = is_grey ? 0 : ChromaAt(work, picture.plane[1], picture.sampling, x, y) - 128;
+    const i32 cr = is_grey ? 0 : ChromaAt(work, picture.plane[2], picture.sampling, x, y) - 128;
+    work.rgb[picture.rgb + pixel] = Packed(luma + cr + Weighted(cr, 91881 - 65536, 0, 0),
+                                           luma - cr + Weighted(cb, -22554, cr, 65536 - 46802),
+                                           luma + 2 * cb + Weighted(cb, 116130 - 131072, 0, 0));
+  }
 }
 
 }  // namespace millrace::stages::gpu

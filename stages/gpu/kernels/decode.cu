@@ -20,15 +20,17 @@ extern "C" __global__ void __launch_bounds__(kThreads) Entropy(const Work work) 
 
 extern "C" __global__ void __launch_bounds__(kThreads) InverseDct(const Work work) {
   __shared__ InverseDctShared shared;
-  LoadCoefficients(work, blockIdx.x, threadIdx.x, &shared);
+  FindBlocks(work, blockIdx.x, threadIdx.x, &shared);
   __syncthreads();
-  TransformColumns(work, blockIdx.x, threadIdx.x, &shared);
+  LoadCoefficients(work, threadIdx.x, &shared);
   __syncthreads();
-  StoreSamples(work, blockIdx.x, threadIdx.x, shared);
+  TransformColumns(work, threadIdx.x, &shared);
+  __syncthreads();
+  StoreSamples(work, threadIdx.x, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads) Color(const Work work) {
-  ConvertPixel(work, blockIdx.x, threadIdx.x);
+  ConvertPixels(work, blockIdx.x, threadIdx.x);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads) Tables(const Work work) {

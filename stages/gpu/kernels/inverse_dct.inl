@@ -11,9 +11,20 @@ namespace millrace::stages::gpu {
 // Of coefficients, dequantised, and of the numbers between the passes, as in stages/region/idct.h.
 constexpr i32 kNumberLimit = 1 << 13;
 
-// The numbers of the blocks that the threads of a block make, with a gap behind each row, so that
-// rows and columns lie in different banks.
+// A kept block of a picture.
+struct KeptBlock {
+  u32 plane;
+  u32 row_samples;   // of its plane
+  u64 coefficients;  // where they begin
+  u64 samples;       // where its first one goes
+};
+
+// What the threads of a block share: the blocks that they make, and their numbers, with a gap
+// behind each row, so that rows and columns lie in different banks.
 struct InverseDctShared {
+  u32 picture;
+  u32 count;  // of the blocks
+  KeptBlock blocks[kBlocksTogether];
   i32 numbers[kBlocksTogether][kSide][kSide + 1];
 };
 
@@ -25,36 +36,48 @@ struct SampleRow {
   alignas(8) u8 of[kSide];
 };
 
-// A kept block of a picture.
-struct KeptBlock {
-  u32 plane;
-  u32 x, y;          // among the kept blocks of its plane
-  u64 coefficients;  // where they begin
-};
-
-// False where there is none left.
-MILLRACE_KERNEL bool FindBlock(const Picture& picture, u32 number, KeptBlock* found) {
+MILLRACE_KERNEL u32 KeptBlocks(const Picture& picture) {
+  u32 blocks = 0;
   for (u32 i = 0; i < picture.planes; ++i) {
-    const PicturePlane& plane = picture.plane[i];
-    const u32 blocks = plane.columns * plane.rows;
-    if (number >= blocks) {
-      number -= blocks;
-      continue;
-    }
-    found->plane = i;
-    found->y = number / plane.columns;
-    found->x = number % plane.columns;
-    const u32 x = plane.first_x + found->x;
-    const u32 y = plane.first_y + found->y;
-    const u32 mcu = x / plane.h;
-    const u32 segment = y / plane.v * picture.segment_columns + mcu / picture.segment_mcus;
-    const u32 before =
-        (segment * picture.segment_mcus + mcu % picture.segment_mcus) * picture.mcu_blocks;
-    const u32 in_mcu = plane.mcu_block + y % plane.v * plane.h + x % plane.h;
-    found->coefficients = picture.coefficients + static_cast<u64>(before + in_mcu) * kBlockSize;
-    return true;
+    blocks += picture.plane[i].columns * picture.plane[i].rows;
   }
-  return false;
+  return blocks;
+}
+
+// REQUIRES: number < KeptBlocks(picture)
+MILLRACE_KERNEL KeptBlock FindBlock(const Picture& picture, u32 number) {
+  u32 of = 0;
+  while (number >= picture.plane[of].columns * picture.plane[of].rows) {
+    number -= picture.plane[of].columns * picture.plane[of].rows;
+    ++of;
+  }
+  const PicturePlane& plane = picture.plane[of];
+  const u32 kept_x = number % plane.columns;
+  const u32 kept_y = number / plane.columns;
+  const u32 x = plane.first_x + kept_x;
+  const u32 y = plane.first_y + kept_y;
+  const u32 mcu = x / plane.h;
+  const u32 segment = y / plane.v * picture.segment_columns + mcu / picture.segment_mcus;
+  const u32 before =
+      (segment * picture.segment_mcus + mcu % picture.segment_mcus) * picture.mcu_blocks;
+  const u32 in_mcu = plane.mcu_block + y % plane.v * plane.h + x % plane.h;
+  return {of, plane.columns * kSide,
+          picture.coefficients + static_cast<u64>(before + in_mcu) * kBlockSize,
+          plane.samples + (static_cast<u64>(kept_y) * kBlockSize * plane.columns + kept_x * kSide)};
+}
+
+// First phase: which blocks.
+MILLRACE_KERNEL void FindBlocks(const Work& work, u32 block, u32 thread, InverseDctShared* shared) {
+  if (thread >= kBlocksTogether) return;
+  const Share share = FindShare(work, Dealt::kInverseDct, block);
+  const Picture& picture = work.pictures[share.picture];
+  const u32 first = share.first_block * kBlocksTogether;
+  const u32 left = KeptBlocks(picture) - first;
+  if (thread == 0) {
+    shared->picture = share.picture;
+    shared->count = left < kBlocksTogether ? left : kBlocksTogether;
+  }
+  if (thread < left) shared->blocks[thread] = FindBlock(picture, first + thread);
 }
 
 // Loeffler, Ligtenberg and Moschytz with 13 bits of constants, as in jidctint.c.
@@ -88,63 +111,51 @@ MILLRACE_KERNEL i32 Limited(i32 number, bool* is_beyond) {
   return 0;
 }
 
-// First phase: a row of coefficients, dequantised.
-MILLRACE_KERNEL void LoadCoefficients(const Work& work, u32 block, u32 thread,
-                                      InverseDctShared* shared) {
-  const Share share = FindShare(work, Dealt::kInverseDct, block);
-  const Picture& picture = work.pictures[share.picture];
-  const u32 together = thread / kBlockThreads;
+// Second phase: a row of coefficients, dequantised.
+MILLRACE_KERNEL void LoadCoefficients(const Work& work, u32 thread, InverseDctShared* shared) {
+  const u32 number = thread / kBlockThreads;
   const u32 y = thread % kBlockThreads;
-  KeptBlock found;
-  if (!FindBlock(picture, share.first_block * kBlocksTogether + together, &found)) return;
+  if (number >= shared->count) return;
+  const Picture& picture = work.pictures[shared->picture];
+  const KeptBlock& found = shared->blocks[number];
   const CoefficientRow row =
       *reinterpret_cast<const CoefficientRow*>(work.coefficients + found.coefficients + y * kSide);
-  const u16* quantizers = DataOf(work, picture).quantizers[found.plane] + y * kSide;
+  const CoefficientRow quantizers = *reinterpret_cast<const CoefficientRow*>(
+      DataOf(work, picture).quantizers[found.plane] + y * kSide);
   bool is_beyond = false;
   for (u32 x = 0; x < kSide; ++x) {
-    shared->numbers[together][y][x] = Limited(row.of[x] * quantizers[x], &is_beyond);
+    shared->numbers[number][y][x] = Limited(row.of[x] * quantizers.of[x], &is_beyond);
   }
   if (is_beyond) work.results[picture.output].is_damaged = 1;
 }
 
-// Second phase: a column.
-MILLRACE_KERNEL void TransformColumns(const Work& work, u32 block, u32 thread,
-                                      InverseDctShared* shared) {
-  const Share share = FindShare(work, Dealt::kInverseDct, block);
-  const Picture& picture = work.pictures[share.picture];
-  const u32 together = thread / kBlockThreads;
+// Third phase: a column.
+MILLRACE_KERNEL void TransformColumns(const Work& work, u32 thread, InverseDctShared* shared) {
+  const u32 number = thread / kBlockThreads;
   const u32 x = thread % kBlockThreads;
-  KeptBlock found;
-  if (!FindBlock(picture, share.first_block * kBlocksTogether + together, &found)) return;
+  if (number >= shared->count) return;
   i32 in[kSide];
   i32 out[kSide];
-  for (u32 y = 0; y < kSide; ++y) in[y] = shared->numbers[together][y][x];
+  for (u32 y = 0; y < kSide; ++y) in[y] = shared->numbers[number][y][x];
   Transform(in, 13 - 2, out);
   bool is_beyond = false;
-  for (u32 y = 0; y < kSide; ++y) {
-    shared->numbers[together][y][x] = Limited(out[y], &is_beyond);
-  }
-  if (is_beyond) work.results[picture.output].is_damaged = 1;
+  for (u32 y = 0; y < kSide; ++y) shared->numbers[number][y][x] = Limited(out[y], &is_beyond);
+  if (is_beyond) work.results[work.pictures[shared->picture].output].is_damaged = 1;
 }
 
-// Third phase: a row, which gives 8 samples.
-MILLRACE_KERNEL void StoreSamples(const Work& work, u32 block, u32 thread,
-                                  const InverseDctShared& shared) {
-  const Share share = FindShare(work, Dealt::kInverseDct, block);
-  const Picture& picture = work.pictures[share.picture];
-  const u32 together = thread / kBlockThreads;
+// Fourth phase: a row, which gives 8 samples.
+MILLRACE_KERNEL void StoreSamples(const Work& work, u32 thread, const InverseDctShared& shared) {
+  const u32 number = thread / kBlockThreads;
   const u32 y = thread % kBlockThreads;
-  KeptBlock found;
-  if (!FindBlock(picture, share.first_block * kBlocksTogether + together, &found)) return;
+  if (number >= shared.count) return;
   i32 in[kSide];
   i32 out[kSide];
-  for (u32 x = 0; x < kSide; ++x) in[x] = shared.numbers[together][y][x];
+  for (u32 x = 0; x < kSide; ++x) in[x] = shared.numbers[number][y][x];
   Transform(in, 13 + 2 + 3, out);
   SampleRow samples;
   for (u32 x = 0; x < kSide; ++x) samples.of[x] = static_cast<u8>(Clamp(out[x], -128, 127) + 128);
-  const PicturePlane& plane = picture.plane[found.plane];
-  const u64 row = static_cast<u64>(found.y * kSide + y) * plane.columns + found.x;
-  *reinterpret_cast<SampleRow*>(work.samples + plane.samples + row * kSide) = samples;
+  const KeptBlock& found = shared.blocks[number];
+  *reinterpret_cast<SampleRow*>(work.samples + found.samples + y * found.row_samples) = samples;
 }
 
 }  // namespace millrace::stages::gpu

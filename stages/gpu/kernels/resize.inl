@@ -115,24 +115,27 @@ MILLRACE_KERNEL u32 Resample(const i32* table, u32 count, u32 output, const u32*
                 blue >> kCoefficientFraction);
 }
 
-// The first pass of two: a thread a pixel between them.
+// The first pass of two, pixel by pixel between them.
 MILLRACE_KERNEL void ResizeFirst(const Work& work, u32 block, u32 thread) {
   const Share share = FindShare(work, Dealt::kFirstPass, block);
   const Picture& picture = work.pictures[share.picture];
-  const u32 pixel = share.first_block * kThreads + thread;
   const u32 source_width = static_cast<u32>(picture.width);
   const bool is_horizontal = picture.passes == Passes::kHorizontalFirst;
   const u32 columns = static_cast<u32>(is_horizontal ? picture.along_x.count : picture.width);
   const u32 rows = static_cast<u32>(is_horizontal ? picture.height : picture.along_y.count);
-  if (pixel >= columns * rows) return;
-  const u32 x = pixel % columns;
-  const u32 y = pixel / columns;
   const i32* table = work.tables + picture.tables;
   const u32* source = work.rgb + picture.rgb;
-  work.between[picture.between + pixel] =
-      is_horizontal
-          ? Resample(table, columns, x, source + static_cast<u64>(y) * source_width, 1)
-          : Resample(table + TableSize(picture.along_x), rows, y, source + x, source_width);
+  const u32 first = share.first_block * kPixelsTogether;
+  const u32 all = columns * rows;
+  const u32 end = first + kPixelsTogether < all ? first + kPixelsTogether : all;
+  for (u32 pixel = first + thread; pixel < end; pixel += kThreads) {
+    const u32 x = pixel % columns;
+    const u32 y = pixel / columns;
+    work.between[picture.between + pixel] =
+        is_horizontal
+            ? Resample(table, columns, x, source + static_cast<u64>(y) * source_width, 1)
+            : Resample(table + TableSize(picture.along_x), rows, y, source + x, source_width);
+  }
 }
 
 // A pixel of a linear resize, which rounds its two rows first.
@@ -158,47 +161,51 @@ MILLRACE_KERNEL u32 Interpolate(const Work& work, const Picture& picture, u32 x,
   return Packed(channels[0], channels[1], channels[2]);
 }
 
-// The last pass, or the only one: a thread a finished pixel.
+// A pixel of the window, before flips.
+MILLRACE_KERNEL u32 WindowPixel(const Work& work, const Picture& picture, u32 x, u32 y) {
+  const u32 columns = static_cast<u32>(picture.along_x.count);
+  const u32 rows = static_cast<u32>(picture.along_y.count);
+  const u32 source_width = static_cast<u32>(picture.width);
+  const i32* table = work.tables + picture.tables;
+  const u32* between = work.between + picture.between;
+  switch (picture.passes) {
+    case Passes::kHorizontalFirst:
+      return Resample(table + TableSize(picture.along_x), rows, y, between + x, columns);
+    case Passes::kVerticalFirst:
+      return Resample(table, columns, x, between + static_cast<u64>(y) * source_width, 1);
+    case Passes::kLinear:
+      return Interpolate(work, picture, x, y);
+    case Passes::kNone:
+      break;
+  }
+  return work.rgb[picture.rgb + static_cast<u64>(y) * source_width + x];
+}
+
+// The last pass, or the only one, pixel by pixel of the finished picture.
 MILLRACE_KERNEL void ResizeLast(const Work& work, u32 block, u32 thread) {
   const Share share = FindShare(work, Dealt::kLastPass, block);
   const Picture& picture = work.pictures[share.picture];
-  const u32 pixel = share.first_block * kThreads + thread;
-  if (pixel >= work.image_bytes / 3) return;
+  const u32 all = work.image_bytes / 3;
+  const u32 first = share.first_block * kPixelsTogether;
+  const u32 end = first + kPixelsTogether < all ? first + kPixelsTogether : all;
   u8* image = work.out + static_cast<u64>(picture.output) * work.image_bytes;
   if (picture.kind == Kind::kPixels) {
-    const u8* from = work.bytes + picture.bytes + static_cast<u64>(pixel) * 3;
-    for (u32 i = 0; i < 3; ++i) image[static_cast<u64>(pixel) * 3 + i] = from[i];
+    const u8* from = work.bytes + picture.bytes;
+    for (u32 byte = 3 * first + thread; byte < 3 * end; byte += kThreads) image[byte] = from[byte];
     return;
   }
   const u32 columns = static_cast<u32>(picture.along_x.count);
   const u32 rows = static_cast<u32>(picture.along_y.count);
-  const u32 source_width = static_cast<u32>(picture.width);
-  const u32 x = pixel % columns;
-  const u32 y = pixel / columns;
-  const i32* table = work.tables + picture.tables;
-  u32 rgb = 0;
-  switch (picture.passes) {
-    case Passes::kNone:
-      rgb = work.rgb[picture.rgb + pixel];
-      break;
-    case Passes::kHorizontalFirst:
-      rgb = Resample(table + TableSize(picture.along_x), rows, y,
-                     work.between + picture.between + x, columns);
-      break;
-    case Passes::kVerticalFirst:
-      rgb = Resample(table, columns, x,
-                     work.between + picture.between + static_cast<u64>(y) * source_width, 1);
-      break;
-    case Passes::kLinear:
-      rgb = Interpolate(work, picture, x, y);
-      break;
+  for (u32 pixel = first + thread; pixel < end; pixel += kThreads) {
+    const u32 x = pixel % columns;
+    const u32 y = pixel / columns;
+    const u32 rgb = WindowPixel(work, picture, picture.flip_horizontal != 0 ? columns - 1 - x : x,
+                                picture.flip_vertical != 0 ? rows - 1 - y : y);
+    u8* out = image + static_cast<u64>(pixel) * 3;
+    out[0] = static_cast<u8>(rgb);
+    out[1] = static_cast<u8>(rgb >> 8);
+    out[2] = static_cast<u8>(rgb >> 16);
   }
-  const u32 out_x = picture.flip_horizontal != 0 ? columns - 1 - x : x;
-  const u32 out_y = picture.flip_vertical != 0 ? rows - 1 - y : y;
-  u8* out = image + (static_cast<u64>(out_y) * columns + out_x) * 3;
-  out[0] = static_cast<u8>(rgb);
-  out[1] = static_cast<u8>(rgb >> 8);
-  out[2] = static_cast<u8>(rgb >> 16);
 }
 
 }  // namespace millrace::stages::gpu

@@ -92,8 +92,8 @@ struct PictureCode {
 // What a picture of Kind::kSegments begins with in Work::bytes. The SegmentPlaces follow, then the
 // bytes of the segments, each from a multiple of 4 on, without what was stuffed into them.
 struct PictureData {
-  u16 quantizers[kMostPlanes][kBlockSize];  // in natural order
-  PictureCode codes[kCodes];                // DC 0, DC 1, AC 0, AC 1
+  alignas(16) i16 quantizers[kMostPlanes][kBlockSize];  // in natural order
+  PictureCode codes[kCodes];                            // DC 0, DC 1, AC 0, AC 1
 };
 
 struct SegmentPlace {
@@ -129,11 +129,12 @@ struct Work {
   PictureResult* results;  // by place in the batch
 };
 
-// The threads of each block, and how many pieces of work those of the Dealt kernels have: segments,
-// blocks of 8 x 8, pixels, outputs of both axes, pixels, pixels.
+// The threads of each block, and how many pieces of work it has: segments, or outputs of both axes
+// of a resize, as many as threads; blocks of 8 x 8, kBlocksTogether; pixels, kPixelsTogether.
 constexpr u32 kThreads = 256;
 constexpr u32 kBlockThreads = 8;  // to a block of 8 x 8
 constexpr u32 kBlocksTogether = kThreads / kBlockThreads;
+constexpr u32 kPixelsTogether = 4 * kThreads;
 
 // Which picture a block of threads works for, and the first piece of its work.
 struct Share {

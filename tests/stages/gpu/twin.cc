@@ -35,9 +35,10 @@ void Entropy(const Work& work, const Chunk& chunk) {
 void InverseDct(const Work& work, const Chunk& chunk) {
   const auto shared = std::make_unique<InverseDctShared>();
   ForBlocks(chunk, Dealt::kInverseDct, [&](u32 block) {
-    ForThreads([&](u32 thread) { LoadCoefficients(work, block, thread, shared.get()); });
-    ForThreads([&](u32 thread) { TransformColumns(work, block, thread, shared.get()); });
-    ForThreads([&](u32 thread) { StoreSamples(work, block, thread, *shared); });
+    ForThreads([&](u32 thread) { FindBlocks(work, block, thread, shared.get()); });
+    ForThreads([&](u32 thread) { LoadCoefficients(work, thread, shared.get()); });
+    ForThreads([&](u32 thread) { TransformColumns(work, thread, shared.get()); });
+    ForThreads([&](u32 thread) { StoreSamples(work, thread, *shared); });
   });
 }
 
@@ -92,7 +93,7 @@ TwinBatch DecodeByTwin(std::span<const Picture> pictures, std::span<const std::b
       ForBlocks(chunk, kernel,
                 [&](u32 block) { ForThreads([&](u32 thread) { phase(work, block, thread); }); });
     };
-    each(Dealt::kColor, &ConvertPixel);
+    each(Dealt::kColor, &ConvertPixels);
     each(Dealt::kTables, &MakeTables);
     each(Dealt::kFirstPass, &ResizeFirst);
     each(Dealt::kLastPass, &ResizeLast);
