@@ -3,7 +3,9 @@
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
 #include <atomic>
+#include <cstring>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "base/hash.h"
 #include "stages/decode.h"
 #include "stages/decode_scale.h"
+#include "stages/gpu/picture_plan.h"
 #include "stages/resize.h"
 #include "stages/transform.h"
 
@@ -63,6 +66,8 @@ struct WorkerTools {
 
   stages::Decoder decoder;
   stages::Resizer resizer;
+  std::vector<std::byte> cargo;  // of one sample, until its size is known
+  std::uint64_t for_gpu = 0;     // samples whose cargo is segments
 };
 
 // A read that took longer waited for the disk: the rest, hashing at a gigabyte a second and more,
@@ -96,7 +101,10 @@ class ImagePool {
 struct LoaderStages::Impl {
   Impl(const Recipe& recipe, const std::filesystem::path& dataset,
        std::initializer_list<Phase> phases)
-      : seed(recipe.seed), decode_mode(recipe.decode_mode), tools(recipe.decode_engine) {
+      : seed(recipe.seed),
+        decode_mode(recipe.decode_mode),
+        decode_device(recipe.decode_device),
+        tools(recipe.decode_engine) {
     CheckLoaders(recipe);
     for (const Phase phase : phases) {
       if (phase == Phase::kTrain) {
@@ -113,10 +121,9 @@ struct LoaderStages::Impl {
     return *loader;
   }
 
-  [[noreturn]] void Blame(const Sample& sample, const std::string& problem) {
-    const Loader& loader = Of(sample.slot->batch().phase);
-    Fail("sample {} ({}): {}; run `millrace verify` on the dataset", sample.key.sample_id,
-         loader.reader.Where(sample.key.sample_id), problem);
+  [[noreturn]] void Blame(Phase phase, std::uint64_t sample_id, const std::string& problem) {
+    Fail("sample {} ({}): {}; run `millrace verify` on the dataset", sample_id,
+         Of(phase).reader.Where(sample_id), problem);
   }
 
   const EpochOrder& OrderOf(std::uint32_t epoch, std::optional<EpochOrder>& kept) {
@@ -132,7 +139,27 @@ struct LoaderStages::Impl {
   }
 
   const std::uint64_t seed;
+  // Plans the sample's picture for the device. False: it is not for the device.
+  bool PlanForDevice(const Sample& sample, stages::SampleState* state) {
+    WorkerTools& own = tools.local();
+    own.cargo.resize(stages::Slot::CargoRoom(sample.slot->image_bytes()));
+    const auto plan = stages::gpu::PlanPicture(state->record, state->geometry, own.cargo);
+    if (!plan) return false;
+    state->for_device = plan->picture;
+    PutCargo(sample, std::span(own.cargo).first(plan->bytes), state);
+    ++own.for_gpu;
+    return true;
+  }
+
+  static void PutCargo(const Sample& sample, std::span<const std::byte> bytes,
+                       stages::SampleState* state) {
+    state->for_device.output = sample.index;
+    state->for_device.bytes = sample.slot->ClaimCargo(bytes.size());
+    std::memcpy(sample.slot->cargo_at(state->for_device.bytes), bytes.data(), bytes.size());
+  }
+
   const stages::DecodeMode decode_mode;
+  const stages::DecodeDevice decode_device;
   std::optional<Loader> train;
   std::optional<Loader> val;
   std::optional<EpochOrder> planned;    // of what KeyAt is asked for
@@ -144,6 +171,12 @@ struct LoaderStages::Impl {
 };
 
 void CheckLoaders(const Recipe& recipe) {
+  if (recipe.decode_device == stages::DecodeDevice::kGpu &&
+      recipe.decode_mode == stages::DecodeMode::kFast) {
+    recipe.params.Section("decode").Blame(
+        "mode",
+        "is \"fast\", which the GPU does not know and does not need; remove it, or decode.device");
+  }
   bool has_effect = stages::Transform(recipe.train.ops).TakesSmallerPictures();
   if (recipe.val) has_effect |= stages::Transform(recipe.val->ops).TakesSmallerPictures();
   if (recipe.decode_mode == stages::DecodeMode::kExact || has_effect) return;
@@ -201,7 +234,10 @@ ReadCounts LoaderStages::reads() const {
 
 stages::DecodeCounts LoaderStages::decoded() const {
   stages::DecodeCounts all;
-  for (const WorkerTools& tools : impl_->tools) all += tools.decoder.counts();
+  for (const WorkerTools& tools : impl_->tools) {
+    all += tools.decoder.counts();
+    all.gpu += tools.for_gpu;
+  }
   return all;
 }
 
@@ -224,22 +260,49 @@ void LoaderStages::Decode(const Sample& sample) {
   const stages::Size picture{static_cast<int>(state.record.width),
                              static_cast<int>(state.record.height)};
   const auto geometry = impl_->Of(sample.slot->batch().phase).transform.Plan(picture, sample.key);
-  if (!geometry) impl_->Blame(sample, geometry.fault().message);
+  if (!geometry) {
+    impl_->Blame(sample.slot->batch().phase, sample.key.sample_id, geometry.fault().message);
+  }
   state.geometry = *geometry;
   state.geometry.scale = stages::ChooseScale(impl_->decode_mode, state.record, state.geometry);
+  if (impl_->decode_device == stages::DecodeDevice::kGpu && impl_->PlanForDevice(sample, &state)) {
+    return;
+  }
   state.decoded = impl_->images.Take();
   const Outcome outcome = impl_->tools.local().decoder.Decode(
       state.record, stages::SourceOf(state.geometry), state.decoded.get(), state.geometry.scale);
-  if (!outcome) impl_->Blame(sample, outcome.fault().message);
+  if (!outcome) {
+    impl_->Blame(sample.slot->batch().phase, sample.key.sample_id, outcome.fault().message);
+  }
 }
 
 void LoaderStages::Augment(const Sample& sample) {
   stages::SampleState& state = sample.slot->sample(sample.index);
+  if (!state.decoded) return;  // the device does it
   std::uint8_t* pixels = sample.slot->image(sample.index);
+  if (impl_->decode_device == stages::DecodeDevice::kGpu) {
+    state.for_device = stages::gpu::FinishedPicture();
+    state.for_device.output = sample.index;
+    state.for_device.bytes = sample.slot->ClaimCargo(sample.slot->image_bytes());
+    pixels = sample.slot->cargo_at(state.for_device.bytes);
+  }
   impl_->Of(sample.slot->batch().phase)
       .transform.Apply(state.geometry, *state.decoded, &impl_->tools.local().resizer, pixels);
   impl_->images.Return(std::move(state.decoded));
   state.digest = Hash64(std::as_bytes(std::span(pixels, sample.slot->image_bytes())));
+}
+
+void LoaderStages::DecodeOnHost(const stages::Slot& slot, std::uint32_t index,
+                                std::uint8_t* pixels) {
+  const stages::SampleState& state = slot.sample(index);
+  Loader& loader = impl_->Of(slot.batch().phase);
+  WorkerTools& tools = impl_->tools.local();
+  std::unique_ptr<stages::Image> image = impl_->images.Take();
+  const Outcome outcome =
+      tools.decoder.Decode(state.record, stages::SourceOf(state.geometry), image.get());
+  if (!outcome) impl_->Blame(slot.batch().phase, state.sample_id, outcome.fault().message);
+  loader.transform.Apply(state.geometry, *image, &tools.resizer, pixels);
+  impl_->images.Return(std::move(image));
 }
 
 }  // namespace millrace::pipeline

@@ -48,6 +48,9 @@ class LoaderStages final : public SampleWork {
   void Decode(const stages::Sample& sample) override;
   void Augment(const stages::Sample& sample) override;
 
+  // Makes the pixels of a sample whose cargo the device could not decode, on the CPU. Any thread.
+  void DecodeOnHost(const stages::Slot& slot, std::uint32_t index, std::uint8_t* pixels);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -274,6 +274,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
 
   recipe.decode_mode = stages::ReadDecodeMode(root.Section("decode"));
   recipe.decode_engine = stages::ReadDecodeEngine(root.Section("decode"));
+  recipe.decode_device = stages::ReadDecodeDevice(root.Section("decode"));
 
   const Params batch = root.Section("batch");
   recipe.per_device = static_cast<std::uint32_t>(batch.IntegerIn("per_device", 0, 1 << 20, 0));

@@ -56,6 +56,7 @@ struct Recipe {
   std::array<float, 3> std{};
   stages::DecodeMode decode_mode = stages::DecodeMode::kExact;
   stages::DecodeEngine decode_engine = stages::DecodeEngine::kAuto;
+  stages::DecodeDevice decode_device = stages::DecodeDevice::kCpu;
   LoaderRecipe train;
   std::optional<LoaderRecipe> val;
 

@@ -173,6 +173,11 @@ DecodeEngine ReadDecodeEngine(const Params& decode) {
   return engine == "auto" ? DecodeEngine::kAuto : DecodeEngine::kLibjpegTurbo;
 }
 
+DecodeDevice ReadDecodeDevice(const Params& decode) {
+  return decode.Choice("device", {"cpu", "gpu"}, "cpu") == "gpu" ? DecodeDevice::kGpu
+                                                                 : DecodeDevice::kCpu;
+}
+
 Decoder::Decoder(DecodeEngine engine) : engine_(std::make_unique<Engine>()) {
   engine_->uses_regions =
       engine == DecodeEngine::kRegion || (engine == DecodeEngine::kAuto && HasSimd());

@@ -33,13 +33,25 @@ enum class DecodeEngine : std::uint8_t {
 // `engine` of the recipe's [decode]: "auto" (the default), "region" or "libjpeg-turbo".
 DecodeEngine ReadDecodeEngine(const Params& decode);
 
+// `device` of the recipe's [decode]: where JPEGs with a region index are decoded and resized. The
+// pixels are the same.
+enum class DecodeDevice : std::uint8_t {
+  kCpu,
+  kGpu,  // that of the lane (stages/gpu); what it does not know is decoded on the CPU
+};
+
+// "cpu" (the default) or "gpu".
+DecodeDevice ReadDecodeDevice(const Params& decode);
+
 // How many pictures each has decoded.
 struct DecodeCounts {
+  std::uint64_t gpu = 0;
   std::uint64_t region = 0;
   std::uint64_t libjpeg_turbo = 0;
   std::uint64_t libpng = 0;
 
   DecodeCounts& operator+=(const DecodeCounts& other) {
+    gpu += other.gpu;
     region += other.region;
     libjpeg_turbo += other.libjpeg_turbo;
     libpng += other.libpng;

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "stages/batch.h"
 #include "stages/geometry.h"
+#include "stages/gpu/kernels/work.inl"
 #include "stages/image.h"
 #include "storage/record_view.h"
 
@@ -28,6 +29,7 @@ struct SampleState {
   Geometry geometry;               // decode -> augment
   std::unique_ptr<Image> decoded;  // decode -> augment: the part of the picture that augment reads
   std::uint64_t digest = 0;        // augment -> collate: XXH3-64 of the finished pixels
+  gpu::Picture for_device;         // decode or augment -> copy, where the slot has cargo
 };
 
 // Host memory for pixels, released by its deleter. A lane on a device that copies from pinned
@@ -44,6 +46,10 @@ inline PixelMemory AllocatePageable(std::size_t bytes) {
 // Pixels uint8 [batch, height, width, 3], labels and per-sample state of one batch. Made once, used
 // for many batches. Samples of different index may be written from different threads at the same
 // time.
+//
+// Where pictures are decoded on the device (stages/gpu) the memory of the pixels is the batch's
+// cargo instead: of each sample what crosses the bus, in any order, as its SampleState::for_device
+// says; digests come back from the device.
 class Slot {
  public:
   // `max_samples` and `max_image_bytes` cover every batch the slot will hold.
@@ -51,7 +57,7 @@ class Slot {
        const PixelAllocator& allocate = AllocatePageable)
       : number_(number),
         max_image_bytes_(max_image_bytes),
-        pixels_(allocate(max_samples * max_image_bytes)),
+        pixels_(allocate(max_samples * CargoRoom(max_image_bytes))),
         labels_(max_samples),
         samples_(max_samples) {}
 
@@ -67,6 +73,7 @@ class Slot {
                    static_cast<std::size_t>(picture.height) * kChannels;
     MILLRACE_CHECK(image_bytes_ <= max_image_bytes_);
     batch_ = batch;
+    cargo_bytes_.store(0, std::memory_order_relaxed);
     remaining_.store(batch.size, std::memory_order_relaxed);
   }
 
@@ -83,6 +90,23 @@ class Slot {
   std::span<const std::uint8_t> pixels() const {  // [batch().size, height, width, 3]
     return {pixels_.get(), batch_.size * image_bytes_};
   }
+
+  // The most that one sample may claim of the cargo, with pictures of so many bytes. [bytes]
+  static constexpr std::size_t CargoRoom(std::size_t image_bytes) {
+    return (image_bytes + kCargoAlignment - 1) / kCargoAlignment * kCargoAlignment;
+  }
+  // A place for a sample's cargo, from any thread, once a sample.
+  // REQUIRES: bytes <= CargoRoom(image_bytes())
+  std::size_t ClaimCargo(std::size_t bytes) {
+    MILLRACE_CHECK(bytes <= CargoRoom(image_bytes_));
+    return cargo_bytes_.fetch_add(CargoRoom(bytes), std::memory_order_relaxed);
+  }
+  std::uint8_t* cargo_at(std::size_t place) { return pixels_.get() + place; }
+  // Of the whole batch; empty where it holds pixels.
+  std::span<const std::uint8_t> cargo() const {
+    return {pixels_.get(), cargo_bytes_.load(std::memory_order_relaxed)};
+  }
+
   std::int64_t& label(std::uint32_t index) { return labels_[index]; }
   std::span<const std::int64_t> labels() const { return {labels_.data(), batch_.size}; }
   SampleState& sample(std::uint32_t index) { return samples_[index]; }
@@ -101,6 +125,8 @@ class Slot {
   }
 
  private:
+  static constexpr std::size_t kCargoAlignment = 16;  // gpu::kBytesAlignment [bytes]
+
   const std::uint32_t number_;
   const std::size_t max_image_bytes_;  // [bytes]
   PixelMemory pixels_;
@@ -110,6 +136,7 @@ class Slot {
   Size picture_;
   std::size_t image_bytes_ = 0;
   std::atomic<std::uint32_t> remaining_{0};
+  std::atomic<std::size_t> cargo_bytes_{0};
 };
 
 }  // namespace millrace::stages

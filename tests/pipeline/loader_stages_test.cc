@@ -15,6 +15,7 @@
 #include "pipeline/graph.h"
 #include "pipeline/sample_order.h"
 #include "tests/pipeline/loader_fixture.h"
+#include "tests/stages/gpu/twin.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -46,7 +47,8 @@ class RecordingLane final : public LaneWork {
 class LoaderStagesTest : public test::LoaderTest {
  protected:
   // Two epochs of 24 samples in batches of 4, each followed by an evaluation of 9 in batches of 5.
-  void Run(LoaderStages& loaders, RecordingLane& lane, int workers, std::uint32_t slots = 3) {
+  void Run(LoaderStages& loaders, RecordingLane& lane, int workers, std::uint32_t slots = 3,
+           std::size_t max_image_bytes = 3 * 24 * 22) {
     BatchPlan plan({.train_samples = loaders.train().size(),
                     .evaluate_samples = loaders.val() != nullptr ? loaders.val()->size() : 0,
                     .per_device = 4,
@@ -55,7 +57,10 @@ class LoaderStagesTest : public test::LoaderTest {
     Stop stop;
     StageStats stats;
     RunGraph(
-        {.workers = workers, .num_slots = slots, .max_batch = 5, .max_image_bytes = 3 * 24 * 22},
+        {.workers = workers,
+         .num_slots = slots,
+         .max_batch = 5,
+         .max_image_bytes = max_image_bytes},
         [&plan] { return plan.Next(); }, loaders, {&lane}, stop, stats);
   }
 
@@ -94,6 +99,71 @@ TEST_F(LoaderStagesTest, PixelsAndLabelsAreThoseOfTheWholePictureTransformedByHa
   // Every sample once in each of the two epochs.
   ASSERT_EQ(trained.size(), 48u);
   for (std::uint64_t id = 0; id < 24; ++id) EXPECT_EQ(trained.count(id), 2u);
+}
+
+// The batches that a lane gets whose device decodes, as the kernels' twin makes them.
+TEST_F(LoaderStagesTest, CargoForTheGpuMakesThePixelsAndDigestsOfTheCpu) {
+  const std::vector<std::string> settings = {
+      "data.train.ops=[{ op = 'random_resized_crop', size = 64, scale = [0.2, 1.0] },"
+      " { op = 'horizontal_flip' }]",
+      "data.val.ops=[{ op = 'resize', size = 20 }, { op = 'center_crop', size = 16 }]"};
+  std::vector<std::string> for_gpu = settings;
+  for_gpu.emplace_back("decode.device=gpu");
+  using Batches = std::vector<std::vector<std::uint8_t>>;
+  Batches of_cpu;
+  Batches of_gpu;
+  std::vector<std::uint64_t> digests[2];
+
+  LoaderStages cpu(LoadRecipe(settings), dataset_);
+  RecordingLane cpu_lane;
+  cpu_lane.on_step = [&](const Slot& slot) {
+    EXPECT_TRUE(slot.cargo().empty());
+    of_cpu.emplace_back(slot.pixels().begin(), slot.pixels().end());
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      digests[0].push_back(slot.sample(i).digest);
+    }
+  };
+  Run(cpu, cpu_lane, 2, 3, 3 * 64 * 64);
+
+  LoaderStages gpu(LoadRecipe(for_gpu), dataset_);
+  RecordingLane gpu_lane;
+  std::uint64_t finished = 0;
+  gpu_lane.on_step = [&](const Slot& slot) {
+    std::vector<stages::gpu::Picture> pictures;
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      pictures.push_back(slot.sample(i).for_device);
+      EXPECT_EQ(pictures.back().output, i);
+    }
+    const auto made = stages::gpu::DecodeByTwin(pictures, std::as_bytes(slot.cargo()),
+                                                static_cast<std::uint32_t>(slot.image_bytes()));
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      EXPECT_EQ(made.results[i].is_damaged, 0u);
+      const bool is_finished = pictures[i].kind == stages::gpu::Kind::kPixels;
+      finished += is_finished ? 1 : 0;
+      digests[1].push_back(is_finished ? slot.sample(i).digest : made.results[i].digest);
+      // What the lane does where the device could not.
+      std::vector<std::uint8_t> pixels(slot.image_bytes());
+      gpu.DecodeOnHost(slot, i, pixels.data());
+      EXPECT_TRUE(std::ranges::equal(
+          pixels, std::span(made.pixels).subspan(i * slot.image_bytes(), slot.image_bytes())));
+    }
+    of_gpu.push_back(made.pixels);
+  };
+  Run(gpu, gpu_lane, 2, 3, 3 * 64 * 64);
+
+  EXPECT_TRUE(of_gpu == of_cpu);
+  EXPECT_TRUE(digests[1] == digests[0]);
+  // Pictures of 16 x 16 have no room for codes and quantisers.
+  EXPECT_EQ(finished, 2u * 9);
+  EXPECT_EQ(gpu.decoded().gpu, 2u * 24);
+}
+
+TEST_F(LoaderStagesTest, FastDecodeOnTheGpuIsRefused) {
+  const Recipe recipe = LoadRecipe({"decode.device=gpu", "decode.mode=fast"});
+  EXPECT_THAT(
+      test::UsageErrorOf([&] { LoaderStages(recipe, dataset_); }),
+      EndsWith("recipe.toml: decode.mode: is \"fast\", which the GPU does not know and does "
+               "not need; remove it, or decode.device"));
 }
 
 TEST_F(LoaderStagesTest, FastDecodeGivesOtherPixelsNearbyWhateverTheWorkers) {
