@@ -42,10 +42,10 @@ LIBRARIES = {
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "libpng": (("png.h",), ("storage/", "tracking/")),
     "Highway": (("hwy/",), ("stages/",)),
-    "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "pipeline/cuda_")),
+    "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
     "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",
-                  "pipeline/cpu_lane", "pipeline/cuda_")),
+                  "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation")),
     "CLI11": (("CLI/",), ("tools/",)),
 }
 

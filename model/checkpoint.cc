@@ -19,6 +19,7 @@ namespace millrace::model {
 namespace {
 
 constexpr std::string_view kOptimizerPrefix = "optimizer.";
+constexpr std::string_view kScalerPrefix = "scaler.";
 constexpr std::string_view kVersionKey = "millrace.checkpoint";
 constexpr std::string_view kHashKey = "millrace.hash";
 constexpr std::string_view kVersion = "1";
@@ -103,10 +104,12 @@ void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkp
     }
   };
   for (const NamedTensor& entry : checkpoint.weights) {
-    MILLRACE_CHECK(!entry.name.starts_with(kOptimizerPrefix));
+    MILLRACE_CHECK(!entry.name.starts_with(kOptimizerPrefix) &&
+                   !entry.name.starts_with(kScalerPrefix));
   }
   add("", checkpoint.weights);
   add(kOptimizerPrefix, checkpoint.optimizer);
+  add(kScalerPrefix, checkpoint.scaler);
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : checkpoint.metadata) metadata.emplace(AsUtf8(key), AsUtf8(value));
   metadata.insert_or_assign(std::string(kHashKey), HashContents(tensors, metadata));
@@ -135,6 +138,9 @@ Checkpoint SplitCheckpoint(TensorFile file, const std::filesystem::path& path) {
     if (entry.name.starts_with(kOptimizerPrefix)) {
       entry.name.erase(0, kOptimizerPrefix.size());
       checkpoint.optimizer.push_back(std::move(entry));
+    } else if (entry.name.starts_with(kScalerPrefix)) {
+      entry.name.erase(0, kScalerPrefix.size());
+      checkpoint.scaler.push_back(std::move(entry));
     } else {
       checkpoint.weights.push_back(std::move(entry));
     }

@@ -1,6 +1,7 @@
 // Everything that a run needs to go on, in one safetensors file.
 //
-// Weights stand under their own names, optimizer state under "optimizer.<parameter>.<state>". The
+// Weights stand under their own names, optimizer state under "optimizer.<parameter>.<state>", a
+// loss scaler's under "scaler.<state>"; tensors of a device are written as they are on the CPU. The
 // metadata holds whatever else the run keeps (texts; bytes that are not UTF-8 become U+FFFD), and
 // two entries of this file's own: the format version and a hash over everything else, by which a
 // damaged file is told from a whole one.
@@ -20,8 +21,9 @@
 namespace millrace::model {
 
 struct Checkpoint {
-  std::vector<NamedTensor> weights;    // Network::state()
-  std::vector<NamedTensor> optimizer;  // Optimizer::StateTensors(), without the file's prefix
+  std::vector<NamedTensor> weights;      // Network::state()
+  std::vector<NamedTensor> optimizer;    // Optimizer::StateTensors(), without the file's prefix
+  std::vector<NamedTensor> scaler = {};  // LossScaler::StateTensors(), the same; empty without one
   std::map<std::string, std::string> metadata;
 };
 

@@ -3,7 +3,9 @@
 
 namespace millrace::model {
 
-// Of the whole process. `only`: an operation that has no deterministic kernel throws.
+// Of the whole process, before the first operation on a GPU. `only`: an operation that has no
+// deterministic kernel throws. Otherwise cuDNN tries its kernels on the first batch of a shape and
+// keeps the fastest.
 void UseDeterministicKernels(bool only);
 
 bool UsesDeterministicKernels();

@@ -15,6 +15,10 @@ void Network::AddParameter(std::string name, at::Tensor tensor) {
   parameters_.push_back({std::move(name), std::move(tensor)});
 }
 
+void Network::MoveTo(c10::Device device) {
+  for (NamedTensor& entry : state_) entry.tensor.set_data(entry.tensor.detach().to(device));
+}
+
 void Network::AddBuffer(std::string name, at::Tensor tensor) {
   state_.push_back({name, tensor});
   buffers_.push_back({std::move(name), std::move(tensor)});

@@ -22,9 +22,10 @@ class Network {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
-  // Scores (logits) [N, classes] of `images`, float32 [N, 3, H, W] in any memory format
-  // (channels-last spares a copy). With `training`, batch statistics are used and the running ones
-  // updated. Throws c10::Error for a wrong shape.
+  // Scores (logits) [N, classes] of `images`, [N, 3, H, W] in any memory format (channels-last
+  // spares a copy), float32 or, under an Autocast (precision.h), its type; on the network's device.
+  // With `training`, batch statistics are used and the running ones updated. Throws c10::Error for
+  // a wrong shape.
   virtual at::Tensor Forward(const at::Tensor& images, bool training) = 0;
 
   // What the optimizer changes, and what it does not (running statistics); both in the order of
@@ -32,6 +33,10 @@ class Network {
   const std::vector<NamedTensor>& parameters() const { return parameters_; }
   const std::vector<NamedTensor>& buffers() const { return buffers_; }
   const std::vector<NamedTensor>& state() const { return state_; }
+
+  // Moves all weights to `device`: tensors that were handed out go with them, their values and
+  // memory formats stay. Before an optimizer is made for them.
+  void MoveTo(c10::Device device);
 
   const std::string& name() const { return name_; }  // "resnet18"
   std::int64_t classes() const { return classes_; }

@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 
 #include <limits>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -46,8 +47,10 @@ class Sgd final : public Optimizer {
     }
   }
 
-  void Step(double lr) override {
+  void Step(const at::Tensor& found_inf) override {
     const c10::NoGradGuard no_grad;
+    std::optional<at::Tensor> overflow;
+    if (found_inf.defined()) overflow = found_inf;
     for (Group* group : {&decayed_, &undecayed_}) {
       if (group->parameters.empty()) continue;
       std::vector<at::Tensor> gradients;
@@ -56,9 +59,16 @@ class Sgd final : public Optimizer {
         MILLRACE_CHECK(parameter.grad().defined() && SameLayout(parameter, parameter.grad()));
         gradients.push_back(parameter.grad());
       }
-      at::_fused_sgd_(group->parameters, gradients, group->momentum_buffers, group->weight_decay,
-                      settings_.momentum, lr, /*dampening=*/0, settings_.nesterov,
-                      /*maximize=*/false, /*is_first_step=*/false);
+      const auto update = [&](const auto& lr) {
+        at::_fused_sgd_(group->parameters, gradients, group->momentum_buffers, group->weight_decay,
+                        settings_.momentum, lr, /*dampening=*/0, settings_.nesterov,
+                        /*maximize=*/false, /*is_first_step=*/false, /*grad_scale=*/{}, overflow);
+      };
+      if (device_rate().defined()) {
+        update(device_rate());
+      } else {
+        update(rate());
+      }
     }
   }
 
@@ -105,12 +115,22 @@ std::unique_ptr<Optimizer> MakeSgd(const Params& section, std::span<const NamedT
 }  // namespace
 
 Optimizer::Optimizer(std::span<const NamedTensor> parameters, double learning_rate)
-    : parameters_(parameters.begin(), parameters.end()), learning_rate_(learning_rate) {
+    : parameters_(parameters.begin(), parameters.end()),
+      learning_rate_(learning_rate),
+      rate_(learning_rate) {
+  if (!parameters.empty() && !parameters.front().tensor.is_cpu()) {
+    device_rate_ = at::full({}, rate_, parameters.front().tensor.options().requires_grad(false));
+  }
   for (NamedTensor& parameter : parameters_) {
     if (!parameter.tensor.grad().defined()) {
       parameter.tensor.mutable_grad() = at::zeros_like(parameter.tensor);
     }
   }
+}
+
+void Optimizer::SetLearningRate(double lr) {
+  rate_ = lr;
+  if (device_rate_.defined()) device_rate_.fill_(lr);
 }
 
 void Optimizer::ZeroGradients() {

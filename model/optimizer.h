@@ -19,8 +19,13 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // One update from the gradients that have gathered, at learning rate `lr`.
-  virtual void Step(double lr) = 0;
+  // The rate of the updates to come. On a GPU it lies in a scalar there, which a recorded update
+  // (CUDA graph) reads each time it is replayed.
+  void SetLearningRate(double lr);
+
+  // One update from the gradients that have gathered. Where `found_inf` (float, one element, on the
+  // parameters' device) is not 0 it changes nothing, which the device finds out by itself.
+  virtual void Step(const at::Tensor& found_inf = {}) = 0;
 
   // Sets all gradients to zero, in place.
   void ZeroGradients();
@@ -39,11 +44,18 @@ class Optimizer {
 
  protected:
   // Gives every parameter that lacks one a zero gradient of its own memory layout.
+  // REQUIRES: parameters of one device
   Optimizer(std::span<const NamedTensor> parameters, double learning_rate);
+
+  // The rate of the update at hand: the number, and on a GPU the scalar there (undefined on a CPU).
+  double rate() const { return rate_; }
+  const at::Tensor& device_rate() const { return device_rate_; }
 
  private:
   std::vector<NamedTensor> parameters_;
   double learning_rate_;
+  double rate_;
+  at::Tensor device_rate_;
 };
 
 // The optimizer that the [optimizer] section asks for. Keys: `name` ("sgd"), `lr`, `momentum`

@@ -260,10 +260,12 @@ class Graph {
   void AddLane(LaneWork& work) {
     lanes_.push_back(std::make_unique<Lane>());
     Lane& lane = *lanes_.back();
-    lane.thread = std::make_unique<LaneThread>([this, &lane](std::int64_t ns) {
-      stats_.RecordDataWait(ns);
-      lane.waited_ns += ns;
-    });
+    lane.thread = std::make_unique<LaneThread>(
+        [this, &lane](std::int64_t ns) {
+          stats_.RecordDataWait(ns);
+          lane.waited_ns += ns;
+        },
+        [&work] { return work.Busy(); });
     lane.node = std::make_unique<LaneNode>(
         graph_, flow::serial,  // serial nodes keep the order in which messages arrive
         [this, &work, &lane](Slot* slot, LaneNode::gateway_type& gateway) {

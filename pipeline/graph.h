@@ -51,6 +51,10 @@ class LaneWork {
   // TrainStep of the same batch.
   virtual bool CopiesAhead() const { return true; }
 
+  // Whether the device still computes what it was given: a lane's thread that has nothing to do
+  // waits for data only from then on.
+  virtual bool Busy() const noexcept { return false; }
+
   // Brings the batch to the device.
   virtual void Copy(const stages::Slot& slot) = 0;
   // Consumes it: a training step or an evaluation, as its phase says. When it returns, the slot is

@@ -1,13 +1,14 @@
 #include "pipeline/lane_thread.h"
 
+#include <chrono>
 #include <utility>
 
 #include "base/clock.h"
 
 namespace millrace::pipeline {
 
-LaneThread::LaneThread(std::function<void(std::int64_t)> on_wait)
-    : on_wait_(std::move(on_wait)), thread_([this] { Run(); }) {}
+LaneThread::LaneThread(std::function<void(std::int64_t)> on_wait, std::function<bool()> busy)
+    : on_wait_(std::move(on_wait)), busy_(std::move(busy)), thread_([this] { Run(); }) {}
 
 LaneThread::~LaneThread() {
   {
@@ -34,17 +35,25 @@ void LaneThread::AddStep(std::function<void()> step) {
   changed_.notify_one();
 }
 
+std::int64_t LaneThread::WaitForJob(std::unique_lock<std::mutex>& lock) {
+  // A device says whether it is busy, but not when it ceases to be.
+  constexpr auto kAskAgain = std::chrono::microseconds(200);
+  const auto has_job = [this] { return ending_ || !idle(); };
+  while (busy_()) {
+    if (changed_.wait_for(lock, kAskAgain, has_job)) return 0;
+  }
+  const std::int64_t begin_ns = NowNs();
+  changed_.wait(lock, has_job);
+  return NowNs() - begin_ns;
+}
+
 void LaneThread::Run() {
   for (;;) {
     std::function<void()> job;
     std::int64_t waited_ns = 0;
     {
       std::unique_lock lock(mutex_);
-      if (idle() && !ending_) {
-        const std::int64_t begin_ns = NowNs();
-        changed_.wait(lock, [this] { return ending_ || !idle(); });
-        waited_ns = NowNs() - begin_ns;
-      }
+      if (idle() && !ending_) waited_ns = WaitForJob(lock);
       if (idle()) return;
       const bool prepare = steps_.empty() || (!jobs_.empty() && steps_.size() < kStepsWaiting);
       auto& queue = prepare ? jobs_ : steps_;

@@ -20,8 +20,10 @@ namespace millrace::pipeline {
 class LaneThread {
  public:
   // `on_wait` is told how long the thread had nothing to do, each time that a job ends such a time
-  // [ns].
-  explicit LaneThread(std::function<void(std::int64_t)> on_wait);
+  // [ns]. As long as `busy` says so, the device still has something to do and the time does not
+  // count; asked on this thread, must not throw.
+  explicit LaneThread(
+      std::function<void(std::int64_t)> on_wait, std::function<bool()> busy = [] { return false; });
   // Runs what is queued, then ends the thread.
   ~LaneThread();
   LaneThread(const LaneThread&) = delete;
@@ -35,9 +37,12 @@ class LaneThread {
   static constexpr std::size_t kStepsWaiting = 2;
 
   bool idle() const { return jobs_.empty() && steps_.empty(); }  // REQUIRES: mutex_ is held
+  // Returns for how long there was nothing to do [ns].
+  std::int64_t WaitForJob(std::unique_lock<std::mutex>& lock);
   void Run();
 
   const std::function<void(std::int64_t)> on_wait_;
+  const std::function<bool()> busy_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;   // guarded by mutex_

@@ -57,6 +57,7 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"global_batch", std::to_string(identity.global_batch)},
       {"lanes", std::to_string(layout.lanes)},
       {"threads_per_lane", std::to_string(layout.threads_per_lane)},
+      {"device", layout.device},
   };
 }
 
@@ -78,6 +79,10 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   state.layout.lanes = static_cast<std::uint32_t>(Number(metadata, "lanes", source));
   state.layout.threads_per_lane =
       static_cast<std::uint32_t>(Number(metadata, "threads_per_lane", source));
+  // Checkpoints of the time when there was nothing but the CPU do not say it.
+  if (const auto device = metadata.find("device"); device != metadata.end()) {
+    state.layout.device = device->second;
+  }
   try {
     const auto list = nlohmann::json::parse(Entry(metadata, "best", source));
     for (const auto& entry : list.get<std::vector<nlohmann::json>>()) {

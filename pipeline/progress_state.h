@@ -25,10 +25,11 @@ struct RunIdentity {
   std::uint64_t global_batch = 0;  // [samples]
 };
 
-// How sums were split up: on the CPU another split gives the same numbers but for their last bits.
+// How sums were split up: another split gives the same numbers but for their last bits.
 struct ComputeLayout {
-  std::uint32_t lanes = 0;  // 0: nothing has been computed yet
-  std::uint32_t threads_per_lane = 0;
+  std::uint32_t lanes = 0;             // 0: nothing has been computed yet
+  std::uint32_t threads_per_lane = 0;  // on the CPU
+  std::string device = "cpu";          // "cpu", or the GPU's name
 
   bool operator==(const ComputeLayout&) const = default;
 };

@@ -286,8 +286,6 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
       static_cast<std::uint32_t>(batch.IntegerIn("evaluate_per_device", 0, 1 << 20, 0));
   recipe.reference_batch = static_cast<std::uint32_t>(batch.IntegerIn("reference", 0, 1 << 24, 0));
 
-  root.Section("precision").Choice("amp", {"off"}, "off");
-
   const Params train = root.Section("train");
   recipe.epochs = static_cast<std::uint32_t>(train.IntegerIn("epochs", 1, kMax32));
   recipe.max_steps = static_cast<std::uint64_t>(train.IntegerIn("max_steps", 0, kMax64, 0));
@@ -295,6 +293,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
       static_cast<std::uint32_t>(train.IntegerIn("validate_every_epochs", 0, kMax32, 1));
   recipe.log_every_steps =
       static_cast<std::uint32_t>(train.IntegerIn("log_every_steps", 1, kMax32, 10));
+  recipe.cuda_graph = train.Choice("cuda_graph", {"auto", "off"}, "auto") == "auto";
 
   const Params checkpoint = root.Section("checkpoint");
   recipe.checkpoint_every_steps =

@@ -71,6 +71,7 @@ struct Recipe {
   std::uint64_t max_steps = 0;              // 0: no limit
   std::uint32_t validate_every_epochs = 1;  // 0: only at the end
   std::uint32_t log_every_steps = 10;
+  bool cuda_graph = true;  // GPUs may record the train step and replay it
 
   std::uint64_t checkpoint_every_steps = 0;  // 0: only at the end and when interrupted
   std::uint32_t checkpoint_keep = 1;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -20,20 +19,20 @@
 #include "model/checkpoint.h"
 #include "model/loss.h"
 #include "model/network.h"
-#include "model/optimizer.h"
+#include "model/precision.h"
 #include "model/replica_group.h"
 #include "model/schedule.h"
-#include "model/threads.h"
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
-#include "pipeline/cpu_lane.h"
+#include "pipeline/evaluation.h"
+#include "pipeline/gpus.h"
 #include "pipeline/graph.h"
+#include "pipeline/lane.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/local_copy.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/training_run.h"
 #include "pipeline/training_setup.h"
-#include "stages/train_step.h"
 #include "tracking/json_lines.h"
 #include "tracking/text_log.h"
 
@@ -43,7 +42,8 @@ namespace {
 using stages::Phase;
 
 std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
-                        const TrainOptions& options, const GraphOptions& graph, int threads) {
+                        const TrainOptions& options, const Devices& devices,
+                        const GraphOptions& graph, const ComputeLayout& layout) {
   char host[256] = "";
   ::gethostname(host, sizeof(host) - 1);
   nlohmann::ordered_json json;
@@ -55,8 +55,9 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
   json["dataset_fingerprint"] = HashToHex(loaders.train().manifest().fingerprint);
   json["host"] = host;
   json["cores"] = AvailableCores();
-  json["devices"] = fmt::format("cpu:{}", options.devices.cpu_lanes);
-  json["threads_per_lane"] = threads;
+  json["devices"] = devices.Text();
+  json["device_name"] = layout.device;
+  json["threads_per_lane"] = layout.threads_per_lane;
   json["workers"] = graph.workers;
   json["slots"] = graph.num_slots;
   json["cpu_capability"] = at::get_cpu_capability();
@@ -126,6 +127,12 @@ Start FindStart(const TrainOptions& options, const RunFolder& folder, const RunI
   return start;
 }
 
+std::string DescribeLayout(const ComputeLayout& layout) {
+  return layout.device == "cpu"
+             ? fmt::format("{} x {} compute threads", layout.lanes, layout.threads_per_lane)
+             : fmt::format("{} x {}", layout.lanes, layout.device);
+}
+
 // Says what will be other than in the run that wrote the checkpoint.
 void TellDifferences(const ProgressState& before, const Recipe& recipe, const ComputeLayout& layout,
                      tracking::RunLog& log) {
@@ -134,9 +141,9 @@ void TellDifferences(const ProgressState& before, const Recipe& recipe, const Co
   }
   if (before.layout.lanes == 0 || before.layout == layout) return;
   log.Text(
-      "resuming on {} x {} compute threads instead of {} x {}: sums are taken in another order, so "
-      "that losses and weights will differ from an undisturbed run's in their last bits",
-      layout.lanes, layout.threads_per_lane, before.layout.lanes, before.layout.threads_per_lane);
+      "resuming on {} instead of {}: sums are taken in another order, so that losses and weights "
+      "will differ from an undisturbed run's in their last bits",
+      DescribeLayout(layout), DescribeLayout(before.layout));
 }
 
 std::string StageTable(const StageStats& stats) {
@@ -161,24 +168,10 @@ std::string StageTable(const StageStats& stats) {
 
 }  // namespace
 
-Devices Devices::Parse(const std::string& text) {
-  if (text == "cpu") return {};
-  if (text.starts_with("cpu:")) {
-    std::uint32_t lanes = 0;
-    const auto [end, code] = std::from_chars(text.data() + 4, text.data() + text.size(), lanes);
-    if (code == std::errc{} && end == text.data() + text.size() && lanes >= 1 && lanes <= 64) {
-      return {.cpu_lanes = lanes};
-    }
-  }
-  if (text.starts_with("cuda")) {
-    FailUsage("--devices {}: this program drives CPU lanes only; use --devices cpu", text);
-  }
-  FailUsage("--devices {}: write cpu or cpu:N with N from 1 to 64", text);
-}
-
 TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log) {
   const RunFolder folder{options.out};
-  const std::uint32_t lanes = options.devices.cpu_lanes;
+  const Devices devices = DevicesForTraining(options.devices);
+  const std::uint32_t lanes = devices.lanes();
   const std::uint32_t world_size = lanes;
 
   // Everything is made and checked before the folder is touched.
@@ -205,16 +198,20 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   graph_options.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
   };
-  const int threads = ThreadsPerLane(lanes);
+  if (!devices.gpus.empty()) graph_options.allocate = PinnedPixels(devices.gpus);
+  const ComputeLayout layout{
+      .lanes = lanes,
+      .threads_per_lane = static_cast<std::uint32_t>(ComputeThreads(devices)),
+      .device = DeviceName(devices)};
 
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
-  auto [networks, optimizers, schedule] = MakeReplicas(recipe, classes, lanes, counts);
+  Replicas replicas = MakeReplicas(recipe, classes, devices, counts);
   recipe.RefuseUnknown();
   LocalCopy local_copy(recipe, options.dataset, loaders);
 
   const RunIdentity identity{
       .dataset_fingerprint = HashToHex(loaders.train().manifest().fingerprint),
-      .model = networks[0]->name(),
+      .model = replicas.lanes[0].network->name(),
       .classes = static_cast<std::uint64_t>(classes),
       .seed = recipe.seed,
       .global_batch = counts.global_batch()};
@@ -228,16 +225,18 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     take_lock();
     RequireFreshFolder(folder);
   }
-  const ComputeLayout layout{.lanes = lanes,
-                             .threads_per_lane = static_cast<std::uint32_t>(threads)};
   if (start.checkpoint) TellDifferences(start.state, recipe, layout, log);
   start.state.config = recipe.ToToml();
   start.state.layout = layout;
   if (start.checkpoint) {
-    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-      model::LoadWeights(*networks[lane], start.checkpoint->weights, start.source.string());
+    for (Replica& replica : replicas.lanes) {
+      model::LoadWeights(*replica.network, start.checkpoint->weights, start.source.string());
       try {
-        optimizers[lane]->LoadState(start.checkpoint->optimizer);
+        replica.optimizer->LoadState(start.checkpoint->optimizer);
+        // A run that goes over to float16 begins with the scaler's first values.
+        if (replica.scaler && !start.checkpoint->scaler.empty()) {
+          replica.scaler->LoadState(start.checkpoint->scaler);
+        }
       } catch (const Error& error) {
         throw error.Within(start.source.string());
       }
@@ -264,7 +263,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   }
   WriteFileAtomically(folder.config(), recipe.ToToml());
   WriteFileAtomically(folder.environment(),
-                      Environment(recipe, loaders, options, graph_options, threads));
+                      Environment(recipe, loaders, options, devices, graph_options, layout));
   log.Add(std::make_unique<tracking::TextLog>(folder.log()));
   log.Add(std::make_unique<tracking::JsonLines>(folder.metrics(), tracking::Scalars::Kind::kResult,
                                                 start.state.metrics_bytes));
@@ -277,11 +276,15 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       "training {} on {} ({} images, {} classes): {} epochs of {} steps, global batch {} = {} x {} "
       "devices x "
       "accumulation {}",
-      networks[0]->name(), options.dataset.string(), FormatCount(loaders.train().size()), classes,
+      identity.model, options.dataset.string(), FormatCount(loaders.train().size()), classes,
       recipe.epochs, FormatCount(counts.steps_per_epoch()), counts.global_batch(), batch.per_device,
       world_size, batch.accumulation);
-  log.Text("{}; {} compute threads per device; run folder {}",
-           DescribeGraph(recipe, graph_options, lanes), threads, folder.root.string());
+  if (!devices.choice.empty()) log.Text("{}", devices.choice);
+  log.Text("{}; {}, {}; run folder {}", DescribeGraph(recipe, graph_options, lanes),
+           devices.gpus.empty()
+               ? fmt::format("{} compute threads per device", layout.threads_per_lane)
+               : layout.device,
+           replicas.precision.Text(), folder.root.string());
 
   plan_options.first_step = start.state.step;
   plan_options.evaluate_first = start.state.evaluation_pending;
@@ -292,7 +295,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   TrainingRun run({.recipe = recipe,
                    .folder = folder,
                    .plan = counts,
-                   .schedule = std::move(schedule),
+                   .schedule = std::move(replicas.schedule),
                    .evaluate_samples = plan_options.evaluate_samples,
                    .classes = classes,
                    .lanes = lanes,
@@ -303,21 +306,23 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
                   std::move(start.state));
   model::ReplicaGroup group(lanes, [&stop] { return stop.stopped(); });
   LaneReports reports(lanes);
-  std::vector<std::unique_ptr<CpuLane>> cpu_lanes;
+  std::vector<std::unique_ptr<Lane>> made_lanes;
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    cpu_lanes.push_back(std::make_unique<CpuLane>(
-        CpuLane::Parts{.lane = lane,
-                       .threads = threads,
-                       .accumulation = batch.accumulation,
-                       .network = std::move(networks[lane]),
-                       .optimizer = std::move(optimizers[lane]),
-                       .loss = *loss,
-                       .copy = stages::CopyToCpu({.mean = recipe.mean, .std = recipe.std}),
-                       .run = run,
-                       .group = group,
-                       .reports = reports}));
-    lane_work.push_back(cpu_lanes.back().get());
+    Replica& replica = replicas.lanes[lane];
+    made_lanes.push_back(std::make_unique<Lane>(
+        Lane::Parts{.lane = lane,
+                    .accumulation = batch.accumulation,
+                    .device = MakeLaneDevice(recipe, devices, lane, replicas.precision, log),
+                    .network = std::move(replica.network),
+                    .optimizer = std::move(replica.optimizer),
+                    .scaler = std::move(replica.scaler),
+                    .amp = replicas.precision.amp,
+                    .loss = *loss,
+                    .run = run,
+                    .group = group,
+                    .reports = reports}));
+    lane_work.push_back(made_lanes.back().get());
   }
   local_copy.Start(log);
   RunGraph(
@@ -348,57 +353,22 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   return result;
 }
 
-namespace {
-
-// An evaluation's lane: nothing but forward passes and counts.
-class EvaluationLane final : public LaneWork {
- public:
-  EvaluationLane(const Recipe& recipe, std::unique_ptr<model::Network> network,
-                 const model::Loss& loss, int threads)
-      : network_(std::move(network)),
-        loss_(loss),
-        threads_(threads),
-        copy_({.mean = recipe.mean, .std = recipe.std}),
-        counts_(network_->classes()) {}
-
-  std::function<void(std::uint64_t samples)> on_batch;
-
-  bool CopiesAhead() const override { return false; }
-  void Copy(const stages::Slot& slot) override {
-    if (!std::exchange(threads_set_, true)) model::SetComputeThreads(threads_);
-    batch_ = copy_(slot);
-  }
-  void TrainStep(const stages::Slot& slot) override {
-    stages::EvaluateBatch(*network_, loss_, batch_, counts_);
-    on_batch(slot.batch().size);
-  }
-  const model::ClassificationCounts& counts() const { return counts_; }
-
- private:
-  std::unique_ptr<model::Network> network_;
-  const model::Loss& loss_;
-  int threads_;
-  stages::CopyToCpu copy_;
-  model::ClassificationCounts counts_;
-  stages::DeviceBatch batch_;
-  bool threads_set_ = false;
-};
-
-}  // namespace
-
 model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions& options,
                                      tracking::RunLog& log) {
   if (!recipe.val) {
     recipe.params.Section("data").Blame("val",
                                         "is missing; an evaluation needs a validation loader");
   }
+  if (!options.devices.choice.empty()) log.Text("{}", options.devices.choice);
   LoaderStages loaders(recipe, options.dataset, {Phase::kEvaluate});
   RefuseOtherClasses(*loaders.val(), recipe);
   const auto classes = static_cast<std::int64_t>(loaders.val()->manifest().classes.size());
-  const std::uint32_t lanes = options.devices.cpu_lanes;
+  const std::uint32_t lanes = options.devices.lanes();
   const BatchSizes batch = ResolveBatch(recipe, lanes);
-  const GraphOptions graph_options =
+  GraphOptions graph_options =
       MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/false, /*evaluates=*/true);
+  if (!options.devices.gpus.empty()) graph_options.allocate = PinnedPixels(options.devices.gpus);
+  const model::Precision precision = UsePrecision(recipe);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
 
   Stop stop;
@@ -409,9 +379,9 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     auto network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
     model::LoadWeights(*network, options.weights);
-    evaluation_lanes.push_back(
-        std::make_unique<EvaluationLane>(recipe, std::move(network), *loss, ThreadsPerLane(lanes)));
-    evaluation_lanes.back()->on_batch = [&](std::uint64_t samples) {
+    auto device = MakeLaneDevice(recipe, options.devices, lane, precision, log);
+    network->MoveTo(device->device());
+    const auto on_batch = [&](std::uint64_t samples) {
       log.Emit(tracking::Progress{.label = "evaluate",
                                   .done = done += samples,
                                   .total = loaders.val()->size(),
@@ -419,6 +389,8 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
                                   .detail = ""});
       if (options.interrupt != nullptr && *options.interrupt) stop.Request();
     };
+    evaluation_lanes.push_back(std::make_unique<EvaluationLane>(
+        std::move(network), *loss, precision.amp, std::move(device), on_batch));
     lane_work.push_back(evaluation_lanes.back().get());
   }
   ReadAhead plan(
@@ -445,6 +417,7 @@ void CheckRecipe(const Recipe& recipe) {
   constexpr std::int64_t kClasses = 2;
   constexpr std::int64_t kSteps = 1000;
   CheckLoaders(recipe);
+  model::ReadPrecision(recipe.params.Section("precision"));
   recipe.params.Section("model").Has("classes");
   const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));

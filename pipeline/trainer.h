@@ -11,19 +11,12 @@
 
 #include "base/error.h"
 #include "model/metrics.h"
+#include "pipeline/devices.h"
 #include "pipeline/recipe.h"
 #include "pipeline/stage_stats.h"
 #include "tracking/run_log.h"
 
 namespace millrace::pipeline {
-
-// The devices of one process, one lane each.
-struct Devices {
-  std::uint32_t cpu_lanes = 1;
-
-  // "cpu", "cpu:2". Throws Error (exit code 2) for anything else.
-  static Devices Parse(const std::string& text);
-};
 
 struct TrainOptions {
   std::filesystem::path dataset;

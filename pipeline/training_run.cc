@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -26,9 +27,20 @@ bool TrainingRun::Interrupted() const {
   return parts_.interrupt != nullptr && parts_.interrupt->load(std::memory_order_relaxed);
 }
 
+bool TrainingRun::CheckpointDueAfter(std::uint64_t steps_done) const {
+  const std::uint64_t every = parts_.recipe.checkpoint_every_steps;
+  return every > 0 && steps_done % every == 0;
+}
+
+bool TrainingRun::NeedsWeightsAfter(std::uint64_t step) const {
+  const std::uint64_t done = step + 1;
+  return done == parts_.plan.total_steps() || EvaluatesAfter(done) || CheckpointDueAfter(done) ||
+         Interrupted();
+}
+
 void TrainingRun::FinishStep(std::uint64_t step, double loss,
                              const std::vector<std::uint64_t>& batch_digests,
-                             const model::Network& network, const model::Optimizer& optimizer) {
+                             const LaneState* state) {
   if (!std::isfinite(loss)) {
     Fail(
         "the loss of step {} is {}: the training has diverged; the last good checkpoint is {}; try "
@@ -68,11 +80,14 @@ void TrainingRun::FinishStep(std::uint64_t step, double loss,
   if (state_.step % parts_.recipe.log_every_steps == 0 || ends) LogStep(loss);
   ShowProgress(loss);
 
-  const std::uint64_t every = parts_.recipe.checkpoint_every_steps;
-  const bool due = every > 0 && state_.step % every == 0 && !state_.evaluation_pending;
-  interrupted_ = Interrupted() && !(ends && !state_.evaluation_pending);
-  if (due || interrupted_ || (ends && !state_.evaluation_pending))
-    WriteCheckpoint(network, optimizer);
+  const bool done = ends && !state_.evaluation_pending;
+  const bool due = CheckpointDueAfter(state_.step) && !state_.evaluation_pending;
+  // One that comes while the device is further already is heeded at its next step.
+  interrupted_ = state != nullptr && Interrupted() && !done;
+  if (due || interrupted_ || done) {
+    MILLRACE_CHECK(state != nullptr);
+    WriteCheckpoint(*state);
+  }
   if (interrupted_) parts_.stop.Request();
 }
 
@@ -142,11 +157,10 @@ void TrainingRun::AddEvaluation(const model::ClassificationCounts& lane_counts) 
   evaluation_changed_.notify_one();
 }
 
-void TrainingRun::ContinueEvaluation(bool last, const model::Network& network,
-                                     const model::Optimizer& optimizer) {
+void TrainingRun::ContinueEvaluation(bool last, const LaneState& state) {
   if (Interrupted()) {
     interrupted_ = true;
-    WriteCheckpoint(network, optimizer);
+    WriteCheckpoint(state);
     parts_.stop.Request();
     return;
   }
@@ -165,11 +179,10 @@ void TrainingRun::ContinueEvaluation(bool last, const model::Network& network,
                            .total = parts_.evaluate_samples,
                            .unit = "images",
                            .detail = ""});
-  if (last) FinishEvaluation(network, optimizer);
+  if (last) FinishEvaluation(state);
 }
 
-void TrainingRun::FinishEvaluation(const model::Network& network,
-                                   const model::Optimizer& optimizer) {
+void TrainingRun::FinishEvaluation(const LaneState& state) {
   model::ClassificationCounts counts(parts_.classes);
   {
     const std::lock_guard lock(evaluation_mutex_);
@@ -189,8 +202,8 @@ void TrainingRun::FinishEvaluation(const model::Network& network,
                                      {"samples", static_cast<double>(counts.samples())}},
                           .texts = {}});
   state_.evaluation_pending = false;
-  KeepIfBest(counts.Top1Rate(), network);
-  WriteCheckpoint(network, optimizer);
+  KeepIfBest(counts.Top1Rate(), state.network);
+  WriteCheckpoint(state);
   mark_ns_ = NowNs();
 }
 
@@ -214,17 +227,18 @@ void TrainingRun::KeepIfBest(double top1, const model::Network& network) {
   }
 }
 
-void TrainingRun::WriteCheckpoint(const model::Network& network,
-                                  const model::Optimizer& optimizer) {
+void TrainingRun::WriteCheckpoint(const LaneState& state) {
   std::error_code code;
   state_.metrics_bytes = std::filesystem::file_size(parts_.folder.metrics(), code);
   if (code)
     Fail("cannot read the size of {}: {}", parts_.folder.metrics().string(), code.message());
   const std::filesystem::path path =
       model::CheckpointPath(parts_.folder.checkpoints(), static_cast<std::int64_t>(state_.step));
-  model::WriteCheckpoint(path, {.weights = network.state(),
-                                .optimizer = optimizer.StateTensors(),
-                                .metadata = state_.ToMetadata()});
+  model::Checkpoint checkpoint{.weights = state.network.state(),
+                               .optimizer = state.optimizer.StateTensors(),
+                               .metadata = state_.ToMetadata()};
+  if (state.scaler != nullptr) checkpoint.scaler = state.scaler->StateTensors();
+  model::WriteCheckpoint(path, checkpoint);
   last_checkpoint_ = path;
   model::PruneCheckpoints(parts_.folder.checkpoints(), parts_.recipe.checkpoint_keep);
 }

@@ -53,9 +53,11 @@ class TrainingRun final : public LaneRun {
     return parts_.plan.EvaluatesAfter(steps_done);
   }
 
+  bool NeedsWeightsAfter(std::uint64_t step) const override;
+
   // Logs, writes the checkpoint that is due, and ends the run when it is done or interrupted.
   void FinishStep(std::uint64_t step, double loss, const std::vector<std::uint64_t>& batch_digests,
-                  const model::Network& network, const model::Optimizer& optimizer) override;
+                  const LaneState* state) override;
 
   void CountEvaluated(std::uint64_t samples) override {
     evaluated_.fetch_add(samples, std::memory_order_relaxed);
@@ -64,8 +66,7 @@ class TrainingRun final : public LaneRun {
 
   // Takes care of interruptions and progress; after lane 0's last batch, waits for the other lanes'
   // batches and finishes the evaluation: logs, keeps the best, writes a checkpoint.
-  void ContinueEvaluation(bool last, const model::Network& network,
-                          const model::Optimizer& optimizer) override;
+  void ContinueEvaluation(bool last, const LaneState& state) override;
 
   // When the graph has ended.
   const ProgressState& state() const { return state_; }
@@ -78,9 +79,11 @@ class TrainingRun final : public LaneRun {
   double data_wait_share() const;
 
  private:
-  void FinishEvaluation(const model::Network& network, const model::Optimizer& optimizer);
+  void FinishEvaluation(const LaneState& state);
   void KeepIfBest(double top1, const model::Network& network);
-  void WriteCheckpoint(const model::Network& network, const model::Optimizer& optimizer);
+  void WriteCheckpoint(const LaneState& state);
+  // Whether one is due after so many steps, evaluations and the end aside.
+  bool CheckpointDueAfter(std::uint64_t steps_done) const;
   void LogStep(double loss);
   void ShowProgress(double loss);
   bool Interrupted() const;

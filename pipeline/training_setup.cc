@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/format.h"
 #include "base/process.h"
 #include "model/deterministic.h"
+#include "pipeline/cpu_device.h"
+#include "pipeline/gpus.h"
 
 namespace millrace::pipeline {
 
@@ -32,6 +35,11 @@ constexpr std::uint64_t kShareOfMemory = 16;
 // ones of a batch are being made.
 std::uint32_t FirstSlots(std::uint32_t lanes, std::uint32_t workers, std::uint32_t batch) {
   return std::max(kFirstSlotsPerLane * lanes, 2 * lanes + (workers + batch - 1) / batch + 1);
+}
+
+c10::Device DeviceOf(const Devices& devices, std::uint32_t lane) {
+  if (devices.gpus.empty()) return c10::kCPU;
+  return {c10::kCUDA, static_cast<c10::DeviceIndex>(devices.gpus[lane])};
 }
 
 }  // namespace
@@ -153,8 +161,10 @@ std::string DescribeMoreSlots(const MoreSlots& more) {
       static_cast<double>(more.step_ns) * 1e-6);
 }
 
-int ThreadsPerLane(std::uint32_t lanes) {
-  return std::max(1, AvailableCores() / static_cast<int>(lanes));
+int ComputeThreads(const Devices& devices) {
+  // Beside a GPU there is little to compute.
+  if (!devices.gpus.empty()) return 1;
+  return std::max(1, AvailableCores() / static_cast<int>(devices.cpu_lanes));
 }
 
 void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe) {
@@ -170,19 +180,45 @@ void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe
   }
 }
 
-Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, std::uint32_t lanes,
+model::Precision UsePrecision(const Recipe& recipe) {
+  const model::Precision precision = model::ReadPrecision(recipe.params.Section("precision"));
+  model::AllowTf32(precision.tf32);
+  return precision;
+}
+
+std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& devices,
+                                           std::uint32_t lane, const model::Precision& precision,
+                                           tracking::RunLog& log) {
+  const stages::ChannelStatistics statistics{.mean = recipe.mean, .std = recipe.std};
+  if (devices.gpus.empty()) return std::make_unique<CpuDevice>(statistics, ComputeThreads(devices));
+  return MakeCudaDevice({.gpu = devices.gpus[lane],
+                         .statistics = statistics,
+                         .image_type = precision.image_type(),
+                         .record_steps = recipe.cuda_graph,
+                         .deterministic = recipe.deterministic,
+                         .tell = [&log](const std::string& line) { log.Text("{}", line); }});
+}
+
+Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices& devices,
                       const BatchPlan& plan) {
   model::UseDeterministicKernels(recipe.deterministic);
   Replicas replicas;
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+  replicas.precision = UsePrecision(recipe);
+  for (std::uint32_t lane = 0; lane < devices.lanes(); ++lane) {
+    Replica replica;
     // The same seed: replicas start equal.
-    replicas.networks.push_back(
-        model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
-    replicas.optimizers.push_back(model::MakeOptimizer(recipe.params.Section("optimizer"),
-                                                       replicas.networks.back()->parameters()));
+    replica.network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
+    const c10::Device device = DeviceOf(devices, lane);
+    replica.network->MoveTo(device);
+    replica.optimizer =
+        model::MakeOptimizer(recipe.params.Section("optimizer"), replica.network->parameters());
+    if (replicas.precision.amp == model::Amp::kFp16) {
+      replica.scaler = std::make_unique<model::LossScaler>(device);
+    }
+    replicas.lanes.push_back(std::move(replica));
   }
-  const double learning_rate =
-      ScaledLearningRate(recipe, replicas.optimizers.front()->learning_rate(), plan.global_batch());
+  const double learning_rate = ScaledLearningRate(
+      recipe, replicas.lanes.front().optimizer->learning_rate(), plan.global_batch());
   replicas.schedule = model::MakeSchedule(recipe.params.Section("schedule"), learning_rate,
                                           static_cast<std::int64_t>(plan.steps_per_epoch()),
                                           static_cast<std::int64_t>(plan.total_steps()));

@@ -7,11 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "model/loss_scaler.h"
 #include "model/network.h"
 #include "model/optimizer.h"
+#include "model/precision.h"
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
+#include "pipeline/devices.h"
 #include "pipeline/graph.h"
+#include "pipeline/lane_device.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/read_ahead.h"
 #include "pipeline/recipe.h"
@@ -52,22 +56,36 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
 std::string DescribeMoreSlots(const MoreSlots& more);
 std::string DescribeDeeperReadAhead(const DeeperReadAhead& deeper);
 
-// Compute threads of a CPU lane.
-int ThreadsPerLane(std::uint32_t lanes);
+// Compute threads of each lane.
+int ComputeThreads(const Devices& devices);
 
 // Throws Error (exit code 2) when the recipe asks for another number of classes than the data has.
 void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe);
 
-// A network and its optimizer for each lane, which start equal, and the schedule of all.
+// The recipe's precision, and whether float32 may be TensorFloat-32, which holds for the whole
+// process from then on. Throws Error (exit code 2) for a wrong value.
+model::Precision UsePrecision(const Recipe& recipe);
+
+// The device of a lane. Lines about what it decides go to `log`, which must outlive it.
+std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& devices,
+                                           std::uint32_t lane, const model::Precision& precision,
+                                           tracking::RunLog& log);
+
+// What each lane has of its own, on its device: equal for all at the start.
+struct Replica {
+  std::unique_ptr<model::Network> network;
+  std::unique_ptr<model::Optimizer> optimizer;
+  std::unique_ptr<model::LossScaler> scaler;  // for float16
+};
 struct Replicas {
-  std::vector<std::unique_ptr<model::Network>> networks;
-  std::vector<std::unique_ptr<model::Optimizer>> optimizers;
+  std::vector<Replica> lanes;
   std::unique_ptr<model::Schedule> schedule;
+  model::Precision precision;
 };
 
 // Kernels are from then on as deterministic as the recipe asks for. Throws Error (exit code 2) for
 // what is wrong with the recipe's sections.
-Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, std::uint32_t lanes,
+Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices& devices,
                       const BatchPlan& plan);
 
 }  // namespace millrace::pipeline

@@ -7,7 +7,9 @@ namespace millrace::stages {
 
 // One batch on the device.
 struct DeviceBatch {
-  at::Tensor images;  // float32 [N, 3, H, W], channels-last memory, normalised
+  // [N, 3, H, W], channels-last memory, normalised; float32, or the 16 bits of an Autocast
+  // (model/precision.h) to spare the network a pass over them.
+  at::Tensor images;
   at::Tensor labels;  // int64 [N]
 };
 

@@ -5,19 +5,29 @@
 
 namespace millrace::stages {
 
-double AccumulateGradients(model::Network& network, const model::Loss& loss,
-                           const DeviceBatch& batch, double share) {
-  const at::Tensor logits = network.Forward(batch.images, /*training=*/true);
-  const at::Tensor mean = loss.Mean(logits, batch.labels);
-  (share == 1.0 ? mean : mean * share).backward();
-  return mean.item<double>();
+at::Tensor AccumulateGradients(model::Network& network, const model::Loss& loss, model::Amp amp,
+                               const model::LossScaler* scaler, const DeviceBatch& batch,
+                               double share) {
+  at::Tensor mean;
+  {
+    const model::Autocast autocast(amp, batch.images.device().type());
+    // The loss needs float32: it is a difference of nearly equal numbers where a network is sure.
+    mean = loss.Mean(network.Forward(batch.images, /*training=*/true).to(at::kFloat), batch.labels);
+  }
+  at::Tensor wanted = share == 1.0 ? mean : mean * share;
+  if (scaler != nullptr) wanted = scaler->Scale(wanted);
+  wanted.backward();
+  return mean.detach();
 }
 
-void EvaluateBatch(model::Network& network, const model::Loss& loss, const DeviceBatch& batch,
-                   model::ClassificationCounts& counts) {
+Answers EvaluateBatch(model::Network& network, const model::Loss& loss, model::Amp amp,
+                      const DeviceBatch& batch) {
   const c10::InferenceMode inference;
-  const at::Tensor logits = network.Forward(batch.images, /*training=*/false);
-  counts.Add(logits, batch.labels, loss.PerSample(logits, batch.labels));
+  const model::Autocast autocast(amp, batch.images.device().type());
+  Answers answers;
+  answers.logits = network.Forward(batch.images, /*training=*/false).to(at::kFloat);
+  answers.losses = loss.PerSample(answers.logits, batch.labels);
+  return answers;
 }
 
 }  // namespace millrace::stages

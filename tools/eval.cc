@@ -20,7 +20,7 @@ using model::ClassificationCounts;
 struct Options {
   RecipeOptions recipe;
   std::string weights;
-  std::string devices = "cpu";
+  std::string devices = "auto";
   bool json = false;
 };
 
@@ -138,8 +138,7 @@ void AddEval(CLI::App& app, Action& action) {
   command
       ->add_option("--weights", options->weights, "exported weights or a checkpoint (safetensors)")
       ->required();
-  command->add_option("--devices", options->devices, "cpu or cpu:N for N lanes")
-      ->capture_default_str();
+  command->add_option("--devices", options->devices, kDevicesHelp)->capture_default_str();
   command->add_flag("--json", options->json, "print the result as one JSON object");
   command->footer(
       "Example:\n"

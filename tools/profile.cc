@@ -19,7 +19,7 @@ namespace {
 struct Options {
   RecipeOptions recipe;
   std::string out;
-  std::string devices = "cpu";
+  std::string devices = "auto";
   std::string stages = "all";
   double emulated_step_ms = 0;
   double seconds = 10;
@@ -76,8 +76,7 @@ void AddProfile(CLI::App& app, Action& action) {
   command->add_option("--out", options->out,
                       "the folder of profile.html, profile.json and trace.json (default: "
                       "profiles/<name of the recipe>)");
-  command->add_option("--devices", options->devices, "cpu or cpu:N for N lanes")
-      ->capture_default_str();
+  command->add_option("--devices", options->devices, kDevicesHelp)->capture_default_str();
   CLI::Option* stages =
       command
           ->add_option("--stages", options->stages,

@@ -12,6 +12,11 @@
 
 namespace millrace::tools {
 
+inline constexpr const char* kDevicesHelp =
+    "cpu, cpu:N for N lanes, cuda:all, or GPUs by their numbers as in cuda:0,2; auto: all GPUs "
+    "that "
+    "there are, otherwise the CPU";
+
 struct RecipeOptions {
   std::string config;
   std::vector<std::string> overrides;

@@ -17,7 +17,7 @@ struct Options {
   RecipeOptions recipe;
   std::string out;
   std::string resume;
-  std::string devices = "cpu";
+  std::string devices = "auto";
   bool json = false;
 };
 
@@ -89,8 +89,7 @@ void AddTrain(CLI::App& app, Action& action) {
   command->add_option(
       "--resume", options->resume,
       "auto: go on from the newest checkpoint of --out; or the path of a checkpoint");
-  command->add_option("--devices", options->devices, "cpu or cpu:N for N lanes")
-      ->capture_default_str();
+  command->add_option("--devices", options->devices, kDevicesHelp)->capture_default_str();
   command->add_flag("--json", options->json, "print the result as one JSON object");
   command->footer(
       "Examples:\n"

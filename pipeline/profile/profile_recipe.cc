@@ -14,58 +14,59 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "model/loss.h"
-#include "model/network.h"
-#include "model/optimizer.h"
 #include "model/replica_group.h"
 #include "model/schedule.h"
-#include "model/threads.h"
 #include "pipeline/batch_plan.h"
-#include "pipeline/cpu_lane.h"
+#include "pipeline/gpus.h"
+#include "pipeline/lane.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/training_setup.h"
-#include "stages/copy.h"
 
 namespace millrace::pipeline {
 namespace {
 
-// Copies batches to a CPU and does nothing with them.
+// Copies batches to a device and does nothing with them.
 class CopyLane : public LaneWork {
  public:
-  CopyLane(const Recipe& recipe, int threads)
-      : threads_(threads), copy_({.mean = recipe.mean, .std = recipe.std}) {}
+  explicit CopyLane(std::unique_ptr<LaneDevice> device) : device_(std::move(device)) {}
 
-  bool CopiesAhead() const override { return false; }
+  bool CopiesAhead() const override { return device_->CopiesAhead(); }
+  bool Busy() const noexcept override { return device_->Busy(); }
   void Copy(const stages::Slot& slot) override {
-    if (!std::exchange(threads_set_, true)) model::SetComputeThreads(threads_);
-    copy_(slot);
+    if (!std::exchange(entered_, true)) device_->Enter();
+    device_->Copy(slot);
   }
-  void TrainStep(const stages::Slot&) override {}
+  void TrainStep(const stages::Slot&) override {
+    device_->Take();
+    device_->WaitUntilRead();
+  }
 
  private:
-  const int threads_;
-  stages::CopyToCpu copy_;
-  bool threads_set_ = false;
+  std::unique_ptr<LaneDevice> device_;
+  bool entered_ = false;
 };
 
 // A device that is not there: each of its steps takes the same time. It copies while it computes,
 // as devices do, so that a copy takes nothing from its next step's time.
-class EmulatedLane final : public CopyLane {
+class EmulatedLane final : public LaneWork {
  public:
-  EmulatedLane(const Recipe& recipe, int threads, double step_ms)
-      : CopyLane(recipe, threads), step_ns_(static_cast<std::int64_t>(step_ms * 1e6)) {}
+  EmulatedLane(std::unique_ptr<LaneDevice> device, double step_ms)
+      : lane_(std::move(device)), step_ns_(static_cast<std::int64_t>(step_ms * 1e6)) {}
 
   bool CopiesAhead() const override { return true; }
   void Copy(const stages::Slot& slot) override {
     if (slot.number() >= begin_ns_.size()) begin_ns_.resize(slot.number() + 1);
     begin_ns_[slot.number()] = NowNs();
-    CopyLane::Copy(slot);
+    lane_.Copy(slot);
   }
   void TrainStep(const stages::Slot& slot) override {
+    lane_.TrainStep(slot);
     free_ns_ = std::max(free_ns_, begin_ns_[slot.number()]) + step_ns_;
     std::this_thread::sleep_for(std::chrono::nanoseconds(free_ns_ - NowNs()));
   }
 
  private:
+  CopyLane lane_;
   const std::int64_t step_ns_;
   std::vector<std::int64_t> begin_ns_;  // of each slot's copy
   std::int64_t free_ns_ = 0;            // when the device has done what it was given
@@ -81,11 +82,12 @@ class UnrecordedRun final : public LaneRun {
     return schedule_->LearningRateAt(static_cast<std::int64_t>(step));
   }
   bool EvaluatesAfter(std::uint64_t) const override { return false; }
-  void FinishStep(std::uint64_t, double, const std::vector<std::uint64_t>&, const model::Network&,
-                  const model::Optimizer&) override {}
+  bool NeedsWeightsAfter(std::uint64_t) const override { return false; }
+  void FinishStep(std::uint64_t, double, const std::vector<std::uint64_t>&,
+                  const LaneState*) override {}
   void CountEvaluated(std::uint64_t) override {}
   void AddEvaluation(const model::ClassificationCounts&) override {}
-  void ContinueEvaluation(bool, const model::Network&, const model::Optimizer&) override {}
+  void ContinueEvaluation(bool, const LaneState&) override {}
 
  private:
   std::unique_ptr<model::Schedule> schedule_;
@@ -106,60 +108,74 @@ struct SharedByLanes {
   LaneReports reports;
 };
 
-// A CPU lane with its share of what belongs to all.
+// A lane with its share of what belongs to all.
 class StepLane final : public LaneWork {
  public:
-  StepLane(std::shared_ptr<SharedByLanes> shared, CpuLane::Parts parts)
+  StepLane(std::shared_ptr<SharedByLanes> shared, Lane::Parts parts)
       : shared_(std::move(shared)), lane_(std::move(parts)) {}
 
   bool CopiesAhead() const override { return lane_.CopiesAhead(); }
+  bool Busy() const noexcept override { return lane_.Busy(); }
   void Copy(const stages::Slot& slot) override { lane_.Copy(slot); }
   void TrainStep(const stages::Slot& slot) override { lane_.TrainStep(slot); }
 
  private:
   std::shared_ptr<SharedByLanes> shared_;  // outlives lane_
-  CpuLane lane_;
+  Lane lane_;
 };
 
-MakeLanes MakeCopyLanes(const Recipe& recipe, std::uint32_t lanes) {
-  return [&recipe, lanes](const Stop&) {
+// What all lanes are made from.
+struct LaneSource {
+  const Recipe& recipe;
+  Devices devices;
+  tracking::RunLog& log;
+
+  std::unique_ptr<LaneDevice> MakeDevice(std::uint32_t lane) const {
+    return MakeLaneDevice(recipe, devices, lane, UsePrecision(recipe), log);
+  }
+};
+
+MakeLanes MakeCopyLanes(const LaneSource& source) {
+  return [source](const Stop&) {
     std::vector<std::unique_ptr<LaneWork>> made;
-    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-      made.push_back(std::make_unique<CopyLane>(recipe, ThreadsPerLane(lanes)));
+    for (std::uint32_t lane = 0; lane < source.devices.lanes(); ++lane) {
+      made.push_back(std::make_unique<CopyLane>(source.MakeDevice(lane)));
     }
     return made;
   };
 }
 
-MakeLanes MakeEmulatedLanes(const Recipe& recipe, std::uint32_t lanes, double step_ms) {
-  return [&recipe, lanes, step_ms](const Stop&) {
+MakeLanes MakeEmulatedLanes(const LaneSource& source, double step_ms) {
+  return [source, step_ms](const Stop&) {
     std::vector<std::unique_ptr<LaneWork>> made;
-    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-      made.push_back(std::make_unique<EmulatedLane>(recipe, ThreadsPerLane(lanes), step_ms));
+    for (std::uint32_t lane = 0; lane < source.devices.lanes(); ++lane) {
+      made.push_back(std::make_unique<EmulatedLane>(source.MakeDevice(lane), step_ms));
     }
     return made;
   };
 }
 
-MakeLanes MakeStepLanes(const Recipe& recipe, std::uint32_t lanes, std::int64_t classes,
-                        const BatchSizes& batch, const BatchPlan& counts) {
-  return [&recipe, lanes, classes, batch, &counts](const Stop& stop) {
-    auto [networks, optimizers, schedule] = MakeReplicas(recipe, classes, lanes, counts);
-    const auto shared = std::make_shared<SharedByLanes>(recipe, lanes, std::move(schedule), stop);
+MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const BatchSizes& batch,
+                        const BatchPlan& counts) {
+  return [source, classes, batch, &counts](const Stop& stop) {
+    Replicas replicas = MakeReplicas(source.recipe, classes, source.devices, counts);
+    const auto shared = std::make_shared<SharedByLanes>(source.recipe, source.devices.lanes(),
+                                                        std::move(replicas.schedule), stop);
     std::vector<std::unique_ptr<LaneWork>> made;
-    for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-      made.push_back(std::make_unique<StepLane>(
-          shared,
-          CpuLane::Parts{.lane = lane,
-                         .threads = ThreadsPerLane(lanes),
-                         .accumulation = batch.accumulation,
-                         .network = std::move(networks[lane]),
-                         .optimizer = std::move(optimizers[lane]),
-                         .loss = *shared->loss,
-                         .copy = stages::CopyToCpu({.mean = recipe.mean, .std = recipe.std}),
-                         .run = shared->run,
-                         .group = shared->group,
-                         .reports = shared->reports}));
+    for (std::uint32_t lane = 0; lane < source.devices.lanes(); ++lane) {
+      Replica& replica = replicas.lanes[lane];
+      made.push_back(
+          std::make_unique<StepLane>(shared, Lane::Parts{.lane = lane,
+                                                         .accumulation = batch.accumulation,
+                                                         .device = source.MakeDevice(lane),
+                                                         .network = std::move(replica.network),
+                                                         .optimizer = std::move(replica.optimizer),
+                                                         .scaler = std::move(replica.scaler),
+                                                         .amp = replicas.precision.amp,
+                                                         .loss = *shared->loss,
+                                                         .run = shared->run,
+                                                         .group = shared->group,
+                                                         .reports = shared->reports}));
     }
     return made;
   };
@@ -169,7 +185,9 @@ MakeLanes MakeStepLanes(const Recipe& recipe, std::uint32_t lanes, std::int64_t 
 
 ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                             tracking::RunLog& log) {
-  const std::uint32_t lanes = options.devices.cpu_lanes;
+  const Devices devices =
+      options.step == ProfiledStep::kReal ? DevicesForTraining(options.devices) : options.devices;
+  const std::uint32_t lanes = devices.lanes();
   CheckRecipe(recipe);
   LoaderStages loaders(recipe, options.dataset, {stages::Phase::kTrain});
   RefuseOtherClasses(loaders.train(), recipe);
@@ -192,6 +210,8 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                                     .unit = "s",
                                     .detail = ""});
       }};
+  if (!devices.gpus.empty()) measure.graph.allocate = PinnedPixels(devices.gpus);
+  const LaneSource source{.recipe = recipe, .devices = devices, .log = log};
   MeasuredGraph graph{
       .samples = loaders,
       .lanes = lanes,
@@ -202,15 +222,16 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
               return own.Next();
             };
           },
-      .feed_lanes = MakeCopyLanes(recipe, lanes),
+      .feed_lanes = MakeCopyLanes(source),
       .step_lanes = {}};
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   if (options.step == ProfiledStep::kEmulated) {
-    graph.step_lanes = MakeEmulatedLanes(recipe, lanes, options.emulated_step_ms);
+    graph.step_lanes = MakeEmulatedLanes(source, options.emulated_step_ms);
   } else if (options.step == ProfiledStep::kReal) {
-    graph.step_lanes = MakeStepLanes(recipe, lanes, classes, batch, plan);
+    graph.step_lanes = MakeStepLanes(source, classes, batch, plan);
   }
 
+  if (!devices.choice.empty()) log.Text("{}", devices.choice);
   log.Text("{}", DescribeGraph(recipe, measure.graph, lanes));
   measure.graph.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
@@ -218,7 +239,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
   const stages::Size picture = loaders.PictureSize(stages::Phase::kTrain);
   ProfileReport report{.recipe = recipe.name,
                        .dataset = options.dataset.string(),
-                       .devices = fmt::format("cpu:{}", lanes),
+                       .devices = devices.Text(),
                        .per_device = batch.per_device,
                        .picture_width = picture.width,
                        .picture_height = picture.height,

@@ -77,7 +77,8 @@ TEST_P(SgdFormula, HoldsOverManySteps) {
       }
       wanted[i] -= lr * gradient;
     }
-    optimizer->Step(lr);
+    optimizer->SetLearningRate(lr);
+    optimizer->Step();
   }
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     EXPECT_TRUE(at::allclose(parameters[i].tensor.to(at::kDouble), wanted[i], 1e-5, 1e-5)) << i;
@@ -114,7 +115,8 @@ TEST(Optimizer, RestoredStateContinuesBitForBit) {
   const std::vector<NamedTensor> first = MakeParameters();
   const auto optimizer = Make(json, first);
   DrawGradients(first);
-  optimizer->Step(0.1);
+  optimizer->SetLearningRate(0.1);
+  optimizer->Step();
 
   std::vector<NamedTensor> second;
   for (const NamedTensor& p : first) {
@@ -126,8 +128,10 @@ TEST(Optimizer, RestoredStateContinuesBitForBit) {
   for (std::size_t i = 0; i < first.size(); ++i) {
     second[i].tensor.grad().copy_(first[i].tensor.grad());
   }
-  optimizer->Step(0.05);
-  restored->Step(0.05);
+  optimizer->SetLearningRate(0.05);
+  optimizer->Step();
+  restored->SetLearningRate(0.05);
+  restored->Step();
   for (std::size_t i = 0; i < first.size(); ++i) {
     EXPECT_TRUE(at::equal(first[i].tensor, second[i].tensor)) << i;
   }
@@ -137,7 +141,8 @@ TEST(Optimizer, StateOfAnotherIsRefusedAndNothingChanges) {
   const std::vector<NamedTensor> parameters = MakeParameters();
   const auto optimizer = Make(R"({"name": "sgd", "lr": 0.1, "momentum": 0.9})", parameters);
   DrawGradients(parameters);
-  optimizer->Step(0.1);
+  optimizer->SetLearningRate(0.1);
+  optimizer->Step();
   const at::Tensor before = optimizer->StateTensors()[0].tensor.clone();
   const std::vector<NamedTensor> other = {{"conv.weight.momentum_buffer", at::ones({4, 3, 3, 3})},
                                           {"bias.momentum_buffer", at::ones({5})},

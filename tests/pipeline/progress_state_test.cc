@@ -78,12 +78,22 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
   for (const auto& [key, value] : SomeState().ToMetadata()) {
     Metadata metadata = SomeState().ToMetadata();
     metadata.erase(key);
+    if (key == "device") continue;
     EXPECT_EQ(
         ErrorOf([&] { (void)ProgressState::FromMetadata(metadata, "run/step-7.safetensors"); }),
         "run/step-7.safetensors: its metadata lacks \"" + key +
             "\": it holds weights but is no checkpoint of a training run; give it to "
             "--weights, or resume from a file of a run's checkpoints/ folder");
   }
+}
+
+TEST(ProgressState, WhatDoesNotNameItsDeviceWasComputedOnTheCpu) {
+  ProgressState state = SomeState();
+  state.layout.device = "NVIDIA H100";
+  Metadata metadata = state.ToMetadata();
+  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").layout.device, "NVIDIA H100");
+  metadata.erase("device");
+  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").layout.device, "cpu");
 }
 
 TEST(ProgressState, EachMalformedNumberIsNamed) {

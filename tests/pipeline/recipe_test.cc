@@ -419,7 +419,7 @@ TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {
            {"decode", "fast", "is \"fast\"; it must be a section"},
            {"decode.mode", "fats",
             "is \"fats\"; it must be one of exact, fast; did you mean \"fast\"?"},
-           {"precision.amp", "bf16", "is \"bf16\"; it must be one of off"},
+           {"train.cuda_graph", "on", "is \"on\"; it must be one of auto, off"},
            {"tracking.system", "mlflow", "is \"mlflow\"; it must be one of none"},
            {"pipeline.workers", "lots", "must be \"auto\" or a whole number"},
            {"pipeline.slots", "1.5", "must be \"auto\" or a whole number"},

@@ -21,28 +21,6 @@ namespace fs = std::filesystem;
 using test::UsageErrorOf;
 using testing::HasSubstr;
 
-TEST(Devices, CpuLanesAreCounted) {
-  EXPECT_EQ(Devices::Parse("cpu").cpu_lanes, 1u);
-  EXPECT_EQ(Devices::Parse("cpu:1").cpu_lanes, 1u);
-  EXPECT_EQ(Devices::Parse("cpu:64").cpu_lanes, 64u);
-}
-
-TEST(Devices, AnythingElseIsAnErrorThatSaysWhatToWrite) {
-  for (const char* text : {"", "cpu:", "cpu:0", "cpu:65", "cpu:-1", "cpu:+1", "cpu:two", "cpu:2 ",
-                           "cpu:1,cpu:2", "cpu:99999999999", "CPU", "gpu", " cpu"}) {
-    EXPECT_EQ(UsageErrorOf([&] { (void)Devices::Parse(text); }),
-              std::string("--devices ") + text + ": write cpu or cpu:N with N from 1 to 64");
-  }
-}
-
-TEST(Devices, CudaIsRefusedWithAReason) {
-  for (const char* text : {"cuda", "cuda:0", "cuda:all"}) {
-    EXPECT_EQ(UsageErrorOf([&] { (void)Devices::Parse(text); }),
-              std::string("--devices ") + text +
-                  ": this program drives CPU lanes only; use --devices cpu");
-  }
-}
-
 std::vector<fs::path> Configs() {
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(MILLRACE_CONFIGS)) {

@@ -153,7 +153,7 @@ TEST(MakeReplicas, DeterministicRecipeAllowsDeterministicKernelsOnly) {
   for (const bool deterministic : {true, false}) {
     const Recipe recipe =
         Recipe::Load(config, {deterministic ? "deterministic=true" : "deterministic=false"});
-    (void)MakeReplicas(recipe, 10, 1, plan);
+    (void)MakeReplicas(recipe, 10, Devices{}, plan);
     EXPECT_EQ(model::UsesDeterministicKernels(), deterministic);
   }
 }

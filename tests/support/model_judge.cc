@@ -91,7 +91,7 @@ void Train(const Arguments& args) {
     const at::Tensor logits = network->Forward(Find(inputs, fmt::format("images.{}", i)), true);
     const at::Tensor value = loss->Mean(logits, Find(inputs, fmt::format("labels.{}", i)));
     value.backward();
-    optimizer->Step(optimizer->learning_rate());
+    optimizer->Step();
     losses[static_cast<std::int64_t>(i)] = value.detach();
   }
   std::vector<NamedTensor> out = network->state();
@@ -150,7 +150,7 @@ void Bench(const Arguments& args) {
     optimizer->ZeroGradients();
     const at::Tensor value = loss->Mean(network->Forward(images, true), labels);
     value.backward();
-    optimizer->Step(0.01);
+    optimizer->Step();
     if (i < 2) continue;
     cpu.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
     wall.push_back(

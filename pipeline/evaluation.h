@@ -1,0 +1,68 @@
+// Evaluation on one lane: answers to its batches, counted as they come back from the device.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+
+#include "model/loss.h"
+#include "model/metrics.h"
+#include "model/network.h"
+#include "model/precision.h"
+#include "pipeline/graph.h"
+#include "pipeline/lane_device.h"
+
+namespace millrace::pipeline {
+
+// Counts every batch once. A device that computes while others are prepared is asked for its
+// answers one batch later, so that it does not wait for their counting. On the lane's thread.
+class Evaluation {
+ public:
+  Evaluation(model::Network& network, const model::Loss& loss, model::Amp amp, LaneDevice& device);
+
+  // Queues the batch of `slot`, which the device gives next. Afterwards the slot is free.
+  void Add(const stages::Slot& slot);
+  // The counts of all batches since the last call.
+  model::ClassificationCounts Finish();
+
+ private:
+  struct Pending {
+    std::unique_ptr<Fetch> answers;
+    at::Tensor labels;
+  };
+  void CountUntil(std::size_t still_pending);
+
+  model::Network& network_;
+  const model::Loss& loss_;
+  const model::Amp amp_;
+  LaneDevice& device_;
+  std::deque<Pending> pending_;
+  model::ClassificationCounts counts_;
+};
+
+// What a lane does that only evaluates.
+class EvaluationLane final : public LaneWork {
+ public:
+  // `on_batch` is told of the samples of each batch.
+  EvaluationLane(std::unique_ptr<model::Network> network, const model::Loss& loss, model::Amp amp,
+                 std::unique_ptr<LaneDevice> device,
+                 std::function<void(std::uint64_t samples)> on_batch);
+
+  bool CopiesAhead() const override { return device_->CopiesAhead(); }
+  bool Busy() const noexcept override { return device_->Busy(); }
+  void Copy(const stages::Slot& slot) override;
+  void TrainStep(const stages::Slot& slot) override;
+
+  // Of all its batches, once the last one is through.
+  const model::ClassificationCounts& counts() const { return counts_; }
+
+ private:
+  std::unique_ptr<LaneDevice> device_;
+  std::unique_ptr<model::Network> network_;
+  Evaluation evaluation_;
+  model::ClassificationCounts counts_;
+  const std::function<void(std::uint64_t samples)> on_batch_;
+  bool entered_ = false;
+};
+
+}  // namespace millrace::pipeline

@@ -1,0 +1,258 @@
+#include <ATen/ATen.h>
+#include <cuda_runtime_api.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "model/checkpoint.h"
+#include "model/loss_scaler.h"
+#include "model/safetensors.h"
+#include "pipeline/gpus.h"
+#include "pipeline/trainer.h"
+#include "stages/copy_to_cuda.h"
+#include "tests/gpu/device.h"
+#include "tests/pipeline/loader_fixture.h"
+
+namespace millrace::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAreArray;
+using testing::HasSubstr;
+
+class GpuTraining : public test::LoaderTest {
+ protected:
+  void SetUp() override {
+    int devices = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+      GTEST_SKIP() << "no GPU here: " << FindGpus().problem;
+    }
+    LoaderTest::SetUp();
+  }
+
+  // 12 steps in 2 epochs, with an evaluation after each.
+  Recipe MakeRecipe(std::vector<std::string> overrides) const {
+    std::vector<std::string> all = {"model.name=resnet18",      "model.width=8",
+                                    "loss.label_smoothing=0.1", "optimizer.name=sgd",
+                                    "optimizer.lr=0.01",        "optimizer.momentum=0.9",
+                                    "schedule.name=constant",   "train.log_every_steps=1"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return LoadRecipe(all);
+  }
+
+  struct Run {
+    fs::path folder;
+    std::vector<double> losses;  // of each step
+    std::string metrics;
+    std::string log;
+    TrainResult result;
+  };
+
+  Run Train(const std::string& name, const std::string& devices,
+            const std::vector<std::string>& overrides,
+            const std::optional<fs::path>& resume = {}) const {
+    Run run{.folder = folder_ / name, .losses = {}, .metrics = "", .log = "", .result = {}};
+    tracking::RunLog log;
+    run.result = pipeline::Train(MakeRecipe(overrides),
+                                 {.dataset = dataset_,
+                                  .out = run.folder,
+                                  .devices = Devices::Parse(devices),
+                                  .resume = resume},
+                                 log);
+    run.metrics = ReadFile(run.folder / "metrics.jsonl");
+    run.log = ReadFile(run.folder / "log.txt");
+    std::istringstream lines(run.metrics);
+    for (std::string line; std::getline(lines, line);) {
+      const auto json = nlohmann::json::parse(line);
+      if (json["group"] == "train") run.losses.push_back(json["loss"].get<double>());
+    }
+    return run;
+  }
+
+  static void ExpectEqualWeights(const Run& a, const Run& b) {
+    const auto first = model::ReadCheckpoint(a.result.checkpoint);
+    const auto second = model::ReadCheckpoint(b.result.checkpoint);
+    for (const auto& [x, y] :
+         {std::pair(first.weights, second.weights), std::pair(first.optimizer, second.optimizer)}) {
+      ASSERT_EQ(x.size(), y.size());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        EXPECT_TRUE(at::equal(x[i].tensor, y[i].tensor)) << x[i].name;
+      }
+    }
+  }
+};
+
+TEST_F(GpuTraining, FollowsTheCpu) {
+  const Run cpu = Train("cpu", "cpu", {});
+  const Run gpu = Train("gpu", "cuda:0", {"train.cuda_graph=off"});
+  ASSERT_EQ(cpu.losses.size(), 12u);
+  ASSERT_EQ(gpu.losses.size(), 12u);
+  EXPECT_NEAR(gpu.losses[0], cpu.losses[0], 1e-5);
+  for (std::size_t i = 0; i < cpu.losses.size(); ++i) {
+    EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 0.01) << i;
+  }
+  EXPECT_EQ(gpu.result.step, 12u);
+  EXPECT_THAT(gpu.log, HasSubstr(FindGpus().names[0]));
+}
+
+TEST_F(GpuTraining, DeterministicRunsAreEqualBitForBitWithAndWithoutGraph) {
+  const std::vector<std::string> eager = {"deterministic=true", "train.cuda_graph=off"};
+  const Run first = Train("first", "cuda:0", eager);
+  const Run second = Train("second", "cuda:0", eager);
+  const Run graph = Train("graph", "cuda:0", {"deterministic=true"});
+  EXPECT_EQ(first.metrics, second.metrics);
+  ExpectEqualWeights(first, second);
+  EXPECT_THAT(graph.log, HasSubstr("the train step is a CUDA graph from now on"));
+  EXPECT_EQ(first.metrics, graph.metrics);
+  ExpectEqualWeights(first, graph);
+}
+
+TEST_F(GpuTraining, GraphIsUsedInEveryPrecision) {
+  for (const char* amp : {"off", "bf16", "fp16"}) {
+    const Run run =
+        Train(std::string("run-") + amp, "cuda:0", {std::string("precision.amp=") + amp});
+    EXPECT_THAT(run.log, HasSubstr("the train step is a CUDA graph from now on")) << amp;
+    EXPECT_EQ(run.losses.size(), 12u);
+    EXPECT_LT(run.losses.back(), 2.0) << amp;
+  }
+}
+
+TEST_F(GpuTraining, ResumedRunIsTheUndisturbedOneBitForBit) {
+  const std::vector<std::string> settings = {"deterministic=true", "checkpoint.every_steps=5",
+                                             "checkpoint.keep=10", "precision.amp=bf16"};
+  const Run whole = Train("whole", "cuda:0", settings);
+  const fs::path middle = model::CheckpointPath(whole.folder / "checkpoints", 5);
+  ASSERT_TRUE(fs::exists(middle));
+  const Run rest = Train("rest", "cuda:0", settings, middle);
+  ExpectEqualWeights(whole, rest);
+  EXPECT_THAT(whole.metrics, testing::EndsWith(rest.metrics));
+}
+
+TEST_F(GpuTraining, RunsGoFromTheCpuToTheGpuAndBack) {
+  const std::vector<std::string> settings = {"checkpoint.every_steps=5", "checkpoint.keep=10"};
+  const Run cpu = Train("cpu", "cpu", settings);
+  const Run gpu =
+      Train("gpu", "cuda:0", settings, model::CheckpointPath(cpu.folder / "checkpoints", 5));
+  EXPECT_THAT(gpu.log, HasSubstr("sums are taken in another order"));
+  const Run back =
+      Train("back", "cpu", settings, model::CheckpointPath(gpu.folder / "checkpoints", 10));
+  EXPECT_THAT(back.log, HasSubstr("instead of 1 x " + FindGpus().names[0]));
+  ASSERT_EQ(back.losses.size(), 2u);
+  EXPECT_NEAR(back.losses.back(), cpu.losses.back(), 0.02);
+}
+
+TEST_F(GpuTraining, AccumulationGivesTheLossesOfOneBatch) {
+  const Run parts = Train("parts", "cuda:0", {"batch.per_device=2", "batch.global=4"});
+  EXPECT_EQ(parts.losses.size(), 12u);
+  EXPECT_EQ(parts.result.step, 12u);
+}
+
+TEST_F(GpuTraining, Float16KeepsItsScaleInTheCheckpoint) {
+  const Run run = Train("run", "cuda:0", {"precision.amp=fp16"});
+  const auto checkpoint = model::ReadCheckpoint(run.result.checkpoint);
+  ASSERT_EQ(checkpoint.scaler.size(), 2u);
+  const Run again =
+      Train("again", "cuda:0", {"precision.amp=fp16", "train.epochs=3"}, run.result.checkpoint);
+  EXPECT_EQ(again.result.step, 18u);
+}
+
+TEST_F(GpuTraining, EvaluationCountsAreTheCpus) {
+  const Run run = Train("run", "cuda:0", {});
+  const auto evaluate = [&](const char* devices) {
+    tracking::RunLog log;
+    return Evaluate(
+        MakeRecipe({}),
+        {.dataset = dataset_, .weights = run.result.checkpoint, .devices = Devices::Parse(devices)},
+        log);
+  };
+  const auto cpu = evaluate("cpu");
+  const auto gpu = evaluate("cuda:0");
+  EXPECT_EQ(gpu.samples(), cpu.samples());
+  EXPECT_EQ(gpu.top1(), cpu.top1());
+  for (std::int64_t label = 0; label < cpu.classes(); ++label) {
+    for (std::int64_t answer = 0; answer < cpu.classes(); ++answer) {
+      EXPECT_EQ(gpu.Confusion(label, answer), cpu.Confusion(label, answer));
+    }
+  }
+  EXPECT_NEAR(gpu.MeanLoss(), cpu.MeanLoss(), 1e-3);
+}
+
+using Gpu = test::OnDevice;
+
+TEST_F(Gpu, SlotsArePinned) {
+  const stages::PixelMemory memory = PinnedPixels({0})(1 << 20);
+  cudaPointerAttributes attributes;
+  ASSERT_EQ(cudaPointerGetAttributes(&attributes, memory.get()), cudaSuccess);
+  EXPECT_EQ(attributes.type, cudaMemoryTypeHost);
+}
+
+// Batches of changing sizes, two on their way at a time, from memory that is written over as soon
+// as that is allowed.
+TEST_F(Gpu, CopyBringsEveryBatchAsTheCpuSeesIt) {
+  const stages::ChannelStatistics statistics{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+  stages::CopyToCuda copy(statistics, at::kFloat);
+  const stages::PixelAllocator allocate = PinnedPixels({0});
+  constexpr std::uint32_t kMost = 16;
+  constexpr int kSide = 64;
+  std::vector<std::unique_ptr<stages::Slot>> slots;
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    slots.push_back(std::make_unique<stages::Slot>(i, kMost, kSide * kSide * 3, allocate));
+  }
+  const auto fill = [&](std::uint64_t number) {
+    stages::Slot& slot = *slots[number % 2];
+    const int side = number % 3 == 2 ? kSide : kSide / 2;
+    slot.Begin({.sequence = number, .size = static_cast<std::uint32_t>(1 + number * 5 % kMost)},
+               {side, side});
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      for (std::size_t j = 0; j < slot.image_bytes(); ++j) {
+        slot.image(i)[j] = static_cast<std::uint8_t>(j * (i + 3) + 11 * number);
+      }
+      slot.label(i) = static_cast<std::int64_t>(number * 100 + i);
+    }
+    return &slot;
+  };
+  copy.Start(*fill(0));
+  for (std::uint64_t number = 0; number < 12; ++number) {
+    copy.Start(*fill(number + 1));
+    const stages::DeviceBatch batch = copy.Take();
+    const stages::Slot& slot = *slots[number % 2];
+    std::vector<float> wanted(slot.pixels().size());
+    stages::Normalize(stages::Kernels::kScalar, slot.pixels().data(), wanted.size() / 3, statistics,
+                      wanted.data());
+    const std::vector<std::int64_t> labels(slot.labels().begin(), slot.labels().end());
+    copy.WaitUntilRead();
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      std::fill_n(slots[number % 2]->image(i), slot.image_bytes(), std::uint8_t{0});
+    }
+    const at::Tensor images = batch.images.cpu().permute({0, 2, 3, 1}).contiguous();
+    ASSERT_EQ(images.numel(), static_cast<std::int64_t>(wanted.size()));
+    ASSERT_EQ(std::memcmp(images.const_data_ptr(), wanted.data(), wanted.size() * sizeof(float)), 0)
+        << number;
+    const at::Tensor got = batch.labels.cpu();
+    ASSERT_THAT(std::vector(got.const_data_ptr<std::int64_t>(),
+                            got.const_data_ptr<std::int64_t>() + got.numel()),
+                ElementsAreArray(labels));
+  }
+}
+
+TEST_F(Gpu, LossScalerAdaptsAsOnTheCpu) {
+  model::LossScaler scaler({c10::kCUDA, 0}, {.initial_scale = 1024, .growth_interval = 2});
+  std::vector<double> scales;
+  for (const bool overflows : {false, false, true, false, false}) {
+    at::Tensor gradient = at::ones({2}, at::TensorOptions(at::kCUDA));
+    if (overflows) gradient.fill_(std::numeric_limits<float>::infinity());
+    scaler.Unscale(std::vector{gradient});
+    scaler.Update();
+    scales.push_back(scaler.StateTensors()[0].tensor.item<double>());
+  }
+  EXPECT_THAT(scales, testing::ElementsAre(1024, 2048, 1024, 1024, 2048));
+}
+
+}  // namespace
+}  // namespace millrace::pipeline

@@ -1,0 +1,87 @@
+#include "pipeline/devices.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "pipeline/gpus.h"
+#include "tests/support/error_text.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using test::UsageErrorOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(Devices, CpuLanesAreCounted) {
+  EXPECT_EQ(Devices::Parse("cpu").lanes(), 1u);
+  EXPECT_EQ(Devices::Parse("cpu:1").lanes(), 1u);
+  EXPECT_EQ(Devices::Parse("cpu:64").lanes(), 64u);
+  EXPECT_EQ(Devices::Parse("cpu:2").Text(), "cpu:2");
+  EXPECT_EQ(DeviceName(Devices::Parse("cpu:2")), "cpu");
+}
+
+TEST(Devices, AnythingElseIsAnErrorThatSaysWhatToWrite) {
+  for (const char* text :
+       {"",          "cpu:",    "cpu:0",       "cpu:65",          "cpu:-1",   "cpu:+1",
+        "cpu:two",   "cpu:2 ",  "cpu:1,cpu:2", "cpu:99999999999", "CPU",      "gpu",
+        " cpu",      "cudaa",   "cuda:",       "cuda:a",          "cuda:0,",  "cuda:,0",
+        "cuda:0,,1", "cuda:-1", "cuda:0 ",     "cuda 0",          "cuda:1024"}) {
+    EXPECT_EQ(
+        UsageErrorOf([&] { (void)Devices::Parse(text); }),
+        std::string("--devices ") + text +
+            ": write cpu or cpu:N with N from 1 to 64, cuda:all, or the numbers of GPUs as in "
+            "cuda:0 or cuda:0,2");
+  }
+}
+
+TEST(Devices, GpuThatIsNamedTwiceIsRefused) {
+  EXPECT_EQ(UsageErrorOf([&] { (void)Devices::Parse("cuda:0,2,0"); }),
+            "--devices cuda:0,2,0: names GPU 0 twice");
+}
+
+TEST(Devices, GpusAreWrittenAsTheyAreRead) {
+  Devices devices;
+  devices.gpus = {0, 2};
+  EXPECT_EQ(devices.Text(), "cuda:0,2");
+  EXPECT_EQ(devices.lanes(), 2u);
+}
+
+TEST(Devices, SeveralGpusTrainOnlyWhereNobodyAskedForThem) {
+  Devices devices;
+  devices.gpus = {1, 3};
+  EXPECT_EQ(UsageErrorOf([&] { (void)DevicesForTraining(devices); }),
+            "--devices cuda:1,3: training on several GPUs is not possible yet; name one, as in "
+            "cuda:1");
+  devices.choice = "computing on cuda:1,3 (NVIDIA H100)";
+  const Devices one = DevicesForTraining(devices);
+  EXPECT_EQ(one.Text(), "cuda:1");
+  EXPECT_EQ(one.choice, "computing on cuda:1,3 (NVIDIA H100); training on the first alone, cuda:1");
+  EXPECT_EQ(DevicesForTraining(Devices::Parse("cpu:2")).Text(), "cpu:2");
+}
+
+// What a program says depends on how it is built and on the machine; each must say something.
+TEST(Devices, WithoutAGpuCudaIsRefusedAndNothingIsChosen) {
+  const Gpus gpus = FindGpus();
+  if (!gpus.names.empty()) {
+    EXPECT_EQ(Devices::Parse("cuda").Text(), "cuda:0");
+    EXPECT_EQ(Devices::Parse("cuda:all").gpus.size(), gpus.names.size());
+    EXPECT_THAT(UsageErrorOf([&] { (void)Devices::Parse("cuda:1023"); }),
+                HasSubstr("there is no GPU 1023; CUDA shows this process "));
+    EXPECT_THAT(Devices::Parse("auto").choice, StartsWith("computing on cuda:0"));
+    return;
+  }
+  ASSERT_THAT(gpus.problem, testing::Not(testing::IsEmpty()));
+  for (const char* text : {"cuda", "cuda:0", "cuda:0,2", "cuda:all"}) {
+    const std::string error = UsageErrorOf([&] { (void)Devices::Parse(text); });
+    EXPECT_THAT(error, StartsWith(std::string("--devices ") + text + ": " + gpus.problem + "; "));
+    EXPECT_THAT(error, HasSubstr("use --devices cpu"));
+  }
+  EXPECT_EQ(Devices::Parse("auto").Text(), "cpu:1");
+  EXPECT_EQ(Devices::Parse("auto").choice, "computing on the CPU: " + gpus.problem);
+}
+
+}  // namespace
+}  // namespace millrace::pipeline

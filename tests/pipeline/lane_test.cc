@@ -1,0 +1,238 @@
+#include "pipeline/lane.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/cpu_device.h"
+
+namespace millrace::pipeline {
+namespace {
+
+constexpr std::int64_t kClasses = 3;
+constexpr int kSide = 32;
+constexpr std::uint32_t kSamples = 4;
+constexpr stages::ChannelStatistics kStatistics{{0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}};
+
+// A CPU that works as a GPU does: two batches are there at a time, and results can be fetched later
+// than the calls that make them return. It counts how many of them nobody has waited for.
+class LateDevice final : public LaneDevice {
+ public:
+  explicit LateDevice(std::size_t* most_unfetched) : most_unfetched_(most_unfetched) {}
+
+  c10::Device device() const override { return c10::kCPU; }
+  bool CopiesAhead() const override { return true; }
+  bool Busy() const noexcept override { return false; }
+  void Enter() override {
+    for (CpuDevice& buffer : buffers_) buffer.Enter();
+  }
+  void Copy(const stages::Slot& slot) override { buffers_[started_++ % 2].Copy(slot); }
+  stages::DeviceBatch Take() override { return buffers_[taken_++ % 2].Take(); }
+  void WaitUntilRead() override {}
+  at::Tensor Repeat(const stages::DeviceBatch& batch, const Step& step,
+                    const std::vector<at::Tensor>&) override {
+    return step(batch);
+  }
+  std::unique_ptr<Fetch> StartFetch(std::vector<at::Tensor> tensors) override {
+    ++*unfetched_;
+    *most_unfetched_ = std::max(*most_unfetched_, *unfetched_);
+    for (at::Tensor& tensor : tensors) tensor = tensor.clone();
+    return std::make_unique<Late>(std::move(tensors), unfetched_);
+  }
+
+ private:
+  class Late final : public Fetch {
+   public:
+    Late(std::vector<at::Tensor> tensors, std::shared_ptr<std::size_t> unfetched)
+        : tensors_(std::move(tensors)), unfetched_(std::move(unfetched)) {}
+    const std::vector<at::Tensor>& Wait() override {
+      if (!std::exchange(waited_, true)) --*unfetched_;
+      return tensors_;
+    }
+
+   private:
+    std::vector<at::Tensor> tensors_;
+    std::shared_ptr<std::size_t> unfetched_;
+    bool waited_ = false;
+  };
+
+  std::array<CpuDevice, 2> buffers_{CpuDevice(kStatistics, 1), CpuDevice(kStatistics, 1)};
+  std::uint64_t started_ = 0;
+  std::uint64_t taken_ = 0;
+  std::shared_ptr<std::size_t> unfetched_ = std::make_shared<std::size_t>(0);
+  std::size_t* most_unfetched_;
+};
+
+// Keeps what a lane says, in order.
+class RecordingRun final : public LaneRun {
+ public:
+  double LearningRate(std::uint64_t step) const override { return 0.01 / (1 + double(step)); }
+  bool EvaluatesAfter(std::uint64_t) const override { return false; }
+  bool NeedsWeightsAfter(std::uint64_t step) const override { return step % 3 == 2; }
+  void FinishStep(std::uint64_t step, double loss, const std::vector<std::uint64_t>& batches,
+                  const LaneState* state) override {
+    steps.push_back(step);
+    losses.push_back(loss);
+    digests.push_back(batches);
+    if (state == nullptr) return;
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    for (const auto& entry : state->network.state()) sum += entry.tensor.detach().sum(at::kDouble);
+    weights[step] = sum.item<double>();
+    if (state->scaler != nullptr)
+      scales[step] = state->scaler->StateTensors()[0].tensor.item<double>();
+  }
+  void CountEvaluated(std::uint64_t samples) override { evaluated += samples; }
+  void AddEvaluation(const model::ClassificationCounts& counts) override {
+    evaluations.push_back(counts);
+  }
+  void ContinueEvaluation(bool, const LaneState&) override {}
+
+  std::vector<std::uint64_t> steps;
+  std::vector<double> losses;
+  std::vector<std::vector<std::uint64_t>> digests;
+  std::map<std::uint64_t, double> weights;  // after the steps for which there was a state
+  std::map<std::uint64_t, double> scales;   // the same
+  std::uint64_t evaluated = 0;
+  std::vector<model::ClassificationCounts> evaluations;
+};
+
+struct Result {
+  RecordingRun run;
+  std::size_t most_unfetched = 0;
+};
+
+void Fill(stages::Slot& slot, const stages::Batch& batch) {
+  slot.Begin(batch, {kSide, kSide});
+  for (std::uint32_t i = 0; i < batch.size; ++i) {
+    for (std::size_t j = 0; j < slot.image_bytes(); ++j) {
+      slot.image(i)[j] = static_cast<std::uint8_t>(31 * j * (i + 1) + 7 * batch.sequence + j / 97);
+    }
+    slot.label(i) = static_cast<std::int64_t>((batch.sequence + i) % kClasses);
+    slot.sample(i).sample_id = batch.sequence * kSamples + i;
+    slot.sample(i).digest = batch.sequence;
+  }
+}
+
+// Seven steps, then two batches of an evaluation; as the graph would have the lane do them: copies
+// one batch ahead where the lane takes that.
+Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp) {
+  Result result;
+  model::ReplicaGroup group(1, [] { return false; });
+  LaneReports reports(1);
+  const auto loss = model::MakeLoss(Params("loss"));
+  auto network = model::MakeNetwork(
+      Params::FromJson(R"({"name": "resnet18", "width": 8})", "model"), kClasses, 1);
+  auto optimizer = model::MakeOptimizer(
+      Params::FromJson(R"({"name": "sgd", "lr": 0.01, "momentum": 0.9})", "optimizer"),
+      network->parameters());
+  std::unique_ptr<LaneDevice> device;
+  if (late) {
+    device = std::make_unique<LateDevice>(&result.most_unfetched);
+  } else {
+    device = std::make_unique<CpuDevice>(kStatistics, 1);
+  }
+  std::unique_ptr<model::LossScaler> scaler;
+  if (amp == model::Amp::kFp16) scaler = std::make_unique<model::LossScaler>(c10::kCPU);
+  Lane lane({.lane = 0,
+             .accumulation = accumulation,
+             .device = std::move(device),
+             .network = std::move(network),
+             .optimizer = std::move(optimizer),
+             .scaler = std::move(scaler),
+             .amp = amp,
+             .loss = *loss,
+             .run = result.run,
+             .group = group,
+             .reports = reports});
+  std::vector<stages::Batch> plan;
+  for (std::uint64_t step = 0; step < 7; ++step) {
+    for (std::uint32_t micro_batch = 0; micro_batch < accumulation; ++micro_batch) {
+      plan.push_back({.step = step,
+                      .micro_batch = micro_batch,
+                      .size = kSamples,
+                      .last = micro_batch + 1 == accumulation});
+    }
+  }
+  plan.push_back({.phase = stages::Phase::kEvaluate, .step = 7, .size = kSamples});
+  plan.push_back({.phase = stages::Phase::kEvaluate, .step = 7, .size = 2, .last = true});
+  for (std::size_t i = 0; i < plan.size(); ++i) plan[i].sequence = i;
+
+  stages::Slot first(0, kSamples, kSide * kSide * 3);
+  stages::Slot second(1, kSamples, kSide * kSide * 3);
+  const std::array slots{&first, &second};
+  std::size_t copied = 0;
+  const auto copy = [&] {
+    if (copied == plan.size()) return;
+    Fill(*slots[copied % 2], plan[copied]);
+    lane.Copy(*slots[copied++ % 2]);
+  };
+  if (lane.CopiesAhead()) copy();
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    copy();
+    lane.TrainStep(*slots[i % 2]);
+    // The slot is free now: whoever still reads it reads this.
+    Fill(*slots[i % 2], {.sequence = 99, .size = kSamples});
+  }
+  return result;
+}
+
+class LateLosses : public testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(LateLosses, AreThoseOfADeviceThatIsWaitedFor) {
+  const Result at_once = RunLane(false, GetParam(), model::Amp::kOff);
+  const Result late = RunLane(true, GetParam(), model::Amp::kOff);
+  EXPECT_THAT(at_once.run.steps, testing::ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_EQ(late.run.steps, (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5}))
+      << "the last step's is still on its way, since nobody needed its weights";
+  for (std::size_t i = 0; i < late.run.losses.size(); ++i) {
+    EXPECT_EQ(late.run.losses[i], at_once.run.losses[i]) << i;
+    EXPECT_EQ(late.run.digests[i], at_once.run.digests[i]) << i;
+    EXPECT_EQ(late.run.digests[i].size(), GetParam());
+  }
+  EXPECT_GE(late.most_unfetched, 2 * GetParam()) << "nothing was late";
+  EXPECT_EQ(late.run.evaluations, at_once.run.evaluations);
+  EXPECT_EQ(late.run.evaluated, kSamples + 2);
+  ASSERT_EQ(late.run.evaluations.size(), 1u);
+  EXPECT_EQ(late.run.evaluations[0].samples(), kSamples + 2);
+}
+
+TEST_P(LateLosses, BringTheWeightsOfTheirOwnStepWhereTheyAreNeeded) {
+  const Result at_once = RunLane(false, GetParam(), model::Amp::kOff);
+  const Result late = RunLane(true, GetParam(), model::Amp::kOff);
+  EXPECT_EQ(at_once.run.weights.size(), 7u);
+  ASSERT_THAT(late.run.weights, testing::ElementsAre(testing::Key(2), testing::Key(5)));
+  for (const auto& [step, sum] : late.run.weights) EXPECT_EQ(sum, at_once.run.weights.at(step));
+}
+
+INSTANTIATE_TEST_SUITE_P(Lane, LateLosses, testing::Values(1u, 3u));
+
+// The network of these tests is too small and its batches too few for later steps to stay close.
+TEST(Lane, FirstLossInSixteenBitsIsNearFloat32s) {
+  const Result wanted = RunLane(false, 1, model::Amp::kOff);
+  for (const model::Amp amp : {model::Amp::kBf16, model::Amp::kFp16}) {
+    const Result got = RunLane(false, 1, amp);
+    ASSERT_EQ(got.run.losses.size(), wanted.run.losses.size());
+    EXPECT_NEAR(got.run.losses[0], wanted.run.losses[0], amp == model::Amp::kFp16 ? 0.03 : 0.2);
+    EXPECT_NE(got.run.losses[0], wanted.run.losses[0]) << "nothing was computed in 16 bits";
+    EXPECT_EQ(got.run.scales.size(), amp == model::Amp::kFp16 ? 7u : 0u);
+  }
+}
+
+TEST(Lane, Float16WithLateLossesGivesTheSame) {
+  const Result at_once = RunLane(false, 3, model::Amp::kFp16);
+  const Result late = RunLane(true, 3, model::Amp::kFp16);
+  for (std::size_t i = 0; i < late.run.losses.size(); ++i) {
+    EXPECT_EQ(late.run.losses[i], at_once.run.losses[i]) << i;
+  }
+  EXPECT_EQ(late.run.scales.at(5), at_once.run.scales.at(5));
+}
+
+}  // namespace
+}  // namespace millrace::pipeline
