@@ -31,7 +31,6 @@ class CudaFetch final : public Fetch {
     come_.record();
   }
 
-  bool HasCome() const { return come_.query(); }
   const std::vector<at::Tensor>& Wait() override {
     come_.synchronize();
     return host_;
@@ -39,7 +38,8 @@ class CudaFetch final : public Fetch {
 
  private:
   std::vector<at::Tensor> host_;
-  at::cuda::CUDAEvent come_;
+  // A thread that waits for it sleeps: its core is wanted by those that make the next batches.
+  at::cuda::CUDAEvent come_{cudaEventDisableTiming | cudaEventBlockingSync};
 };
 
 class CudaDevice final : public LaneDevice {
@@ -126,6 +126,7 @@ std::unique_ptr<LaneDevice> MakeCudaDevice(CudaDeviceOptions options) {
 stages::PixelAllocator PinnedPixels(std::vector<int> gpus) {
   return [gpus = std::move(gpus)](std::size_t bytes) -> stages::PixelMemory {
     void* memory = nullptr;
+    const c10::cuda::CUDAGuard on_first(static_cast<c10::DeviceIndex>(gpus.front()));
     const cudaError_t result = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable);
     if (result != cudaSuccess) {
       (void)cudaGetLastError();

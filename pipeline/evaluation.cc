@@ -47,13 +47,17 @@ EvaluationLane::EvaluationLane(std::unique_ptr<model::Network> network, const mo
       on_batch_(std::move(on_batch)) {}
 
 void EvaluationLane::Copy(const stages::Slot& slot) {
-  if (!std::exchange(entered_, true)) device_->Enter();
-  device_->Copy(slot);
+  RunOnDevice(*device_, [&] {
+    if (!std::exchange(entered_, true)) device_->Enter();
+    device_->Copy(slot);
+  });
 }
 
 void EvaluationLane::TrainStep(const stages::Slot& slot) {
-  evaluation_.Add(slot);
-  if (slot.batch().last) counts_ = evaluation_.Finish();
+  RunOnDevice(*device_, [&] {
+    evaluation_.Add(slot);
+    if (slot.batch().last) counts_ = evaluation_.Finish();
+  });
   on_batch_(slot.batch().size);
 }
 

@@ -23,16 +23,20 @@ Lane::Lane(Parts parts)
 }
 
 void Lane::Copy(const stages::Slot& slot) {
-  if (!std::exchange(entered_, true)) parts_.device->Enter();
-  parts_.device->Copy(slot);
+  RunOnDevice(*parts_.device, [&] {
+    if (!std::exchange(entered_, true)) parts_.device->Enter();
+    parts_.device->Copy(slot);
+  });
 }
 
 void Lane::TrainStep(const stages::Slot& slot) {
-  if (slot.batch().phase == stages::Phase::kTrain) {
-    Train(slot);
-  } else {
-    Evaluate(slot);
-  }
+  RunOnDevice(*parts_.device, [&] {
+    if (slot.batch().phase == stages::Phase::kTrain) {
+      Train(slot);
+    } else {
+      Evaluate(slot);
+    }
+  });
 }
 
 void Lane::Train(const stages::Slot& slot) {

@@ -53,4 +53,8 @@ class LaneDevice {
   virtual std::unique_ptr<Fetch> StartFetch(std::vector<at::Tensor> tensors) = 0;
 };
 
+// Calls `body`, which works on the device. What LibTorch throws there is thrown on as an Error that
+// names the device and, where memory was lacking, says what needs less.
+void RunOnDevice(const LaneDevice& device, const std::function<void()>& body);
+
 }  // namespace millrace::pipeline

@@ -21,7 +21,7 @@ struct Landing {
   at::Tensor bytes;        // uint8, flat, on the device
   at::Tensor labels;       // int64, on the device
   at::Tensor host_labels;  // int64, pinned: a slot's are not
-  at::cuda::CUDAEvent copied;
+  at::cuda::CUDAEvent copied{cudaEventDisableTiming | cudaEventBlockingSync};
   at::cuda::CUDAEvent consumed;  // by the stream that computes
   std::int64_t samples = 0;
   std::int64_t height = 0;

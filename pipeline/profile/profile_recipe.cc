@@ -33,12 +33,16 @@ class CopyLane : public LaneWork {
   bool CopiesAhead() const override { return device_->CopiesAhead(); }
   bool Busy() const noexcept override { return device_->Busy(); }
   void Copy(const stages::Slot& slot) override {
-    if (!std::exchange(entered_, true)) device_->Enter();
-    device_->Copy(slot);
+    RunOnDevice(*device_, [&] {
+      if (!std::exchange(entered_, true)) device_->Enter();
+      device_->Copy(slot);
+    });
   }
   void TrainStep(const stages::Slot&) override {
-    device_->Take();
-    device_->WaitUntilRead();
+    RunOnDevice(*device_, [&] {
+      device_->Take();
+      device_->WaitUntilRead();
+    });
   }
 
  private:

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "pipeline/cpu_device.h"
+#include "tests/support/error_text.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -212,6 +213,22 @@ TEST_P(LateLosses, BringTheWeightsOfTheirOwnStepWhereTheyAreNeeded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lane, LateLosses, testing::Values(1u, 3u));
+
+TEST(RunOnDevice, SaysWhatToDoAboutMemory) {
+  const CpuDevice device(kStatistics, 1);
+  EXPECT_EQ(test::ErrorOf([&] {
+              RunOnDevice(device, [] {
+                TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried 2 GiB");
+              });
+            }),
+            "cpu has not enough memory; a smaller batch.per_device or batch.evaluate_per_device "
+            "needs less (CUDA out of memory. Tried 2 GiB)");
+  EXPECT_EQ(test::ErrorOf([&] {
+              RunOnDevice(device, [] { TORCH_CHECK(false, "no kernel for this\nat line 1"); });
+            }),
+            "cpu: no kernel for this");
+  EXPECT_EQ(test::ErrorOf([&] { RunOnDevice(device, [] { Fail("ours"); }); }), "ours");
+}
 
 // The network of these tests is too small and its batches too few for later steps to stay close.
 TEST(Lane, FirstLossInSixteenBitsIsNearFloat32s) {

@@ -51,6 +51,38 @@ TEST(LaneThread, DestructorRunsWhatIsQueued) {
   EXPECT_EQ(done, 50);
 }
 
+TEST(LaneThread, TimeInWhichTheDeviceIsBusyIsNoWaiting) {
+  std::atomic<std::int64_t> waited_ns{0};
+  std::atomic<int> asked{0};
+  {
+    std::promise<void> ran;
+    LaneThread thread([&](std::int64_t ns) { waited_ns += ns; },
+                      [&] {
+                        ++asked;
+                        return true;
+                      });
+    while (asked < 3) std::this_thread::yield();
+    thread.Add([&] { ran.set_value(); });
+    ran.get_future().wait();
+  }
+  EXPECT_EQ(waited_ns, 0);
+}
+
+TEST(LaneThread, WaitingBeginsWhenTheDeviceHasNothingToDo) {
+  std::atomic<std::int64_t> waited_ns{0};
+  std::atomic<int> asked{0};
+  {
+    std::promise<void> ran;
+    LaneThread thread([&](std::int64_t ns) { waited_ns += ns; }, [&] { return ++asked < 3; });
+    while (asked < 3) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    thread.Add([&] { ran.set_value(); });
+    ran.get_future().wait();
+  }
+  EXPECT_GT(waited_ns, 0);
+  EXPECT_GE(asked, 3);
+}
+
 TEST(LaneThread, JobsMayAddJobs) {
   std::vector<int> order;
   {
