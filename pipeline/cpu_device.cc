@@ -25,7 +25,7 @@ c10::Device CpuDevice::device() const { return c10::kCPU; }
 
 void CpuDevice::Enter() { model::SetComputeThreads(threads_); }
 
-void CpuDevice::Copy(const stages::Slot& slot) { batch_ = copy_(slot); }
+void CpuDevice::Copy(stages::Slot& slot) { batch_ = copy_(slot); }
 
 stages::DeviceBatch CpuDevice::Take() { return batch_; }
 

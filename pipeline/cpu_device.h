@@ -15,7 +15,7 @@ class CpuDevice final : public LaneDevice {
   bool CopiesAhead() const override { return false; }
   bool Busy() const noexcept override { return false; }
   void Enter() override;
-  void Copy(const stages::Slot& slot) override;
+  void Copy(stages::Slot& slot) override;
   stages::DeviceBatch Take() override;
   void WaitUntilRead() override {}
   at::Tensor Repeat(const stages::DeviceBatch& batch, const Step& step,

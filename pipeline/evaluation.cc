@@ -46,7 +46,7 @@ EvaluationLane::EvaluationLane(std::unique_ptr<model::Network> network, const mo
       counts_(network_->classes()),
       on_batch_(std::move(on_batch)) {}
 
-void EvaluationLane::Copy(const stages::Slot& slot) {
+void EvaluationLane::Copy(stages::Slot& slot) {
   RunOnDevice(*device_, [&] {
     if (!std::exchange(entered_, true)) device_->Enter();
     device_->Copy(slot);

@@ -50,7 +50,7 @@ class EvaluationLane final : public LaneWork {
 
   bool CopiesAhead() const override { return device_->CopiesAhead(); }
   bool Busy() const noexcept override { return device_->Busy(); }
-  void Copy(const stages::Slot& slot) override;
+  void Copy(stages::Slot& slot) override;
   void TrainStep(const stages::Slot& slot) override;
 
   // Of all its batches, once the last one is through.

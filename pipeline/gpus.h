@@ -10,6 +10,7 @@
 
 #include "pipeline/lane_device.h"
 #include "stages/normalize.h"
+#include "stages/sample.h"
 #include "stages/slot.h"
 
 namespace millrace::pipeline {
@@ -28,6 +29,7 @@ struct CudaDeviceOptions {
   bool record_steps = true;    // as CUDA graphs, where they prove to do what the step does
   bool deterministic = false;  // they must do so bit by bit
   std::function<void(const std::string&)> tell;  // lines for people; on the lane's thread
+  stages::DecodeOnHost decode_on_host = {};      // for slots with cargo
 };
 // REQUIRES: FindGpus() names that GPU
 std::unique_ptr<LaneDevice> MakeCudaDevice(CudaDeviceOptions options);

@@ -56,7 +56,7 @@ class LaneWork {
   virtual bool Busy() const noexcept { return false; }
 
   // Brings the batch to the device.
-  virtual void Copy(const stages::Slot& slot) = 0;
+  virtual void Copy(stages::Slot& slot) = 0;
   // Consumes it: a training step or an evaluation, as its phase says. When it returns, the slot is
   // free.
   virtual void TrainStep(const stages::Slot& slot) = 0;

@@ -22,7 +22,7 @@ Lane::Lane(Parts parts)
   if (parts_.scaler) add_state(parts_.scaler->StateTensors());
 }
 
-void Lane::Copy(const stages::Slot& slot) {
+void Lane::Copy(stages::Slot& slot) {
   RunOnDevice(*parts_.device, [&] {
     if (!std::exchange(entered_, true)) parts_.device->Enter();
     parts_.device->Copy(slot);

@@ -48,7 +48,7 @@ class Lane final : public LaneWork {
 
   bool CopiesAhead() const override { return parts_.device->CopiesAhead(); }
   bool Busy() const noexcept override { return parts_.device->Busy(); }
-  void Copy(const stages::Slot& slot) override;
+  void Copy(stages::Slot& slot) override;
   void TrainStep(const stages::Slot& slot) override;
 
  private:

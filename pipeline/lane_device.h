@@ -37,7 +37,7 @@ class LaneDevice {
 
   // Starts to bring a batch to the device, and gives the oldest that was started, ready for what
   // the thread queues next; valid until the next one is given.
-  virtual void Copy(const stages::Slot& slot) = 0;
+  virtual void Copy(stages::Slot& slot) = 0;
   virtual stages::DeviceBatch Take() = 0;
   // Returns when nothing reads the slot of the batch that was given last any more.
   virtual void WaitUntilRead() = 0;

@@ -193,12 +193,11 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       .validate_every_epochs = recipe.validate_every_epochs,
   };
   const BatchPlan counts(plan_options);
-  GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/true,
+  GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, devices, /*trains=*/true,
                                                 /*evaluates=*/loaders.val() != nullptr);
   graph_options.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
   };
-  if (!devices.gpus.empty()) graph_options.allocate = PinnedPixels(devices.gpus);
   const ComputeLayout layout{
       .lanes = lanes,
       .threads_per_lane = static_cast<std::uint32_t>(ComputeThreads(devices)),
@@ -310,18 +309,18 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     Replica& replica = replicas.lanes[lane];
-    made_lanes.push_back(std::make_unique<Lane>(
-        Lane::Parts{.lane = lane,
-                    .accumulation = batch.accumulation,
-                    .device = MakeLaneDevice(recipe, devices, lane, replicas.precision, log),
-                    .network = std::move(replica.network),
-                    .optimizer = std::move(replica.optimizer),
-                    .scaler = std::move(replica.scaler),
-                    .amp = replicas.precision.amp,
-                    .loss = *loss,
-                    .run = run,
-                    .group = group,
-                    .reports = reports}));
+    made_lanes.push_back(std::make_unique<Lane>(Lane::Parts{
+        .lane = lane,
+        .accumulation = batch.accumulation,
+        .device = MakeLaneDevice(recipe, devices, lane, replicas.precision, loaders, log),
+        .network = std::move(replica.network),
+        .optimizer = std::move(replica.optimizer),
+        .scaler = std::move(replica.scaler),
+        .amp = replicas.precision.amp,
+        .loss = *loss,
+        .run = run,
+        .group = group,
+        .reports = reports}));
     lane_work.push_back(made_lanes.back().get());
   }
   local_copy.Start(log);
@@ -365,9 +364,8 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   const auto classes = static_cast<std::int64_t>(loaders.val()->manifest().classes.size());
   const std::uint32_t lanes = options.devices.lanes();
   const BatchSizes batch = ResolveBatch(recipe, lanes);
-  GraphOptions graph_options =
-      MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/false, /*evaluates=*/true);
-  if (!options.devices.gpus.empty()) graph_options.allocate = PinnedPixels(options.devices.gpus);
+  GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, options.devices,
+                                                /*trains=*/false, /*evaluates=*/true);
   const model::Precision precision = UsePrecision(recipe);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
 
@@ -379,7 +377,7 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     auto network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
     model::LoadWeights(*network, options.weights);
-    auto device = MakeLaneDevice(recipe, options.devices, lane, precision, log);
+    auto device = MakeLaneDevice(recipe, options.devices, lane, precision, loaders, log);
     network->MoveTo(device->device());
     const auto on_batch = [&](std::uint64_t samples) {
       log.Emit(tracking::Progress{.label = "evaluate",

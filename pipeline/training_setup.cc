@@ -65,8 +65,13 @@ BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size) {
 }
 
 GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
-                              const BatchSizes& batch, std::uint32_t lanes, bool trains,
+                              const BatchSizes& batch, const Devices& devices, bool trains,
                               bool evaluates) {
+  const std::uint32_t lanes = devices.lanes();
+  if (recipe.decode_device == stages::DecodeDevice::kGpu && devices.gpus.empty()) {
+    recipe.params.Section("decode").Blame(
+        "device", "is \"gpu\", but lanes are on the CPU; use --devices cuda, or remove it");
+  }
   const auto image_bytes = [&](Phase phase) {
     const stages::Size size = samples.PictureSize(phase);
     return static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height) *
@@ -74,6 +79,7 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   };
   const int budget = recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : AvailableCores();
   GraphOptions options;
+  if (!devices.gpus.empty()) options.allocate = PinnedPixels(devices.gpus);
   options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
   options.num_slots = recipe.num_slots > 0
                           ? recipe.num_slots
@@ -188,15 +194,19 @@ model::Precision UsePrecision(const Recipe& recipe) {
 
 std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& devices,
                                            std::uint32_t lane, const model::Precision& precision,
-                                           tracking::RunLog& log) {
+                                           LoaderStages& loaders, tracking::RunLog& log) {
   const stages::ChannelStatistics statistics{.mean = recipe.mean, .std = recipe.std};
   if (devices.gpus.empty()) return std::make_unique<CpuDevice>(statistics, ComputeThreads(devices));
-  return MakeCudaDevice({.gpu = devices.gpus[lane],
-                         .statistics = statistics,
-                         .image_type = precision.image_type(),
-                         .record_steps = recipe.cuda_graph,
-                         .deterministic = recipe.deterministic,
-                         .tell = [&log](const std::string& line) { log.Text("{}", line); }});
+  return MakeCudaDevice(
+      {.gpu = devices.gpus[lane],
+       .statistics = statistics,
+       .image_type = precision.image_type(),
+       .record_steps = recipe.cuda_graph,
+       .deterministic = recipe.deterministic,
+       .tell = [&log](const std::string& line) { log.Text("{}", line); },
+       .decode_on_host = [&loaders](
+                             const stages::Slot& slot, std::uint32_t index,
+                             std::uint8_t* pixels) { loaders.DecodeOnHost(slot, index, pixels); }});
 }
 
 Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices& devices,

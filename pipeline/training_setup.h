@@ -34,12 +34,13 @@ struct BatchSizes {
 // Throws Error (exit code 2) when so many devices cannot make the recipe's global batch.
 BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size);
 
-// Workers, slots and their sizes for a graph that trains, evaluates or both. What the recipe leaves
-// to "auto": a worker for each core of the budget; four slots for each lane, or as many as keep all
-// workers busy, and more while the graph runs where lanes wait (slot_growth.h). Throws Error (exit
-// code 2) when there are fewer slots than lanes.
+// Workers, slots and their sizes for a graph that trains, evaluates or both, in memory that the
+// devices copy from. What the recipe leaves to "auto": a worker for each core of the budget; four
+// slots for each lane, or as many as keep all workers busy, and more while the graph runs where
+// lanes wait (slot_growth.h). Throws Error (exit code 2) when there are fewer slots than lanes, and
+// when the recipe decodes on a GPU that no lane has.
 GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
-                              const BatchSizes& batch, std::uint32_t lanes, bool trains,
+                              const BatchSizes& batch, const Devices& devices, bool trains,
                               bool evaluates);
 
 // The read-ahead for batches of the split that `reader` reads: "auto" begins with what is in flight
@@ -66,10 +67,11 @@ void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe
 // process from then on. Throws Error (exit code 2) for a wrong value.
 model::Precision UsePrecision(const Recipe& recipe);
 
-// The device of a lane. Lines about what it decides go to `log`, which must outlive it.
+// The device of a lane for batches of `loaders`. Lines about what it decides go to `log`. Both must
+// outlive it.
 std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& devices,
                                            std::uint32_t lane, const model::Precision& precision,
-                                           tracking::RunLog& log);
+                                           LoaderStages& loaders, tracking::RunLog& log);
 
 // What each lane has of its own, on its device: equal for all at the start.
 struct Replica {

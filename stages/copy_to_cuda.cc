@@ -9,18 +9,27 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
-#include "stages/copy_normalize.h"
+#include "base/hash.h"
+#include "stages/gpu/device_decoder.h"
+#include "stages/gpu/device_normalize.h"
 
 namespace millrace::stages {
 namespace {
 
 // Memory of one batch on its way.
 struct Landing {
-  at::Tensor bytes;        // uint8, flat, on the device
-  at::Tensor labels;       // int64, on the device
-  at::Tensor host_labels;  // int64, pinned: a slot's are not
+  Slot* slot = nullptr;
+  at::Tensor pixels;          // uint8, flat, on the device
+  at::Tensor labels;          // int64, on the device
+  at::Tensor host_labels;     // int64, pinned: a slot's are not
+  gpu::PinnedMemory results;  // gpu::PictureResult by place in the batch, of a slot with cargo
+  bool is_decoded = false;    // it had cargo
+  // A thread that waits for it sleeps: its core is wanted by those that make the next batches.
   at::cuda::CUDAEvent copied{cudaEventDisableTiming | cudaEventBlockingSync};
   at::cuda::CUDAEvent consumed;  // by the stream that computes
   std::int64_t samples = 0;
@@ -36,19 +45,41 @@ bool Reserve(at::Tensor& tensor, std::int64_t count, const at::TensorOptions& op
   return true;
 }
 
+gpu::Output OutputOf(c10::ScalarType type) {
+  switch (type) {
+    case c10::ScalarType::BFloat16:
+      return gpu::Output::kBfloat16;
+    case c10::ScalarType::Half:
+      return gpu::Output::kFloat16;
+    default:
+      MILLRACE_CHECK(type == c10::ScalarType::Float);
+      return gpu::Output::kFloat32;
+  }
+}
+
 }  // namespace
 
 struct CopyToCuda::Impl {
-  Impl(const ChannelStatistics& statistics, c10::ScalarType type)
+  Impl(const ChannelStatistics& statistics, c10::ScalarType type, DecodeOnHost on_host)
       : device(c10::kCUDA, c10::cuda::current_device()),
         image_type(type),
-        normalize(statistics, device),
-        stream(at::cuda::getStreamFromPool()) {}
+        normalize(statistics),
+        decode_on_host(std::move(on_host)),
+        // What the next step waits for comes first.
+        stream(at::cuda::getStreamFromPool(/*isHighPriority=*/true)) {}
+
+  Landing& Oldest() { return landings[taken % landings.size()]; }
+  void CopyPixels(const Landing& landing);
+  void Decode(Landing& landing);
+  void FinishDecoded(Landing& landing);
 
   c10::Device device;
   c10::ScalarType image_type;
-  DeviceNormalizer normalize;
-  at::cuda::CUDAStream stream;  // of the copies
+  gpu::DeviceNormalize normalize;
+  DecodeOnHost decode_on_host;
+  at::cuda::CUDAStream stream;  // of copies and decoding
+  std::optional<gpu::DeviceDecoder> decoder;
+  std::vector<gpu::Picture> pictures;
   std::array<Landing, 2> landings;
   std::uint64_t started = 0;
   std::uint64_t taken = 0;
@@ -56,51 +87,101 @@ struct CopyToCuda::Impl {
   at::Tensor labels;  // flat
 };
 
-CopyToCuda::CopyToCuda(const ChannelStatistics& statistics, c10::ScalarType image_type)
-    : impl_(std::make_unique<Impl>(statistics, image_type)) {}
+CopyToCuda::CopyToCuda(const ChannelStatistics& statistics, c10::ScalarType image_type,
+                       DecodeOnHost decode_on_host)
+    : impl_(std::make_unique<Impl>(statistics, image_type, std::move(decode_on_host))) {}
 
 CopyToCuda::~CopyToCuda() = default;
 
-void CopyToCuda::Start(const Slot& slot) {
+void CopyToCuda::Start(Slot& slot) {
   MILLRACE_CHECK(impl_->started - impl_->taken < impl_->landings.size());
   Landing& landing = impl_->landings[impl_->started++ % impl_->landings.size()];
+  landing.slot = &slot;
   landing.samples = static_cast<std::int64_t>(slot.batch().size);
   landing.height = slot.picture().height;
   landing.width = slot.picture().width;
   const at::TensorOptions on_device(impl_->device);
-  const bool new_bytes = Reserve(landing.bytes, static_cast<std::int64_t>(slot.pixels().size()),
-                                 on_device.dtype(at::kByte));
+  const bool new_pixels = Reserve(landing.pixels, static_cast<std::int64_t>(slot.pixels().size()),
+                                  on_device.dtype(at::kByte));
   const bool new_labels = Reserve(landing.labels, landing.samples, on_device.dtype(at::kLong));
   // Memory that is new may still be in use by what the computing stream did with it before.
-  if (new_bytes || new_labels) landing.consumed.record();
+  if (new_pixels || new_labels) landing.consumed.record();
   Reserve(landing.host_labels, landing.samples,
           at::TensorOptions(at::kCPU).dtype(at::kLong).pinned_memory(true));
   std::memcpy(landing.host_labels.data_ptr(), slot.labels().data(), slot.labels().size_bytes());
 
   landing.consumed.block(impl_->stream);
-  C10_CUDA_CHECK(cudaMemcpyAsync(landing.bytes.data_ptr(), slot.pixels().data(),
-                                 slot.pixels().size(), cudaMemcpyHostToDevice, impl_->stream));
+  landing.is_decoded = !slot.cargo().empty();
+  if (landing.is_decoded) {
+    impl_->Decode(landing);
+  } else {
+    impl_->CopyPixels(landing);
+  }
   C10_CUDA_CHECK(cudaMemcpyAsync(landing.labels.data_ptr(), landing.host_labels.data_ptr(),
                                  slot.labels().size_bytes(), cudaMemcpyHostToDevice,
                                  impl_->stream));
   landing.copied.record(impl_->stream);
 }
 
+void CopyToCuda::Impl::CopyPixels(const Landing& landing) {
+  const std::span<const std::uint8_t> pixels = landing.slot->pixels();
+  C10_CUDA_CHECK(cudaMemcpyAsync(landing.pixels.data_ptr(), pixels.data(), pixels.size(),
+                                 cudaMemcpyHostToDevice, stream));
+}
+
+void CopyToCuda::Impl::Decode(Landing& landing) {
+  const Slot& slot = *landing.slot;
+  pictures.resize(slot.batch().size);
+  for (std::uint32_t i = 0; i < slot.batch().size; ++i) pictures[i] = slot.sample(i).for_device;
+  landing.results.Reserve(pictures.size() * sizeof(gpu::PictureResult));
+  if (!decoder) decoder.emplace(stream);
+  decoder->Decode({.pictures = pictures,
+                   .bytes = std::as_bytes(slot.cargo()),
+                   .finished = slot.picture(),
+                   .out = landing.pixels.data_ptr<std::uint8_t>(),
+                   .results = reinterpret_cast<gpu::PictureResult*>(landing.results.data())});
+}
+
+// Learns from the device what it has decoded, and replaces what it could not.
+void CopyToCuda::Impl::FinishDecoded(Landing& landing) {
+  landing.copied.synchronize();
+  Slot& slot = *landing.slot;
+  const auto* results = reinterpret_cast<const gpu::PictureResult*>(landing.results.data());
+  std::vector<std::uint8_t> pixels;
+  for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+    SampleState& state = slot.sample(i);
+    if (state.for_device.kind != gpu::Kind::kSegments) continue;
+    state.digest = results[i].digest;
+    if (results[i].is_damaged == 0) continue;
+    pixels.resize(slot.image_bytes());
+    decode_on_host(slot, i, pixels.data());
+    state.digest = Hash64(std::as_bytes(std::span(pixels)));
+    C10_CUDA_CHECK(cudaMemcpyAsync(landing.pixels.data_ptr<std::uint8_t>() + i * slot.image_bytes(),
+                                   pixels.data(), pixels.size(), cudaMemcpyHostToDevice, stream));
+    C10_CUDA_CHECK(cudaStreamSynchronize(stream));  // before `pixels` holds another one
+  }
+}
+
 DeviceBatch CopyToCuda::Take() {
   MILLRACE_CHECK(impl_->taken < impl_->started);
-  Landing& landing = impl_->landings[impl_->taken++ % impl_->landings.size()];
-  landing.copied.block(at::cuda::getCurrentCUDAStream());
-  const std::int64_t values = landing.samples * landing.height * landing.width * kChannels;
+  Landing& landing = impl_->Oldest();
+  ++impl_->taken;
+  if (landing.is_decoded) impl_->FinishDecoded(landing);
+  const at::cuda::CUDAStream computing = at::cuda::getCurrentCUDAStream();
+  landing.copied.block(computing);
+  const std::int64_t pixels = landing.samples * landing.height * landing.width;
+  const std::int64_t values = pixels * kChannels;
   const at::TensorOptions on_device(impl_->device);
   Reserve(impl_->images, values, on_device.dtype(impl_->image_type));
   Reserve(impl_->labels, landing.samples, on_device.dtype(at::kLong));
-  const auto as_pictures = [&](const at::Tensor& flat) {
-    return flat.narrow(0, 0, values)
-        .view({landing.samples, landing.height, landing.width, std::int64_t{kChannels}});
-  };
-  DeviceBatch batch{.images = as_pictures(impl_->images).permute({0, 3, 1, 2}),
-                    .labels = impl_->labels.narrow(0, 0, landing.samples)};
-  impl_->normalize(as_pictures(landing.bytes), batch.images);
+  // NHWC seen as [N, C, H, W]: what ATen calls channels-last.
+  DeviceBatch batch{
+      .images = impl_->images.narrow(0, 0, values)
+                    .view({landing.samples, landing.height, landing.width, std::int64_t{kChannels}})
+                    .permute({0, 3, 1, 2}),
+      .labels = impl_->labels.narrow(0, 0, landing.samples)};
+  impl_->normalize(landing.pixels.data_ptr<std::uint8_t>(), static_cast<std::size_t>(pixels),
+                   OutputOf(impl_->image_type), impl_->images.data_ptr(), computing);
   batch.labels.copy_(landing.labels.narrow(0, 0, landing.samples));
   landing.consumed.record();
   return batch;

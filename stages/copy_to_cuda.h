@@ -1,4 +1,5 @@
-// The copy stage of a lane on a GPU: brings finished batches there while the GPU computes.
+// The copy stage of a lane on a GPU: brings batches there, finished or to be decoded there, while
+// the GPU computes.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,27 +8,33 @@
 
 #include "stages/device_batch.h"
 #include "stages/normalize.h"
+#include "stages/sample.h"
 #include "stages/slot.h"
 
 namespace millrace::stages {
 
-// Bytes cross the bus on a stream of their own; normalised, in the type that the network takes,
-// they get on the stream that computes. Two batches can be on their way at a time: the one that
-// Take() gave and the one behind it. Made and used on one thread, for the device and the stream
-// that are current there. Throws c10::Error for what CUDA reports.
+// Bytes cross the bus, and a slot's cargo is decoded (gpu/device_decoder.h), on a stream of their
+// own; normalised, in the type that the network takes, pixels get on the stream that computes. Two
+// batches can be on their way at a time: the one that Take() gave and the one behind it. Made and
+// used on one thread, for the device and the stream that are current there. Throws Error, or
+// c10::Error, for what CUDA reports.
 class CopyToCuda {
  public:
-  CopyToCuda(const ChannelStatistics& statistics, c10::ScalarType image_type);
+  // `decode_on_host` is asked only for slots with cargo.
+  CopyToCuda(const ChannelStatistics& statistics, c10::ScalarType image_type,
+             DecodeOnHost decode_on_host);
   ~CopyToCuda();
   CopyToCuda(const CopyToCuda&) = delete;
   CopyToCuda& operator=(const CopyToCuda&) = delete;
 
   // Starts the copy of a batch and returns. The slot's pixels should be pinned: pageable ones take
-  // the host's time. REQUIRES: every batch before but one has been taken
-  void Start(const Slot& slot);
+  // the host's time. REQUIRES: every batch before but one has been taken; the slot stays until this
+  // one is
+  void Start(Slot& slot);
 
-  // The oldest batch that was started and not taken yet. The current stream waits for it, the
-  // calling thread does not. It stays valid, for work on that stream, until the next Take();
+  // The oldest batch that was started and not taken yet. The current stream waits for it; the
+  // calling thread does only where the device decodes, to know that nothing was damaged, and leaves
+  // the digests in the slot. It stays valid, for work on that stream, until the next Take();
   // batches of one size lie in the same memory, until a larger one comes. REQUIRES: there is one
   DeviceBatch Take();
 

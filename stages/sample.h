@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/random.h"
 #include "stages/slot.h"
@@ -15,5 +16,10 @@ struct Sample {
   std::uint32_t index = 0;  // its place in the batch
   RandomKey key;  // of its augmentation; key.sample_id says which sample of the split it is
 };
+
+// Makes the pixels of a sample on the CPU, where the device finds that it cannot. Throws Error
+// where its bytes are damaged.
+using DecodeOnHost =
+    std::function<void(const Slot& slot, std::uint32_t index, std::uint8_t* pixels)>;
 
 }  // namespace millrace::stages

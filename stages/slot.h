@@ -73,7 +73,6 @@ class Slot {
                    static_cast<std::size_t>(picture.height) * kChannels;
     MILLRACE_CHECK(image_bytes_ <= max_image_bytes_);
     batch_ = batch;
-    cargo_bytes_.store(0, std::memory_order_relaxed);
     remaining_.store(batch.size, std::memory_order_relaxed);
   }
 
@@ -99,12 +98,21 @@ class Slot {
   // REQUIRES: bytes <= CargoRoom(image_bytes())
   std::size_t ClaimCargo(std::size_t bytes) {
     MILLRACE_CHECK(bytes <= CargoRoom(image_bytes_));
-    return cargo_bytes_.fetch_add(CargoRoom(bytes), std::memory_order_relaxed);
+    // The batch is told with the bytes: its first claim begins anew, and a batch that nobody fills
+    // again keeps what is there.
+    const std::uint64_t of_batch = batch_.sequence << kCargoBits;
+    std::uint64_t claimed = cargo_.load(std::memory_order_relaxed);
+    std::uint64_t place = 0;
+    do {
+      place = (claimed ^ of_batch) >> kCargoBits == 0 ? claimed & kCargoMask : 0;
+    } while (!cargo_.compare_exchange_weak(claimed, of_batch | (place + CargoRoom(bytes)),
+                                           std::memory_order_relaxed));
+    return place;
   }
   std::uint8_t* cargo_at(std::size_t place) { return pixels_.get() + place; }
   // Of the whole batch; empty where it holds pixels.
   std::span<const std::uint8_t> cargo() const {
-    return {pixels_.get(), cargo_bytes_.load(std::memory_order_relaxed)};
+    return {pixels_.get(), cargo_.load(std::memory_order_relaxed) & kCargoMask};
   }
 
   std::int64_t& label(std::uint32_t index) { return labels_[index]; }
@@ -126,6 +134,8 @@ class Slot {
 
  private:
   static constexpr std::size_t kCargoAlignment = 16;  // gpu::kBytesAlignment [bytes]
+  static constexpr std::uint64_t kCargoBits = 40;
+  static constexpr std::uint64_t kCargoMask = (std::uint64_t{1} << kCargoBits) - 1;
 
   const std::uint32_t number_;
   const std::size_t max_image_bytes_;  // [bytes]
@@ -136,7 +146,7 @@ class Slot {
   Size picture_;
   std::size_t image_bytes_ = 0;
   std::atomic<std::uint32_t> remaining_{0};
-  std::atomic<std::size_t> cargo_bytes_{0};
+  std::atomic<std::uint64_t> cargo_{0};  // lower bits of the batch's sequence, bytes claimed
 };
 
 }  // namespace millrace::stages

@@ -32,7 +32,7 @@ class CopyLane : public LaneWork {
 
   bool CopiesAhead() const override { return device_->CopiesAhead(); }
   bool Busy() const noexcept override { return device_->Busy(); }
-  void Copy(const stages::Slot& slot) override {
+  void Copy(stages::Slot& slot) override {
     RunOnDevice(*device_, [&] {
       if (!std::exchange(entered_, true)) device_->Enter();
       device_->Copy(slot);
@@ -58,7 +58,7 @@ class EmulatedLane final : public LaneWork {
       : lane_(std::move(device)), step_ns_(static_cast<std::int64_t>(step_ms * 1e6)) {}
 
   bool CopiesAhead() const override { return true; }
-  void Copy(const stages::Slot& slot) override {
+  void Copy(stages::Slot& slot) override {
     if (slot.number() >= begin_ns_.size()) begin_ns_.resize(slot.number() + 1);
     begin_ns_[slot.number()] = NowNs();
     lane_.Copy(slot);
@@ -120,7 +120,7 @@ class StepLane final : public LaneWork {
 
   bool CopiesAhead() const override { return lane_.CopiesAhead(); }
   bool Busy() const noexcept override { return lane_.Busy(); }
-  void Copy(const stages::Slot& slot) override { lane_.Copy(slot); }
+  void Copy(stages::Slot& slot) override { lane_.Copy(slot); }
   void TrainStep(const stages::Slot& slot) override { lane_.TrainStep(slot); }
 
  private:
@@ -132,10 +132,11 @@ class StepLane final : public LaneWork {
 struct LaneSource {
   const Recipe& recipe;
   Devices devices;
+  LoaderStages& loaders;
   tracking::RunLog& log;
 
   std::unique_ptr<LaneDevice> MakeDevice(std::uint32_t lane) const {
-    return MakeLaneDevice(recipe, devices, lane, UsePrecision(recipe), log);
+    return MakeLaneDevice(recipe, devices, lane, UsePrecision(recipe), loaders, log);
   }
 };
 
@@ -204,7 +205,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                         // More than anybody measures: an epoch of a small set is soon over.
                         .epochs = std::numeric_limits<std::uint32_t>::max()});
   MeasureOptions measure{
-      .graph = MakeGraphOptions(recipe, loaders, batch, lanes, /*trains=*/true,
+      .graph = MakeGraphOptions(recipe, loaders, batch, devices, /*trains=*/true,
                                 /*evaluates=*/false),
       .seconds = options.seconds,
       .progress = [&](std::string_view label, double done_s) {
@@ -214,8 +215,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                                     .unit = "s",
                                     .detail = ""});
       }};
-  if (!devices.gpus.empty()) measure.graph.allocate = PinnedPixels(devices.gpus);
-  const LaneSource source{.recipe = recipe, .devices = devices, .log = log};
+  const LaneSource source{.recipe = recipe, .devices = devices, .loaders = loaders, .log = log};
   MeasuredGraph graph{
       .samples = loaders,
       .lanes = lanes,

@@ -85,7 +85,7 @@ bool HasOriginals(benchmark::State& state) {
 
 class NullLane final : public pipeline::LaneWork {
  public:
-  void Copy(const stages::Slot&) override {}
+  void Copy(stages::Slot&) override {}
   void TrainStep(const stages::Slot& slot) override { samples += slot.batch().size; }
   std::int64_t samples = 0;
 };

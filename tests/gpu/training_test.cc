@@ -13,7 +13,9 @@
 #include "model/checkpoint.h"
 #include "model/loss_scaler.h"
 #include "model/safetensors.h"
+#include "pipeline/batch_plan.h"
 #include "pipeline/gpus.h"
+#include "pipeline/graph.h"
 #include "pipeline/trainer.h"
 #include "stages/copy_to_cuda.h"
 #include "tests/gpu/device.h"
@@ -162,6 +164,89 @@ TEST_F(GpuTraining, Float16KeepsItsScaleInTheCheckpoint) {
   EXPECT_EQ(again.result.step, 18u);
 }
 
+// Digests of all batches are part of the metrics.
+TEST_F(GpuTraining, DecodingOnTheGpuGivesTheRunOfTheCpusDecoder) {
+  std::vector<std::string> settings = {
+      "deterministic=true",
+      "data.train.ops=[{ op = 'random_resized_crop', size = 64, scale = [0.2, 1.0] },"
+      " { op = 'horizontal_flip' }]",
+      "data.val.ops=[{ op = 'resize', size = 72 }, { op = 'center_crop', size = 64 }]"};
+  const Run cpu = Train("cpu", "cuda:0", settings);
+  settings.emplace_back("decode.device=gpu");
+  const Run gpu = Train("gpu", "cuda:0", settings);
+  EXPECT_EQ(cpu.metrics, gpu.metrics);
+  ExpectEqualWeights(cpu, gpu);
+}
+
+// Digests of batches as they come to a device that decodes.
+class CargoLane final : public LaneWork {
+ public:
+  explicit CargoLane(LoaderStages& loaders) : loaders_(loaders) {}
+
+  void Copy(stages::Slot& slot) override {
+    if (!copy_) {
+      const stages::ChannelStatistics statistics{{0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}};
+      copy_.emplace(statistics, at::kBFloat16,
+                    [this](const stages::Slot& of, std::uint32_t index, std::uint8_t* pixels) {
+                      ++on_host;
+                      loaders_.DecodeOnHost(of, index, pixels);
+                    });
+    }
+    if (damages && !slot.cargo().empty()) Damage(slot);
+    copy_->Start(slot);
+  }
+  void TrainStep(const stages::Slot& slot) override {
+    copy_->Take();
+    copy_->WaitUntilRead();
+    digests.push_back(slot.Digest());
+  }
+
+  bool damages = false;
+  int on_host = 0;
+  std::vector<std::uint64_t> digests;
+
+ private:
+  // Cuts the first segment of the first picture short.
+  static void Damage(stages::Slot& slot) {
+    const stages::gpu::Picture& picture = slot.sample(0).for_device;
+    ASSERT_EQ(picture.kind, stages::gpu::Kind::kSegments);
+    stages::gpu::SegmentPlace place;
+    std::uint8_t* const at = slot.cargo_at(picture.bytes + sizeof(stages::gpu::PictureData));
+    std::memcpy(&place, at, sizeof place);
+    place.bytes = 1;
+    std::memcpy(at, &place, sizeof place);
+  }
+
+  LoaderStages& loaders_;
+  std::optional<stages::CopyToCuda> copy_;
+};
+
+TEST_F(GpuTraining, DamagedCargoIsDecodedOnTheHost) {
+  const Recipe recipe =
+      MakeRecipe({"data.train.ops=[{ op = 'random_resized_crop', size = 64, scale = [0.2, 1.0] }]",
+                  "decode.device=gpu"});
+  const auto run = [&](bool damages) {
+    LoaderStages loaders(recipe, dataset_, {stages::Phase::kTrain});
+    CargoLane lane(loaders);
+    lane.damages = damages;
+    BatchPlan plan({.train_samples = loaders.train().size(), .per_device = 4, .epochs = 2});
+    Stop stop;
+    StageStats stats;
+    RunGraph(
+        {.workers = 2,
+         .num_slots = 3,
+         .max_batch = 4,
+         .max_image_bytes = 3 * 64 * 64,
+         .allocate = PinnedPixels({0})},
+        [&plan] { return plan.Next(); }, loaders, {&lane}, stop, stats);
+    EXPECT_EQ(lane.on_host, damages ? 12 : 0);
+    return lane.digests;
+  };
+  const auto sound = run(false);
+  EXPECT_EQ(sound.size(), 12u);
+  EXPECT_EQ(run(true), sound);
+}
+
 TEST_F(GpuTraining, EvaluationCountsAreTheCpus) {
   const Run run = Train("run", "cuda:0", {});
   const auto evaluate = [&](const char* devices) {
@@ -196,7 +281,7 @@ TEST_F(Gpu, SlotsArePinned) {
 // as that is allowed.
 TEST_F(Gpu, CopyBringsEveryBatchAsTheCpuSeesIt) {
   const stages::ChannelStatistics statistics{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
-  stages::CopyToCuda copy(statistics, at::kFloat);
+  stages::CopyToCuda copy(statistics, at::kFloat, {});
   const stages::PixelAllocator allocate = PinnedPixels({0});
   constexpr std::uint32_t kMost = 16;
   constexpr int kSide = 64;

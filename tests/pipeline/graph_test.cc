@@ -64,7 +64,7 @@ class FakeLane : public LaneWork {
   bool copies_ahead = true;
 
   bool CopiesAhead() const override { return copies_ahead; }
-  void Copy(const Slot& slot) override {
+  void Copy(Slot& slot) override {
     on_copy(slot);
     ++num_copies;
   }

@@ -34,7 +34,7 @@ class LateDevice final : public LaneDevice {
   void Enter() override {
     for (CpuDevice& buffer : buffers_) buffer.Enter();
   }
-  void Copy(const stages::Slot& slot) override { buffers_[started_++ % 2].Copy(slot); }
+  void Copy(stages::Slot& slot) override { buffers_[started_++ % 2].Copy(slot); }
   stages::DeviceBatch Take() override { return buffers_[taken_++ % 2].Take(); }
   void WaitUntilRead() override {}
   at::Tensor Repeat(const stages::DeviceBatch& batch, const Step& step,

@@ -37,7 +37,7 @@ class RecordingLane final : public LaneWork {
   std::function<void(const Slot&)> on_step = [](const Slot&) {};
   std::vector<std::tuple<Phase, std::uint64_t, std::uint64_t>> digests;  // phase, step, digest
 
-  void Copy(const Slot&) override {}
+  void Copy(Slot&) override {}
   void TrainStep(const Slot& slot) override {
     digests.emplace_back(slot.batch().phase, slot.batch().step, slot.Digest());
     on_step(slot);

@@ -87,7 +87,7 @@ class DigestLane final : public LaneWork {
  public:
   std::vector<std::uint64_t> digests;
 
-  void Copy(const stages::Slot&) override {}
+  void Copy(stages::Slot&) override {}
   void TrainStep(const stages::Slot& slot) override { digests.push_back(slot.Digest()); }
 };
 

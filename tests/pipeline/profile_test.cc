@@ -69,7 +69,7 @@ class PacedLane final : public LaneWork {
  public:
   explicit PacedLane(const Pace& pace, bool steps) : pace_(pace), steps_(steps) {}
 
-  void Copy(const stages::Slot&) override { Take(Stage::kCopy); }
+  void Copy(stages::Slot&) override { Take(Stage::kCopy); }
   void TrainStep(const stages::Slot&) override {
     if (steps_) Take(Stage::kTrainStep);
   }
@@ -245,7 +245,7 @@ TEST(MeasureGraph, EndOfTheBatchesIsAnErrorThatSaysHowManyItTakes) {
 TEST(MeasureGraph, FailureOfAStageEndsTheProfile) {
   class Broken final : public LaneWork {
    public:
-    void Copy(const stages::Slot&) override { throw Error("copy broke"); }
+    void Copy(stages::Slot&) override { throw Error("copy broke"); }
     void TrainStep(const stages::Slot&) override {}
   };
   PacedGraph graph(Pace{});

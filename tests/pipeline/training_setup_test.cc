@@ -33,8 +33,10 @@ class SquarePictures final : public SampleWork {
 
 GraphOptions Graph(const Recipe& recipe, std::uint32_t lanes = 1, std::uint32_t per_device = 64,
                    int side = 64) {
+  Devices devices;
+  devices.cpu_lanes = lanes;
   return MakeGraphOptions(recipe, SquarePictures(side),
-                          {.per_device = per_device, .evaluate_per_device = per_device}, lanes,
+                          {.per_device = per_device, .evaluate_per_device = per_device}, devices,
                           /*trains=*/true, /*evaluates=*/false);
 }
 
@@ -63,6 +65,15 @@ TEST(MakeGraphOptions, AutoSlotsHoldSamplesForAllWorkers) {
   EXPECT_EQ(Graph(recipe, 1, /*per_device=*/1).num_slots, 67u);
   EXPECT_EQ(Graph(recipe, 1, /*per_device=*/32).num_slots, 5u);
   EXPECT_EQ(Graph(recipe, 1, /*per_device=*/64).num_slots, 4u);
+}
+
+TEST(MakeGraphOptions, DecodingOnAGpuThatNoLaneHasIsRefused) {
+  Recipe recipe;
+  recipe.decode_device = stages::DecodeDevice::kGpu;
+  EXPECT_THAT(
+      test::UsageErrorOf([&] { Graph(recipe); }),
+      testing::EndsWith("decode.device: is \"gpu\", but lanes are on the CPU; use --devices "
+                        "cuda, or remove it"));
 }
 
 TEST(MakeGraphOptions, GrowthEndsAtASixteenthOfTheMemory) {
