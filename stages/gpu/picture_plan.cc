@@ -10,6 +10,7 @@
 #include "stages/region/code_table.h"
 #include "stages/region/segments.h"
 #include "stages/resize.h"
+#include "storage/jpeg_frame.h"
 
 namespace millrace::stages::gpu {
 namespace {
@@ -104,8 +105,9 @@ bool PutData(const region::Frame& frame, PictureData* data) {
   *data = {};
   for (std::size_t i = 0; i < static_cast<std::size_t>(frame.num_planes); ++i) {
     const region::PlaneFrame& plane = frame.planes[i];
-    std::transform(plane.quantizers.begin(), plane.quantizers.end(), data->quantizers[i],
-                   [](std::uint16_t quantizer) { return static_cast<i16>(quantizer); });
+    for (std::size_t k = 0; k < kBlockSize; ++k) {
+      data->quantizers[i][k] = static_cast<i16>(plane.quantizers[storage::kNaturalPosition[k]]);
+    }
     if (!PutCode(frame.dc_tables[plane.dc_table], region::CodeKind::kDc,
                  &data->codes[plane.dc_table]) ||
         !PutCode(frame.ac_tables[plane.ac_table], region::CodeKind::kAc,

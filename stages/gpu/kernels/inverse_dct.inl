@@ -32,6 +32,17 @@ struct CoefficientRow {
   alignas(16) i16 of[kSide];
 };
 
+struct PositionRow {
+  alignas(8) u8 of[kSide];
+};
+
+// The natural position of each coefficient in zigzag order.
+MILLRACE_KERNEL_DATA PositionRow kNaturalPositions[kSide] = {
+    {{0, 1, 8, 16, 9, 2, 3, 10}},       {{17, 24, 32, 25, 18, 11, 4, 5}},
+    {{12, 19, 26, 33, 40, 48, 41, 34}}, {{27, 20, 13, 6, 7, 14, 21, 28}},
+    {{35, 42, 49, 56, 57, 50, 43, 36}}, {{29, 22, 15, 23, 30, 37, 44, 51}},
+    {{58, 59, 52, 45, 38, 31, 39, 46}}, {{53, 60, 61, 54, 47, 55, 62, 63}}};
+
 struct SampleRow {
   alignas(8) u8 of[kSide];
 };
@@ -111,20 +122,22 @@ MILLRACE_KERNEL i32 Limited(i32 number, bool* is_beyond) {
   return 0;
 }
 
-// Second phase: a row of coefficients, dequantised.
+// Second phase: eight coefficients in zigzag order, dequantised and put into their places.
 MILLRACE_KERNEL void LoadCoefficients(const Work& work, u32 thread, InverseDctShared* shared) {
   const u32 number = thread / kBlockThreads;
-  const u32 y = thread % kBlockThreads;
+  const u32 row = thread % kBlockThreads;
   if (number >= shared->count) return;
   const Picture& picture = work.pictures[shared->picture];
   const KeptBlock& found = shared->blocks[number];
-  const CoefficientRow row =
-      *reinterpret_cast<const CoefficientRow*>(work.coefficients + found.coefficients + y * kSide);
+  const CoefficientRow coefficients = *reinterpret_cast<const CoefficientRow*>(
+      work.coefficients + found.coefficients + row * kSide);
   const CoefficientRow quantizers = *reinterpret_cast<const CoefficientRow*>(
-      DataOf(work, picture).quantizers[found.plane] + y * kSide);
+      DataOf(work, picture).quantizers[found.plane] + row * kSide);
+  const PositionRow positions = kNaturalPositions[row];
   bool is_beyond = false;
-  for (u32 x = 0; x < kSide; ++x) {
-    shared->numbers[number][y][x] = Limited(row.of[x] * quantizers.of[x], &is_beyond);
+  for (u32 i = 0; i < kSide; ++i) {
+    shared->numbers[number][positions.of[i] / kSide][positions.of[i] % kSide] =
+        Limited(coefficients.of[i] * quantizers.of[i], &is_beyond);
   }
   if (is_beyond) work.results[picture.output].is_damaged = 1;
 }

@@ -77,7 +77,7 @@ struct Picture {
   u64 bytes;   // where its PictureData, or its pixels, begin in Work::bytes; a multiple of 16
   u32 output;  // its place in the batch
   // Places in the other memories of Work, which the layout of the batch gives.
-  u64 coefficients;  // in the order of the segments
+  u64 coefficients;  // in the order of the segments, each block in zigzag order
   u64 rgb;           // width x height
   u64 between;       // of the passes of the resize
   u64 tables;        // of along_x, then of along_y
@@ -92,7 +92,7 @@ struct PictureCode {
 // What a picture of Kind::kSegments begins with in Work::bytes. The SegmentPlaces follow, then the
 // bytes of the segments, each from a multiple of 4 on, without what was stuffed into them.
 struct PictureData {
-  alignas(16) i16 quantizers[kMostPlanes][kBlockSize];  // in natural order
+  alignas(16) i16 quantizers[kMostPlanes][kBlockSize];  // in zigzag order
   PictureCode codes[kCodes];                            // DC 0, DC 1, AC 0, AC 1
 };
 
