@@ -9,7 +9,8 @@
 
 namespace millrace::stages::gpu {
 
-extern "C" __global__ void __launch_bounds__(kThreads) Entropy(const Work work) {
+// A batch has about 8 warps for each multiprocessor, so that registers need not be spared.
+extern "C" __global__ void __launch_bounds__(kThreads, 4) Entropy(const Work work) {
   __shared__ EntropyShared shared;
   BeginCodes(work, blockIdx.x, threadIdx.x, &shared);
   __syncthreads();
