@@ -1,12 +1,12 @@
 #include "stages/gpu/picture_plan.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
 #include "stages/gpu/batch_layout.h"
+#include "stages/gpu/unstuff.h"
 #include "stages/region/code_table.h"
 #include "stages/region/segments.h"
 #include "stages/resize.h"
@@ -118,46 +118,11 @@ bool PutData(const region::Frame& frame, PictureData* data) {
   return true;
 }
 
-// Copies a segment without the zeros that are stuffed behind bytes of 0xFF. Writes up to 8 bytes
-// more than it returns. Nothing where there is a marker in it. REQUIRES: 8 bytes of room behind
-// `bytes` of it
-std::optional<std::size_t> Unstuff(std::span<const std::byte> payload,
-                                   region::StoredSegment segment, std::byte* out) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  static_assert(std::endian::native == std::endian::little);
-  const std::byte* in = payload.data() + segment.begin;
-  const std::byte* const end = in + segment.bytes;
-  const std::byte* const payload_end = payload.data() + payload.size();
-  std::byte* to = out;
-  while (in < end) {
-    if (payload_end - in >= 8) {
-      std::uint64_t eight;
-      std::memcpy(&eight, in, sizeof eight);
-      std::memcpy(to, &eight, sizeof eight);
-      // Bytes of 0xFF are zeros of the complement ("Bit twiddling hacks", haszero); up to the first
-      // all marks are right.
-      const std::uint64_t marks = (~eight - kOnes) & eight & (kOnes << 7);
-      const auto good = marks == 0 ? 8 : std::countr_zero(marks) / 8;
-      const auto taken = std::min<std::ptrdiff_t>(good, end - in);
-      in += taken;
-      to += taken;
-      if (taken == 8 || in == end) continue;
-    }
-    *to++ = *in;
-    if (*in++ != std::byte{0xFF}) continue;
-    if (in == end || *in != std::byte{0}) return {};
-    ++in;
-  }
-  return static_cast<std::size_t>(to - out);
-}
-
 }  // namespace
 
 std::optional<PicturePlan> PlanPicture(const storage::RecordView& record, const Geometry& geometry,
                                        std::span<std::byte> room) {
   constexpr std::size_t kWord = 4;
-  // What Unstuff() may write behind the last segment.
-  constexpr std::size_t kBehind = 8;
   const std::size_t image_bytes = static_cast<std::size_t>(geometry.window.width) *
                                   static_cast<std::size_t>(geometry.window.height) * kChannels;
   if (geometry.scale != kFullScale || image_bytes < kLeastHashed) return {};
@@ -175,7 +140,7 @@ std::optional<PicturePlan> PlanPicture(const storage::RecordView& record, const 
   region::SegmentCursor cursor(record, *choice);
   for (std::size_t i = 0; i < segments; ++i) {
     const std::optional<region::StoredSegment> stored = cursor.Next();
-    if (!stored || at + stored->bytes + kBehind > room.size()) return {};
+    if (!stored || at + stored->bytes + kUnstuffMargin > room.size()) return {};
     const std::optional<std::size_t> bytes = Unstuff(record.payload, *stored, room.data() + at);
     if (!bytes) return {};
     const SegmentPlace place{.word = static_cast<u32>(at / kWord),
