@@ -60,6 +60,9 @@ struct EpochOrder {
   SampleOrder next;
 };
 
+// What a crop may have to be brought to the device. [bytes]
+constexpr std::size_t kMostCargo = std::size_t{1} << 20;
+
 // What a worker keeps from sample to sample.
 struct WorkerTools {
   explicit WorkerTools(stages::DecodeEngine engine) : decoder(engine) {}
@@ -138,26 +141,23 @@ struct LoaderStages::Impl {
     return *kept;
   }
 
-  const std::uint64_t seed;
   // Plans the sample's picture for the device. False: it is not for the device.
   bool PlanForDevice(const Sample& sample, stages::SampleState* state) {
     WorkerTools& own = tools.local();
-    own.cargo.resize(stages::Slot::CargoRoom(sample.slot->image_bytes()));
+    own.cargo.resize(kMostCargo);
     const auto plan = stages::gpu::PlanPicture(state->record, state->geometry, own.cargo);
     if (!plan) return false;
+    const auto place = sample.slot->ClaimCargo(plan->bytes);
+    if (!place) return false;
+    std::memcpy(sample.slot->cargo_at(*place), own.cargo.data(), plan->bytes);
     state->for_device = plan->picture;
-    PutCargo(sample, std::span(own.cargo).first(plan->bytes), state);
+    state->for_device.output = sample.index;
+    state->for_device.bytes = *place;
     ++own.for_gpu;
     return true;
   }
 
-  static void PutCargo(const Sample& sample, std::span<const std::byte> bytes,
-                       stages::SampleState* state) {
-    state->for_device.output = sample.index;
-    state->for_device.bytes = sample.slot->ClaimCargo(bytes.size());
-    std::memcpy(sample.slot->cargo_at(state->for_device.bytes), bytes.data(), bytes.size());
-  }
-
+  const std::uint64_t seed;
   const stages::DecodeMode decode_mode;
   const stages::DecodeDevice decode_device;
   std::optional<Loader> train;
@@ -283,8 +283,10 @@ void LoaderStages::Augment(const Sample& sample) {
   if (impl_->decode_device == stages::DecodeDevice::kGpu) {
     state.for_device = stages::gpu::FinishedPicture();
     state.for_device.output = sample.index;
-    state.for_device.bytes = sample.slot->ClaimCargo(sample.slot->image_bytes());
-    pixels = sample.slot->cargo_at(state.for_device.bytes);
+    const auto place = sample.slot->ClaimCargo(sample.slot->image_bytes());
+    MILLRACE_CHECK(place);
+    state.for_device.bytes = *place;
+    pixels = sample.slot->cargo_at(*place);
   }
   impl_->Of(sample.slot->batch().phase)
       .transform.Apply(state.geometry, *state.decoded, &impl_->tools.local().resizer, pixels);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -57,7 +58,8 @@ class Slot {
        const PixelAllocator& allocate = AllocatePageable)
       : number_(number),
         max_image_bytes_(max_image_bytes),
-        pixels_(allocate(max_samples * CargoRoom(max_image_bytes))),
+        cargo_room_(max_samples * Aligned(max_image_bytes)),
+        pixels_(allocate(cargo_room_)),
         labels_(max_samples),
         samples_(max_samples) {}
 
@@ -73,6 +75,10 @@ class Slot {
                    static_cast<std::size_t>(picture.height) * kChannels;
     MILLRACE_CHECK(image_bytes_ <= max_image_bytes_);
     batch_ = batch;
+    // A batch that nobody fills again keeps what is there.
+    if (const std::uint64_t claims = cargo_claims_.exchange(0, std::memory_order_relaxed)) {
+      kept_claims_ = claims;
+    }
     remaining_.store(batch.size, std::memory_order_relaxed);
   }
 
@@ -90,29 +96,26 @@ class Slot {
     return {pixels_.get(), batch_.size * image_bytes_};
   }
 
-  // The most that one sample may claim of the cargo, with pictures of so many bytes. [bytes]
-  static constexpr std::size_t CargoRoom(std::size_t image_bytes) {
-    return (image_bytes + kCargoAlignment - 1) / kCargoAlignment * kCargoAlignment;
-  }
-  // A place for a sample's cargo, from any thread, once a sample.
-  // REQUIRES: bytes <= CargoRoom(image_bytes())
-  std::size_t ClaimCargo(std::size_t bytes) {
-    MILLRACE_CHECK(bytes <= CargoRoom(image_bytes_));
-    // The batch is told with the bytes: its first claim begins anew, and a batch that nobody fills
-    // again keeps what is there.
-    const std::uint64_t of_batch = batch_.sequence << kCargoBits;
-    std::uint64_t claimed = cargo_.load(std::memory_order_relaxed);
-    std::uint64_t place = 0;
+  // A place for a sample's cargo, from any thread, once a sample. Nothing where so many bytes would
+  // leave too little for the others, each of which can have those of a finished picture: never
+  // where `bytes` are not more than that.
+  std::optional<std::size_t> ClaimCargo(std::size_t bytes) {
+    const std::size_t wanted = Aligned(bytes);
+    const std::size_t each = Aligned(image_bytes_);
+    std::uint64_t claims = cargo_claims_.load(std::memory_order_relaxed);
+    std::uint64_t with = 0;
     do {
-      place = (claimed ^ of_batch) >> kCargoBits == 0 ? claimed & kCargoMask : 0;
-    } while (!cargo_.compare_exchange_weak(claimed, of_batch | (place + CargoRoom(bytes)),
-                                           std::memory_order_relaxed));
-    return place;
+      const std::size_t others = batch_.size - (claims & kMostSamples) - 1;
+      with = claims + (wanted << kSampleBits) + 1;
+      if (wanted > each && (with >> kSampleBits) + others * each > cargo_room_) return {};
+    } while (!cargo_claims_.compare_exchange_weak(claims, with, std::memory_order_relaxed));
+    return claims >> kSampleBits;
   }
   std::uint8_t* cargo_at(std::size_t place) { return pixels_.get() + place; }
   // Of the whole batch; empty where it holds pixels.
   std::span<const std::uint8_t> cargo() const {
-    return {pixels_.get(), cargo_.load(std::memory_order_relaxed) & kCargoMask};
+    const std::uint64_t claims = cargo_claims_.load(std::memory_order_relaxed);
+    return {pixels_.get(), (claims != 0 ? claims : kept_claims_) >> kSampleBits};
   }
 
   std::int64_t& label(std::uint32_t index) { return labels_[index]; }
@@ -133,12 +136,19 @@ class Slot {
   }
 
  private:
-  static constexpr std::size_t kCargoAlignment = 16;  // gpu::kBytesAlignment [bytes]
-  static constexpr std::uint64_t kCargoBits = 40;
-  static constexpr std::uint64_t kCargoMask = (std::uint64_t{1} << kCargoBits) - 1;
+  // Claims are one number, so that both parts change together: above these bits the bytes that were
+  // claimed, in them the samples that have.
+  static constexpr int kSampleBits = 24;
+  static constexpr std::uint64_t kMostSamples = (1 << kSampleBits) - 1;
+
+  static constexpr std::size_t Aligned(std::size_t bytes) {
+    constexpr std::size_t kAlignment = 16;  // gpu::kBytesAlignment
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 
   const std::uint32_t number_;
   const std::size_t max_image_bytes_;  // [bytes]
+  const std::size_t cargo_room_;       // [bytes]
   PixelMemory pixels_;
   std::vector<std::int64_t> labels_;
   std::vector<SampleState> samples_;
@@ -146,7 +156,8 @@ class Slot {
   Size picture_;
   std::size_t image_bytes_ = 0;
   std::atomic<std::uint32_t> remaining_{0};
-  std::atomic<std::uint64_t> cargo_{0};  // lower bits of the batch's sequence, bytes claimed
+  std::atomic<std::uint64_t> cargo_claims_{0};
+  std::uint64_t kept_claims_ = 0;  // of the last batch that had some
 };
 
 }  // namespace millrace::stages

@@ -1,0 +1,76 @@
+#include "stages/slot.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+
+namespace millrace::stages {
+namespace {
+
+constexpr std::uint32_t kSamples = 40;
+constexpr Size kPicture{7, 5};  // not a multiple of what places are
+constexpr std::size_t kImageBytes = 105;
+
+TEST(SlotCargo, ThereIsRoomForEveryFinishedPictureWhateverOthersClaimed) {
+  Slot slot(0, kSamples, kImageBytes);
+  RandomStream random({.seed = 1}, 0);
+  int large = 0;
+  int refused = 0;
+  for (int round = 0; round < 100; ++round) {
+    slot.Begin({.size = kSamples - static_cast<std::uint32_t>(round % 3)}, kPicture);
+    std::size_t end = 0;
+    for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+      std::size_t bytes = 1 + random.Below(3 * kImageBytes);
+      auto place = slot.ClaimCargo(bytes);
+      if (!place) {
+        ASSERT_GT(bytes, kImageBytes);
+        ++refused;
+        bytes = kImageBytes;
+        place = slot.ClaimCargo(bytes);
+        ASSERT_TRUE(place);
+      } else if (bytes > kImageBytes) {
+        ++large;
+      }
+      // Behind one another, and within the memory that there is.
+      ASSERT_EQ(*place % 16, 0u);
+      ASSERT_GE(*place, end);
+      end = *place + bytes;
+      ASSERT_LE(end, kSamples * ((kImageBytes + 15) / 16 * 16));
+      slot.cargo_at(*place)[bytes - 1] = 1;
+    }
+    EXPECT_GE(slot.cargo().size(), end);
+  }
+  EXPECT_GT(large, 100);
+  EXPECT_GT(refused, 100);
+}
+
+TEST(SlotCargo, PlacesOfThreadsAreApart) {
+  Slot slot(0, kSamples, kImageBytes);
+  for (int round = 0; round < 50; ++round) {
+    slot.Begin({.size = kSamples}, kPicture);
+    std::vector<std::thread> threads;
+    for (std::uint8_t thread = 0; thread < 4; ++thread) {
+      threads.emplace_back([&slot, thread] {
+        for (std::uint32_t i = 0; i < kSamples / 4; ++i) {
+          const auto place = slot.ClaimCargo(kImageBytes);
+          for (std::size_t at = 0; at < kImageBytes; ++at) {
+            slot.cargo_at(*place)[at] = static_cast<std::uint8_t>(1 + thread);
+          }
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(slot.cargo().size(), kSamples * ((kImageBytes + 15) / 16 * 16));
+    for (std::size_t place = 0; place < slot.cargo().size(); place += 112) {
+      for (std::size_t at = 1; at < kImageBytes; ++at) {
+        ASSERT_EQ(slot.cargo()[place + at], slot.cargo()[place]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::stages
