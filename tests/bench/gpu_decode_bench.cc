@@ -179,26 +179,30 @@ class Batch {
   std::vector<Picture> pictures_;
 };
 
-// One batch behind the other on one stream, copies included: pictures a second of the device.
+// Batches behind one another, copies included, on a stream a decoder: pictures a second of the
+// device. With two of them one batch is copied, and its longest segments decoded, beside the other.
 void DecodeBatches(benchmark::State& state) {
   if (!HasDevice(state) || !HasOriginals(state)) return;
-  constexpr int kBatches = 16;
-  Batch batch(static_cast<std::size_t>(state.range(0)));
-  batch.Decode();
-  batch.Wait();
-  if (batch.damaged() > 0) return state.SkipWithError("a picture is damaged");
-  for (auto _ : state) {
-    for (int i = 0; i < kBatches; ++i) batch.Decode();
-    batch.Wait();
+  constexpr int kRounds = 16;
+  std::vector<std::unique_ptr<Batch>> batches;
+  for (std::int64_t i = 0; i < state.range(1); ++i) {
+    batches.push_back(std::make_unique<Batch>(static_cast<std::size_t>(state.range(0))));
+    batches.back()->Decode();
+    batches.back()->Wait();
+    if (batches.back()->damaged() > 0) return state.SkipWithError("a picture is damaged");
   }
-  state.SetItemsProcessed(state.iterations() * kBatches * static_cast<std::int64_t>(batch.size()));
-  state.counters["MB_per_batch"] = static_cast<double>(batch.used()) / 1e6;
+  for (auto _ : state) {
+    for (int i = 0; i < kRounds; ++i) {
+      for (const auto& batch : batches) batch->Decode();
+    }
+    for (const auto& batch : batches) batch->Wait();
+  }
+  state.SetItemsProcessed(state.iterations() * kRounds * state.range(0) * state.range(1));
+  state.counters["MB_per_batch"] = static_cast<double>(batches.front()->used()) / 1e6;
 }
 BENCHMARK(DecodeBatches)
-    ->ArgName("pictures")
-    ->Arg(64)
-    ->Arg(256)
-    ->Arg(1024)
+    ->ArgNames({"pictures", "decoders"})
+    ->ArgsProduct({{64, 256, 1024}, {1, 2}})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
