@@ -54,7 +54,8 @@ MILLRACE_KERNEL u32 Packed(i32 red, i32 green, i32 blue) {
 // Each thread makes every kThreads'th pixel of its block's.
 MILLRACE_KERNEL void ConvertPixels(const Work& work, u32 block, u32 thread) {
   const Share share = FindShare(work, Dealt::kColor, block);
-  const Picture& picture = work.pictures[share.picture];
+  // A copy: for all that the compiler knows, what is written could be the picture.
+  const Picture picture = work.pictures[share.picture];
   const u32 width = static_cast<u32>(picture.width);
   const u32 all = width * static_cast<u32>(picture.height);
   const u32 first = share.first_block * kPixelsTogether;

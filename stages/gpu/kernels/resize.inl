@@ -118,7 +118,7 @@ MILLRACE_KERNEL u32 Resample(const i32* table, u32 count, u32 output, const u32*
 // The first pass of two, pixel by pixel between them.
 MILLRACE_KERNEL void ResizeFirst(const Work& work, u32 block, u32 thread) {
   const Share share = FindShare(work, Dealt::kFirstPass, block);
-  const Picture& picture = work.pictures[share.picture];
+  const Picture picture = work.pictures[share.picture];
   const u32 source_width = static_cast<u32>(picture.width);
   const bool is_horizontal = picture.passes == Passes::kHorizontalFirst;
   const u32 columns = static_cast<u32>(is_horizontal ? picture.along_x.count : picture.width);
@@ -184,7 +184,7 @@ MILLRACE_KERNEL u32 WindowPixel(const Work& work, const Picture& picture, u32 x,
 // The last pass, or the only one, pixel by pixel of the finished picture.
 MILLRACE_KERNEL void ResizeLast(const Work& work, u32 block, u32 thread) {
   const Share share = FindShare(work, Dealt::kLastPass, block);
-  const Picture& picture = work.pictures[share.picture];
+  const Picture picture = work.pictures[share.picture];
   const u32 all = work.image_bytes / 3;
   const u32 first = share.first_block * kPixelsTogether;
   const u32 end = first + kPixelsTogether < all ? first + kPixelsTogether : all;
