@@ -60,7 +60,7 @@ std::vector<std::uint8_t> DecodeByDevice(const storage::RecordView& record, Box 
   Require(!is_known || plan, "the device is told of what the region decoder knows");
   if (!plan) return {};
   room.resize(plan->bytes);
-  gpu::TwinBatch batch =
+  gpu::DecodedBatch batch =
       gpu::DecodeByTwin({&plan->picture, 1}, room, static_cast<std::uint32_t>(image_bytes));
   if (batch.results[0].is_damaged == 0) return std::move(batch.pixels);
   Require(!is_known, "the device knows what the region decoder knows");

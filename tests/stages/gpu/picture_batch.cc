@@ -48,8 +48,9 @@ void PictureBatch::Append(Picture picture, std::span<const std::byte> bytes) {
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
 }
 
-std::string PictureBatch::Difference(std::span<const std::uint8_t> pixels,
-                                     std::span<const PictureResult> results) const {
+std::string PictureBatch::Difference(const DecodedBatch& decoded) const {
+  const std::span<const std::uint8_t> pixels = decoded.pixels;
+  const std::span<const PictureResult> results = decoded.results;
   for (std::size_t i = 0; i < pictures_.size(); ++i) {
     if (results[i].is_damaged != 0) return fmt::format("picture {} is damaged", i);
     const auto found = pixels.subspan(i * image_bytes(), image_bytes());

@@ -15,6 +15,12 @@
 
 namespace millrace::stages::gpu {
 
+// What a decoder makes of a batch.
+struct DecodedBatch {
+  std::vector<std::uint8_t> pixels;  // as many pictures as were given
+  std::vector<PictureResult> results;
+};
+
 // All pictures of a batch have the same size when they are finished.
 class PictureBatch {
  public:
@@ -35,9 +41,10 @@ class PictureBatch {
   std::span<const Picture> pictures() const { return pictures_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
+  Size finished() const { return finished_; }
+
   // What differs from what the CPU makes; empty when nothing does.
-  std::string Difference(std::span<const std::uint8_t> pixels,
-                         std::span<const PictureResult> results) const;
+  std::string Difference(const DecodedBatch& decoded) const;
 
  private:
   // As aligned as the bytes of a picture have to be: that of what operator new gives.

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "stages/gpu/batch_layout.h"
 #include "stages/gpu/kernels/color.inl"
@@ -61,13 +62,13 @@ void Digest(const Work& work) {
 
 }  // namespace
 
-TwinBatch DecodeByTwin(std::span<const Picture> pictures, std::span<const std::byte> bytes,
-                       std::uint32_t image_bytes, std::uint64_t most_memory) {
+DecodedBatch DecodeByTwin(std::span<const Picture> pictures, std::span<const std::byte> bytes,
+                          std::uint32_t image_bytes, std::uint64_t most_memory) {
   std::vector<Picture> placed(pictures.begin(), pictures.end());
   BatchLayout layout;
   layout.Make(placed, image_bytes / 3, most_memory);
-  TwinBatch batch{.pixels = std::vector<std::uint8_t>(pictures.size() * image_bytes),
-                  .results = std::vector<PictureResult>(pictures.size())};
+  DecodedBatch batch{.pixels = std::vector<std::uint8_t>(pictures.size() * image_bytes),
+                     .results = std::vector<PictureResult>(pictures.size())};
   for (const Chunk& chunk : layout.chunks()) {
     std::vector<i16> coefficients(chunk.sizes.coefficients);
     // What a device leaves undefined must not matter.

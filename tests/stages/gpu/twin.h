@@ -4,23 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "stages/gpu/kernels/normalize.inl"
 #include "stages/gpu/kernels/work.inl"
+#include "tests/stages/gpu/picture_batch.h"
 
 namespace millrace::stages::gpu {
-
-struct TwinBatch {
-  std::vector<std::uint8_t> pixels;  // as many pictures as were given
-  std::vector<PictureResult> results;
-};
 
 // What the device decoder does with pictures of `image_bytes` whose data are in `bytes`, in chunks
 // of up to `most_memory` bytes. No memory is larger than the layout says, so that a sanitizer sees
 // what goes beyond it.
-TwinBatch DecodeByTwin(std::span<const Picture> pictures, std::span<const std::byte> bytes,
-                       std::uint32_t image_bytes, std::uint64_t most_memory = 1 << 30);
+DecodedBatch DecodeByTwin(std::span<const Picture> pictures, std::span<const std::byte> bytes,
+                          std::uint32_t image_bytes, std::uint64_t most_memory = 1 << 30);
 
 void NormalizeByTwin(const NormalizeWork& work);
 
