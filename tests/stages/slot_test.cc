@@ -47,6 +47,19 @@ TEST(SlotCargo, ThereIsRoomForEveryFinishedPictureWhateverOthersClaimed) {
   EXPECT_GT(refused, 100);
 }
 
+TEST(SlotCargo, BatchThatNobodyFillsAgainKeepsWhatIsThere) {
+  Slot slot(0, kSamples, kImageBytes);
+  EXPECT_TRUE(slot.cargo().empty());
+  slot.Begin({.size = 2}, kPicture);
+  slot.ClaimCargo(16);
+  slot.ClaimCargo(32);
+  EXPECT_EQ(slot.cargo().size(), 48u);
+  slot.Begin({.size = 2}, kPicture);
+  EXPECT_EQ(slot.cargo().size(), 48u);
+  EXPECT_EQ(slot.ClaimCargo(16), 0u);
+  EXPECT_EQ(slot.cargo().size(), 16u);
+}
+
 TEST(SlotCargo, PlacesOfThreadsAreApart) {
   Slot slot(0, kSamples, kImageBytes);
   for (int round = 0; round < 50; ++round) {
