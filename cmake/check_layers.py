@@ -45,7 +45,7 @@ LIBRARIES = {
     "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
     "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",
-                  "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation")),
+                  "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation", "pipeline/step_check")),
     "CLI11": (("CLI/",), ("tools/",)),
 }
 

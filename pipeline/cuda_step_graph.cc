@@ -8,9 +8,11 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <fmt/format.h>
 
-#include <cmath>
 #include <optional>
+#include <string>
 #include <utility>
+
+#include "pipeline/step_check.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -18,12 +20,6 @@ namespace {
 // PyTorch's guide warms up for three steps ("CUDA semantics", "CUDA Graphs"): cuDNN has then chosen
 // its kernels and every workspace is there.
 constexpr int kWarmUpSteps = 3;
-
-// Kernels with atomics give sums whose last bits differ from run to run. What a recording may get
-// wrong (a stale input, a rate that is not read again, an update that is left out) changes far
-// more.
-constexpr double kLossTolerance = 1e-3;  // of the loss
-constexpr double kErrorTolerance = 5e-2;
 
 std::vector<at::Tensor> Copies(const std::vector<at::Tensor>& tensors) {
   const c10::NoGradGuard no_grad;
@@ -38,34 +34,7 @@ void Restore(const std::vector<at::Tensor>& tensors, const std::vector<at::Tenso
   for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_(copies[i]);
 }
 
-bool Same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (!at::equal(a[i].detach(), b[i])) return false;
-  }
-  return true;
-}
-
-// How far `got` is from `wanted`, tensor by tensor, as a share of how far `before` was: 0 for equal
-// ones, the mean over all. Shares, because weights, momentum and running statistics change on
-// scales of their own. Scalars and counts must be equal.
-double MeanError(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& wanted,
-                 const std::vector<at::Tensor>& before) {
-  const c10::NoGradGuard no_grad;
-  std::vector<at::Tensor> shares;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    if (!got[i].is_floating_point() || got[i].dim() == 0) {
-      if (!at::equal(got[i], wanted[i])) return 1;
-      continue;
-    }
-    const at::Tensor apart = at::linalg_vector_norm(got[i] - wanted[i]);
-    const at::Tensor changed = at::linalg_vector_norm(before[i] - wanted[i]);
-    // 0 / 0 where nothing changed, as it should be.
-    shares.push_back(at::nan_to_num(apart / changed, /*nan=*/0.0).clamp_max_(1.0));
-  }
-  return shares.empty() ? 0 : at::stack(shares).mean().item<double>();
-}
-
-// Whether the batch is where and as large as the other one.
+// Whether a recording for one batch takes the other.
 bool SameSize(const stages::DeviceBatch& a, const stages::DeviceBatch& b) {
   return a.images.sizes() == b.images.sizes() && a.images.scalar_type() == b.images.scalar_type();
 }
@@ -84,15 +53,18 @@ struct CudaStepGraph::Impl {
                     const std::vector<at::Tensor>& state) {
     const std::vector<at::Tensor> before = Copies(state);
     const at::Tensor loss = step(batch).clone();
-    const std::vector<at::Tensor> after = Copies(state);
+    const StepOutcome wanted{.loss = loss.item<double>(), .state = Copies(state)};
     std::string problem;
     try {
       Restore(state, before);
       Capture(batch, step);
       graph->replay();
-      problem = Compare(loss, before, after, state);
+      const double got = output.item<double>();
+      problem = CompareSteps(before, wanted, {.loss = got, .state = Copies(state)}, exact);
+      if (!problem.empty()) problem = "on the same batch " + problem;
     } catch (const c10::Error& error) {
       problem = error.what_without_backtrace();
+      problem = problem.substr(0, problem.find('\n'));
     }
     if (problem.empty()) {
       stage = Stage::kRecorded;
@@ -106,7 +78,7 @@ struct CudaStepGraph::Impl {
       c10::cuda::CUDACachingAllocator::emptyCache();
       tell(fmt::format("the train step runs without a CUDA graph: {}", problem));
     }
-    Restore(state, after);
+    Restore(state, wanted.state);
     return loss;
   }
 
@@ -129,26 +101,6 @@ struct CudaStepGraph::Impl {
       throw;
     }
     graph->capture_end();
-  }
-
-  std::string Compare(const at::Tensor& loss, const std::vector<at::Tensor>& before,
-                      const std::vector<at::Tensor>& after, const std::vector<at::Tensor>& state) {
-    const double wanted = loss.item<double>();
-    const double got = output.item<double>();
-    if (exact) {
-      if (wanted == got && Same(state, after)) return "";
-      return fmt::format(
-          "on the same batch it gives a loss of {} instead of {}, or other weights, and the run is "
-          "to be deterministic",
-          got, wanted);
-    }
-    // Where the loss is not finite there is nothing to compare, and the run ends.
-    const bool same_loss = std::abs(got - wanted) <= kLossTolerance * std::abs(wanted);
-    const double error = MeanError(state, after, before);
-    if (same_loss && error <= kErrorTolerance) return "";
-    return fmt::format(
-        "on the same batch it gives a loss of {} instead of {}, and changes that are {:.1f} % off",
-        got, wanted, 100 * error);
   }
 
   bool exact = false;

@@ -126,8 +126,8 @@ def test_logits_and_gradients(tmp_path, name):
     assert torch.nn.functional.cosine_similarity(*both, dim=0) >= 0.995
 
 
-def train_with_torch(model, inputs, steps, *, channels_last, **options):
-    """Returns the losses; `model` holds the final weights."""
+def train_with_torch(model, inputs, steps, *, channels_last, amp=None, scaler=None, **options):
+    """Returns the losses, and the scales after each step; `model` holds the final weights."""
     if channels_last:
         model.to(memory_format=torch.channels_last)
     model.train()
@@ -136,17 +136,38 @@ def train_with_torch(model, inputs, steps, *, channels_last, **options):
     decay_others = options.pop("decay_norm_and_bias", True)
     groups = [{"params": decayed}, {"params": others} if decay_others else {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, **options)
-    losses = []
+    losses, scales = [], []
+    scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
     for i in range(steps):
         images = inputs[f"images.{i}"]
         if channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(images), inputs[f"labels.{i}"], label_smoothing=0.1)
-        loss.backward()
-        optimizer.step()
+        with torch.autocast("cpu", dtype=amp or torch.bfloat16, enabled=amp is not None):
+            logits = model(images).float()
+            loss = torch.nn.functional.cross_entropy(logits, inputs[f"labels.{i}"], label_smoothing=0.1)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         losses.append(loss.item())
-    return torch.tensor(losses)
+        scales.append(scaler.get_scale())
+    return torch.tensor(losses), torch.tensor(scales)
+
+
+def train_ours(tmp_path, inputs, settings, *, amp="off", scale=1.0, interval=1):
+    """Losses, scales after each step, and the final weights."""
+    save_file(inputs, tmp_path / "in.safetensors")
+    save_file(torchvision_model("resnet18").state_dict(), tmp_path / "w.safetensors")
+    judge("train", section(name="resnet18"), section(name="sgd", **settings), CLASSES, tmp_path / "w.safetensors",
+          tmp_path / "in.safetensors", tmp_path / "out.safetensors", section(amp=amp), scale, interval)
+    weights = load_file(tmp_path / "out.safetensors")
+    return weights.pop("losses"), weights.pop("scales"), weights
+
+
+def batches(steps, size=16, pixels=64):
+    torch.manual_seed(2)
+    inputs = {f"images.{i}": torch.randn(size, 3, pixels, pixels) for i in range(steps)}
+    return inputs | {f"labels.{i}": torch.randint(CLASSES, (size,)) for i in range(steps)}
 
 
 @pytest.mark.parametrize("settings", [
@@ -155,27 +176,40 @@ def train_with_torch(model, inputs, steps, *, channels_last, **options):
     dict(lr=0.05, momentum=0.0, nesterov=False, weight_decay=5e-4, decay_norm_and_bias=True)])
 def test_sgd_follows_the_same_path(tmp_path, settings):
     steps = 20
-    torch.manual_seed(2)
-    inputs = {f"images.{i}": torch.randn(16, 3, 64, 64) for i in range(steps)}
-    inputs |= {f"labels.{i}": torch.randint(CLASSES, (16,)) for i in range(steps)}
-    save_file(inputs, tmp_path / "in.safetensors")
-    save_file(torchvision_model("resnet18").state_dict(), tmp_path / "w.safetensors")
-    judge("train", section(name="resnet18"), section(name="sgd", **settings), CLASSES,
-          tmp_path / "w.safetensors", tmp_path / "in.safetensors", tmp_path / "out.safetensors")
-    ours = load_file(tmp_path / "out.safetensors")
-    our_losses = ours.pop("losses")
+    inputs = batches(steps)
+    our_losses, _, ours = train_ours(tmp_path, inputs, settings)
 
     # The same kernels in the same order give the same bits.
     model = torchvision_model("resnet18")
-    losses = train_with_torch(model, inputs, steps, channels_last=True, fused=True, **settings)
+    losses, _ = train_with_torch(model, inputs, steps, channels_last=True, fused=True, **settings)
     theirs = model.state_dict()
     assert torch.equal(our_losses, losses), our_losses - losses
     assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
     # PyTorch's default is another kernel with other roundings, which grow from step to step: on random pictures tenfold
     # in two or three.
-    losses = train_with_torch(torchvision_model("resnet18"), inputs, 8, channels_last=True, fused=False, **settings)
+    losses, _ = train_with_torch(torchvision_model("resnet18"), inputs, 8, channels_last=True, fused=False, **settings)
     assert (our_losses[:8] - losses).abs().max() <= 1e-4
+
+
+# The scale doubles after every step until float16 overflows. It must not do so in the first step: PyTorch's fused SGD then
+# goes on with momentum that nothing has written.
+@pytest.mark.parametrize(("amp", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_autocast_and_gradient_scaling_are_pytorchs(tmp_path, amp, dtype):
+    steps, scale, interval = 10, 256.0, 1  # float16 is slow where the processor has no instructions for it
+    settings = dict(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    inputs = batches(steps, size=4, pixels=32)
+    our_losses, our_scales, ours = train_ours(tmp_path, inputs, settings, amp=amp, scale=scale, interval=interval)
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=interval) if amp == "fp16" else None
+    model = torchvision_model("resnet18")
+    losses, scales = train_with_torch(model, inputs, steps, channels_last=True, fused=True, amp=dtype, scaler=scaler,
+                                      **settings)
+    assert torch.equal(our_losses, losses), our_losses - losses
+    if amp == "fp16":
+        assert torch.equal(our_scales, scales)
+        assert any(after < before for before, after in zip(scales, scales[1:])), "no overflow"
+    theirs = model.state_dict()
+    assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
 @pytest.mark.parametrize("total", [1, 2, 10, 333, 1000])

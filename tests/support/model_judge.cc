@@ -17,9 +17,11 @@
 #include "base/error.h"
 #include "base/params.h"
 #include "model/loss.h"
+#include "model/loss_scaler.h"
 #include "model/metrics.h"
 #include "model/network.h"
 #include "model/optimizer.h"
+#include "model/precision.h"
 #include "model/safetensors.h"
 #include "model/schedule.h"
 #include "model/threads.h"
@@ -75,9 +77,14 @@ void Step(const Arguments& args) {
   WriteSafetensors(args.at(4), out, {});
 }
 
-// train SECTION OPTIMIZER CLASSES WEIGHTS INPUTS OUT: one update for each "images.<i>" and
-// "labels.<i>", learning rate as in the section; the weights after the last, and all losses.
+// train SECTION OPTIMIZER CLASSES WEIGHTS INPUTS OUT PRECISION SCALE INTERVAL: one update for each
+// "images.<i>" and "labels.<i>", learning rate as in the section; the weights after the last, and
+// all losses. With amp = "fp16" a loss scaler begins with SCALE and doubles it after INTERVAL
+// steps; "scales" are then its values after each step.
 void Train(const Arguments& args) {
+  const Precision precision = ReadPrecision(Params::FromJson(args.at(6), "precision"));
+  LossScaler scaler(c10::kCPU, {.initial_scale = std::stod(args.at(7)),
+                                .growth_interval = std::stoll(args.at(8))});
   auto network = Make(args.at(0), std::stoll(args.at(2)), 0);
   LoadWeights(*network, std::filesystem::path(args.at(3)));
   const auto optimizer =
@@ -86,16 +93,35 @@ void Train(const Arguments& args) {
   const TensorFile inputs = ReadSafetensors(args.at(4));
   const std::size_t steps = inputs.tensors.size() / 2;
   at::Tensor losses = at::zeros({static_cast<std::int64_t>(steps)});
+  at::Tensor scales = at::zeros({static_cast<std::int64_t>(steps)});
+  std::vector<at::Tensor> gradients;
+  for (const NamedTensor& parameter : network->parameters()) {
+    gradients.push_back(parameter.tensor.grad());
+  }
   for (std::size_t i = 0; i < steps; ++i) {
+    const auto row = static_cast<std::int64_t>(i);
     optimizer->ZeroGradients();
-    const at::Tensor logits = network->Forward(Find(inputs, fmt::format("images.{}", i)), true);
-    const at::Tensor value = loss->Mean(logits, Find(inputs, fmt::format("labels.{}", i)));
-    value.backward();
-    optimizer->Step();
-    losses[static_cast<std::int64_t>(i)] = value.detach();
+    at::Tensor value;
+    {
+      const Autocast autocast(precision.amp, c10::kCPU);
+      const at::Tensor logits = network->Forward(Find(inputs, fmt::format("images.{}", i)), true);
+      value = loss->Mean(logits.to(at::kFloat), Find(inputs, fmt::format("labels.{}", i)));
+    }
+    losses[row] = value.detach();
+    if (precision.amp != Amp::kFp16) {
+      value.backward();
+      optimizer->Step();
+      continue;
+    }
+    scaler.Scale(value).backward();
+    scaler.Unscale(gradients);
+    optimizer->Step(scaler.found_inf());
+    scaler.Update();
+    scales[row] = scaler.StateTensors()[0].tensor;
   }
   std::vector<NamedTensor> out = network->state();
   out.push_back({"losses", losses});
+  out.push_back({"scales", scales});
   WriteSafetensors(args.at(5), out, {});
 }
 
