@@ -1,5 +1,6 @@
-// The whole feed, from records to finished uint8 batches through the graph, beside a bare loop over
-// the same crop decodes and resizes with the same threads, and beside the reading of records alone.
+// The whole feed, from records to finished uint8 batches through the graph, beside a plain loop
+// over the same work without a graph, beside a bare loop over the same crop decodes and resizes,
+// and beside the reading of records alone.
 //
 //   MILLRACE_TEST_DATA=../shared/data build/release/tests/bench/feed_bench
 //       --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
@@ -8,10 +9,15 @@
 #include <benchmark/benchmark.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -90,32 +96,37 @@ class NullLane final : public pipeline::LaneWork {
   std::int64_t samples = 0;
 };
 
+constexpr std::uint32_t kSlots = 4;
+constexpr std::size_t kImageBytes = std::size_t{224} * 224 * 3;
+
+std::uint64_t BatchesPerEpoch() { return Data().stages().train().size() / kBatch; }
+
+// Batch number `next` of one iteration.
+std::optional<stages::Batch> BatchAt(std::uint64_t next) {
+  if (next >= BatchesPerEpoch() * kEpochs) return std::nullopt;
+  return stages::Batch{.sequence = next,
+                       .epoch = static_cast<std::uint32_t>(next / BatchesPerEpoch()),
+                       .step = next,
+                       .first_position = next % BatchesPerEpoch() * kBatch,
+                       .size = kBatch};
+}
+
 void Feed(benchmark::State& state, bool traced) {
   if (!HasOriginals(state)) return;
   std::int64_t done = 0;
   for (auto _ : state) {
-    const std::uint64_t batches_per_epoch = Data().stages().train().size() / kBatch;
     std::uint64_t next = 0;
-    const auto next_batch = [&]() -> std::optional<stages::Batch> {
-      if (next == batches_per_epoch * kEpochs) return std::nullopt;
-      const stages::Batch batch{.sequence = next,
-                                .epoch = static_cast<std::uint32_t>(next / batches_per_epoch),
-                                .step = next,
-                                .first_position = next % batches_per_epoch * kBatch,
-                                .size = kBatch};
-      ++next;
-      return batch;
-    };
     NullLane lane;
     pipeline::Stop stop;
     pipeline::StageStats stats;
     pipeline::StageTrace trace;
-    pipeline::RunGraph({.workers = static_cast<int>(state.range(0)),
-                        .num_slots = 4,
-                        .max_batch = kBatch,
-                        .max_image_bytes = std::size_t{224} * 224 * 3,
-                        .trace = traced ? &trace : nullptr},
-                       next_batch, Data().stages(), {&lane}, stop, stats);
+    pipeline::RunGraph(
+        {.workers = static_cast<int>(state.range(0)),
+         .num_slots = kSlots,
+         .max_batch = kBatch,
+         .max_image_bytes = kImageBytes,
+         .trace = traced ? &trace : nullptr},
+        [&] { return BatchAt(next++); }, Data().stages(), {&lane}, stop, stats);
     done += lane.samples;
   }
   state.SetItemsProcessed(done);
@@ -125,6 +136,73 @@ void WholeFeed(benchmark::State& state) { Feed(state, /*traced=*/false); }
 
 // The same with every call kept, as `millrace profile` runs it.
 void TracedFeed(benchmark::State& state) { Feed(state, /*traced=*/true); }
+
+// Deals samples one by one into slots that come round, as the graph's plan does.
+class PlainPlan {
+ public:
+  PlainPlan() {
+    for (std::uint32_t i = 0; i < kSlots; ++i) {
+      slots_.push_back(std::make_unique<stages::Slot>(i, kBatch, kImageBytes));
+    }
+  }
+
+  std::optional<stages::Sample> Next() {
+    std::unique_lock lock(mutex_);
+    const auto number = [this] { return next_ / kBatch; };
+    freed_.wait(lock, [&] { return number() < given_back_ + kSlots; });
+    const auto batch = BatchAt(number());
+    if (!batch) return std::nullopt;
+    stages::Slot& slot = *slots_[batch->sequence % kSlots];
+    const auto index = static_cast<std::uint32_t>(next_++ % kBatch);
+    if (index == 0) slot.Begin(*batch, Data().stages().PictureSize(batch->phase));
+    const RandomKey key = Data().stages().KeyAt(*batch, batch->first_position + index);
+    slot.sample(index).sample_id = key.sample_id;
+    return stages::Sample{.slot = &slot, .index = index, .key = key};
+  }
+
+  void GiveBack(const stages::Slot& slot) {
+    const std::lock_guard lock(mutex_);
+    finished_.insert(slot.batch().sequence);
+    while (finished_.erase(given_back_) > 0) ++given_back_;
+    freed_.notify_all();
+  }
+
+ private:
+  std::vector<std::unique_ptr<stages::Slot>> slots_;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  std::uint64_t next_ = 0;            // sample; guarded by mutex_, as what follows
+  std::set<std::uint64_t> finished_;  // batches behind one that is not
+  std::uint64_t given_back_ = 0;      // batches
+};
+
+// `work` on so many threads of their own.
+void RunOnThreads(std::int64_t threads, const std::function<void()>& work) {
+  std::vector<std::thread> all;
+  for (std::int64_t i = 0; i < threads; ++i) all.emplace_back(work);
+  for (std::thread& thread : all) thread.join();
+}
+
+// The very work of WholeFeed on each sample, without a graph: what it is slower by is what the
+// graph costs.
+void PlainLoop(benchmark::State& state) {
+  if (!HasOriginals(state)) return;
+  std::atomic<std::int64_t> done{0};
+  for (auto _ : state) {
+    PlainPlan plan;
+    RunOnThreads(state.range(0), [&] {
+      while (const auto sample = plan.Next()) {
+        Data().stages().Read(*sample);
+        Data().stages().Decode(*sample);
+        Data().stages().Augment(*sample);
+        if (!sample->slot->FinishSample()) continue;
+        done += kBatch;
+        plan.GiveBack(*sample->slot);
+      }
+    });
+  }
+  state.SetItemsProcessed(done);
+}
 
 // Decode and resize of the same crops, nothing else: no check of the record, no batch order, no
 // digest.
@@ -137,11 +215,11 @@ void BareLoop(benchmark::State& state) {
   std::int64_t done = 0;
   for (auto _ : state) {
     std::atomic<std::uint64_t> next{0};
-    const auto work = [&] {
+    RunOnThreads(state.range(0), [&] {
       stages::Decoder decoder;
       stages::Resizer resizer;
       stages::Image image;
-      std::vector<std::uint8_t> out(std::size_t{224} * 224 * 3);
+      std::vector<std::uint8_t> out(kImageBytes);
       for (;;) {
         const std::uint64_t i = next.fetch_add(1);
         if (i >= records.size() * kEpochs) return;
@@ -154,11 +232,7 @@ void BareLoop(benchmark::State& state) {
         benchmark::DoNotOptimize(decoder.Decode(record, stages::SourceOf(geometry), &image).ok());
         transform.Apply(geometry, image, &resizer, out.data());
       }
-    };
-    std::vector<std::thread> threads;
-    for (std::int64_t i = 1; i < state.range(0); ++i) threads.emplace_back(work);
-    work();
-    for (std::thread& thread : threads) thread.join();
+    });
     done += static_cast<std::int64_t>(records.size() * kEpochs);
   }
   state.SetItemsProcessed(done);
@@ -190,10 +264,12 @@ void WithThreads(benchmark::internal::Benchmark* feed) {
       ->Range(1, Cores())
       ->Unit(benchmark::kMillisecond)
       ->UseRealTime()
+      ->MeasureProcessCPUTime()  // of all threads, also beside other programs
       ->Iterations(1);
 }
 BENCHMARK(WholeFeed)->Apply(WithThreads);
 BENCHMARK(TracedFeed)->Apply(WithThreads);
+BENCHMARK(PlainLoop)->Apply(WithThreads);
 BENCHMARK(BareLoop)->Apply(WithThreads);
 BENCHMARK(ReadRecords)->Unit(benchmark::kMillisecond)->UseRealTime()->ThreadRange(1, Cores());
 
