@@ -1,6 +1,7 @@
 #include "pipeline/stage_stats.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace millrace::pipeline {
@@ -15,9 +16,27 @@ void StageStats::Record(Stage stage, std::int64_t duration_ns, bool overlapped) 
   Counters& counters = stages_[static_cast<std::size_t>(stage)];
   if (overlapped) counters.overlapped_calls.fetch_add(1, std::memory_order_relaxed);
   counters.total_ns.fetch_add(duration_ns, std::memory_order_relaxed);
-  const double octave = std::log2(static_cast<double>(std::max<std::int64_t>(duration_ns, 1)));
-  const auto bucket = static_cast<std::size_t>(octave * kBucketsPerDoubling);
-  counters.buckets[std::min(bucket, kNumBuckets - 1)].fetch_add(1, std::memory_order_relaxed);
+  counters.buckets[BucketOf(duration_ns)].fetch_add(1, std::memory_order_relaxed);
+}
+
+std::size_t StageStats::BucketOf(std::int64_t duration_ns) {
+  // As in the HDR histogram (Gil Tene, 2012): the highest bit, then the ones behind it.
+  const auto ns =
+      static_cast<std::uint64_t>(std::clamp<std::int64_t>(duration_ns, 1, (1LL << 40) - 1));
+  const auto octave = static_cast<std::size_t>(std::bit_width(ns)) - 1;
+  return octave * kBucketsPerDoubling +
+         (((ns * kBucketsPerDoubling) >> octave) % kBucketsPerDoubling);
+}
+
+double StageStats::ValueOf(std::size_t bucket) {
+  const auto edge = [](std::size_t at) {
+    return std::ldexp(1.0 + static_cast<double>(at % kBucketsPerDoubling) / kBucketsPerDoubling,
+                      static_cast<int>(at / kBucketsPerDoubling));
+  };
+  // As far from both edges in parts of themselves: at most a seventeenth.
+  const double low = edge(bucket);
+  const double high = edge(bucket + 1);
+  return 2 * low * high / (low + high);
 }
 
 StageFigures StageStats::Figures(Stage stage) const {
@@ -33,9 +52,7 @@ StageFigures StageStats::Figures(Stage stage) const {
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < kNumBuckets; ++i) {
       seen += buckets[i];
-      // The middle of the bucket.
-      if (seen > rank)
-        return std::exp2((static_cast<double>(i) + 0.5) / kBucketsPerDoubling) * 1e-6;
+      if (seen > rank) return ValueOf(i) * 1e-6;
     }
     return 0.0;
   };

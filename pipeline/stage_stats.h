@@ -77,11 +77,15 @@ class StageStats {
   StageFigures Figures(Stage stage) const;
 
  private:
-  // Buckets of a factor 2^(1/8): 8 per doubling from 1 ns to 2^40 ns (18 minutes).
+  // Eight per doubling, equally wide, from 1 ns to 2^40 ns (18 minutes).
   static constexpr std::size_t kBucketsPerDoubling = 8;
   static constexpr std::size_t kNumBuckets = 40 * kBucketsPerDoubling;
 
-  struct Counters {
+  static std::size_t BucketOf(std::int64_t duration_ns);
+  static double ValueOf(std::size_t bucket);  // [ns]
+
+  // Stages run side by side: none waits for a cache line that another one writes.
+  struct alignas(64) Counters {
     std::atomic<std::uint64_t> overlapped_calls{0};
     std::atomic<std::int64_t> total_ns{0};
     std::array<std::atomic<std::uint32_t>, kNumBuckets> buckets{};  // calls by duration

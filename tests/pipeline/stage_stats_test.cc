@@ -69,6 +69,21 @@ TEST(StageStats, QuantilesAreWithinSixPercentOfTheExactOnes) {
   }
 }
 
+TEST(StageStats, EveryDurationIsToldWithinSixPercent) {
+  std::vector<std::int64_t> durations = Durations(2000, 1, 1e12);
+  for (std::int64_t power = 0; power < 40; ++power) {
+    for (std::int64_t near = -1; near <= 1; ++near) {
+      durations.push_back(std::max<std::int64_t>(1, (std::int64_t{1} << power) + near));
+    }
+  }
+  for (const std::int64_t duration : durations) {
+    StageStats stats;
+    stats.Record(Stage::kDecode, duration, false);
+    EXPECT_NEAR(stats.Figures(Stage::kDecode).p50_ms * 1e6 / static_cast<double>(duration), 1, 0.06)
+        << duration;
+  }
+}
+
 TEST(StageStats, DurationsOutsideTheHistogramCountAtItsEnds) {
   StageStats stats;
   stats.Record(Stage::kRead, 0, false);
