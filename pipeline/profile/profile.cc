@@ -117,11 +117,14 @@ Measurement Measure(const MeasureOptions& options, const MeasuredGraph& graph,
   };
   RunGraph(graph_options, graph.batches(), samples, work, stop, stats);
 
-  Measurement measured{.use = {},
-                       .calls = trace.Calls(),
-                       .dropped = trace.dropped(),
-                       .slots = slots,
-                       .memory = deadline.memory()};
+  Measurement measured{
+      .use = {},
+      .calls = trace.Calls(),
+      .dropped = trace.dropped(),
+      .slots = slots,
+      .memory = deadline.memory(),
+      .slot_bytes = std::uint64_t{slots} * graph_options.max_batch * graph_options.max_image_bytes,
+      .lane_bytes = graph.lane_bytes};
   const Span span = SpanOfSteps(measured.calls, warm_up);
   if (span.end_ns <= span.begin_ns) {
     Fail("the graph ended after too few steps to measure: it takes more than {} of each device",

@@ -34,6 +34,9 @@ struct MeasuredGraph {
   std::function<std::function<std::optional<stages::Batch>()>()> batches;
   MakeLanes feed_lanes;  // bring batches to their devices and do nothing with them
   MakeLanes step_lanes;  // also take the train step; empty: there is none
+  // Memory of this process in which all lanes together keep their own copies of batches; not that
+  // of other devices. [bytes]
+  std::uint64_t lane_bytes = 0;
 };
 
 struct Measurement {
@@ -41,7 +44,9 @@ struct Measurement {
   std::vector<StageCall> calls;  // of the whole run, in the order of their ends
   std::uint64_t dropped = 0;     // calls that are not in it
   std::uint32_t slots = 0;       // at the end
-  ResidentMemory memory;         // of the process, at the end, the slots among it
+  ResidentMemory memory;         // of the process, at the end, with what follows
+  std::uint64_t slot_bytes = 0;  // of these slots
+  std::uint64_t lane_bytes = 0;  // of the lanes' own copies of batches
 };
 
 struct Measurements {

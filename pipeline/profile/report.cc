@@ -39,6 +39,16 @@ std::string StageRows(const GraphUse& use) {
   return rows;
 }
 
+std::string MemoryLine(const Measurement& measured) {
+  const std::uint64_t all = measured.memory.beyond_page_cache();
+  const std::uint64_t batches = measured.slot_bytes + measured.lane_bytes;
+  return fmt::format(
+      "{} of memory: {} slots, {} batches of the devices, {} all else; beside it {} of mapped "
+      "files, which the system takes back when it wants them\n",
+      FormatBytes(all), FormatBytes(measured.slot_bytes), FormatBytes(measured.lane_bytes),
+      FormatBytes(all > batches ? all - batches : 0), FormatBytes(measured.memory.files));
+}
+
 std::string_view StepName(ProfiledStep step) {
   switch (step) {
     case ProfiledStep::kNone:
@@ -66,7 +76,9 @@ Json UseJson(const Measurement& measured) {
   json["slots"] = measured.slots;
   json["resident_bytes"] = {{"anonymous", measured.memory.anonymous},
                             {"shared", measured.memory.shared},
-                            {"files", measured.memory.files}};
+                            {"files", measured.memory.files},
+                            {"slots", measured.slot_bytes},
+                            {"lanes", measured.lane_bytes}};
   json["stages"] = Json::object();
   for (std::size_t i = 0; i < kNumStages; ++i) {
     const StageUse& stage = use.stages[i];
@@ -98,7 +110,6 @@ std::optional<double> ProfileReport::device_utilisation() const {
 
 std::string ProfileTable(const ProfileReport& report) {
   const GraphUse& use = report.measured.main().use;
-  const ResidentMemory& memory = report.measured.main().memory;
   std::string table = fmt::format(
       "{}: {} on {}, batches of {} pictures of {} x {}; {} workers, {} slots, {} cores\n\n",
       Printable(report.recipe), Printable(report.dataset), report.devices, report.per_device,
@@ -106,12 +117,9 @@ std::string ProfileTable(const ProfileReport& report) {
   table += StageRows(use);
   table += fmt::format(
       "\nworkers busy {:.0f} %, devices busy {:.0f} %, {:.1f} finished batches waiting for a "
-      "device\n"
-      "{} of memory: {} anonymous, {} shared; beside it {} of mapped files, which the system takes "
-      "back when it wants them\n",
-      100 * use.workers_busy, 100 * use.lanes_busy, use.ready_batches,
-      FormatBytes(memory.beyond_page_cache()), FormatBytes(memory.anonymous),
-      FormatBytes(memory.shared), FormatBytes(memory.files));
+      "device\n",
+      100 * use.workers_busy, 100 * use.lanes_busy, use.ready_batches);
+  table += MemoryLine(report.measured.main());
   table +=
       fmt::format("decoded: {} by the region decoder, {} by libjpeg-turbo, {} by libpng\n",
                   FormatCount(report.decoded.region), FormatCount(report.decoded.libjpeg_turbo),

@@ -6,6 +6,7 @@ import pytest
 from page import Page
 from support import TINY_RECIPE, untouched
 
+PICTURE = 224 * 224 * 3  # bytes
 FILES = ["profile.html", "profile.json", "trace.json"]
 
 
@@ -51,26 +52,27 @@ def test_feed_alone_measures_no_train_step(millrace, dataset, tiny):
     assert "with_train_step" not in told and "train_step_alone" not in told
 
 
-def feed_memory(millrace, dataset, recipe, slots):
-    """Bytes of memory beyond the page cache of the feed at 224 pixels in batches of 40, and of one such batch."""
+def feed_memory(millrace, dataset, recipe, slots, batch):
+    """Bytes of memory beyond the page cache of the feed at 224 pixels, without the device's."""
     told = millrace.done("profile", recipe, "--data", dataset, "--seconds", "0.2", "--stages", "feed", "--json",
                          "--set", "data.train.ops=[{op='random_resized_crop', size=224}]",
-                         "--set", "batch.per_device=40", "--set", f"pipeline.slots={slots}").json()["feed_alone"]
+                         "--set", f"batch.per_device={batch}", "--set", f"pipeline.slots={slots}").json()["feed_alone"]
     assert told["slots"] == slots
     memory = told["resident_bytes"]
     assert memory["files"] > 50 << 20  # the text of LibTorch alone
-    return memory["anonymous"] + memory["shared"], 40 * 224 * 224 * 3
-
-
-def test_memory_of_the_feed_is_that_of_its_slots(millrace, dataset, tiny):
-    few, batch = feed_memory(millrace, dataset, tiny, 4)
-    many, _ = feed_memory(millrace, dataset, tiny, 14)
+    assert memory["slots"] == slots * batch * PICTURE
     # The device, which is the CPU here, has one batch of floats.
-    device = 4 * batch
+    assert memory["lanes"] == 4 * batch * PICTURE
+    return memory["anonymous"] + memory["shared"] - memory["lanes"]
+
+
+@pytest.mark.parametrize("batch", [40, 120])
+def test_memory_of_the_feed_is_that_of_its_slots(millrace, dataset, tiny, batch):
+    few, many = (feed_memory(millrace, dataset, tiny, slots, batch) for slots in (4, 14))
     for memory, slots in (few, 4), (many, 14):
-        assert slots * batch <= memory <= slots * batch + device + 150e6
+        assert slots * batch * PICTURE <= memory <= slots * batch * PICTURE + 150e6
     # Nothing else comes with a slot.
-    assert many - few <= 10 * batch + 20e6
+    assert many - few <= 10 * batch * PICTURE + 20e6
 
 
 def test_emulated_device_is_the_limit_when_it_is_slow(millrace, dataset, tiny):

@@ -63,6 +63,8 @@ Measurement Measured(std::uint64_t batches) {
   measured.use = UseWithin(measured.calls, SpanOfSteps(measured.calls, 2), 2, 1);
   measured.slots = 4;
   measured.memory = {.anonymous = 3 << 20, .shared = 1 << 20, .files = 500 << 20};
+  measured.slot_bytes = 1 << 20;
+  measured.lane_bytes = 512 << 10;
   return measured;
 }
 
@@ -119,9 +121,9 @@ TEST(ProfileTable, ShowsStagesRatesAndTheVerdict) {
   EXPECT_THAT(table, HasSubstr("with the train step               100.0 images/s"));
   EXPECT_THAT(table, HasSubstr("feed alone                        100.0 images/s"));
   EXPECT_THAT(table, HasSubstr("train step alone                  100.0 images/s"));
-  EXPECT_THAT(table, HasSubstr("\n4.0 MiB of memory: 3.0 MiB anonymous, 1.0 MiB shared; beside it "
-                               "500.0 MiB of mapped files, which the system takes back when it "
-                               "wants them\n"));
+  EXPECT_THAT(table, HasSubstr("\n4.0 MiB of memory: 1.0 MiB slots, 512.0 KiB batches of the "
+                               "devices, 2.5 MiB all else; beside it 500.0 MiB of mapped files, "
+                               "which the system takes back when it wants them\n"));
   EXPECT_THAT(table, HasSubstr("\ndecoded: 1,300 by the region decoder, 20 by libjpeg-turbo, 1 by "
                                "libpng\n"));
   EXPECT_THAT(table, HasSubstr("97.7 KiB/s"));  // 1,000 bytes each 10 ms
@@ -152,8 +154,11 @@ TEST(ProfileJson, HoldsEveryMeasurementWithAllItsStages) {
     EXPECT_NEAR(json[name]["stages"]["decode"]["mean_ms"].get<double>(), 2, 1e-9) << name;
     EXPECT_FALSE(json[name].contains("calls_not_kept")) << name;
     EXPECT_EQ(json[name]["slots"], 4) << name;
-    EXPECT_EQ(json[name]["resident_bytes"],
-              (Json{{"anonymous", 3 << 20}, {"shared", 1 << 20}, {"files", 500 << 20}}))
+    EXPECT_EQ(json[name]["resident_bytes"], (Json{{"anonymous", 3 << 20},
+                                                  {"shared", 1 << 20},
+                                                  {"files", 500 << 20},
+                                                  {"slots", 1 << 20},
+                                                  {"lanes", 512 << 10}}))
         << name;
   }
   EXPECT_EQ(json["decoded"], (Json{{"region", 1300}, {"libjpeg_turbo", 20}, {"libpng", 1}}));
