@@ -165,6 +165,7 @@ class Graph {
         Trace(stage, *slot, sample, body);
       }
     } catch (...) {
+      stats_.RecordFailure(stage);
       stop_.Fail(std::current_exception());
       return false;
     }

@@ -58,6 +58,7 @@ StageFigures StageStats::Figures(Stage stage) const {
   };
   StageFigures figures;
   figures.calls = calls;
+  figures.failures = counters.failures.load(std::memory_order_relaxed);
   figures.overlapped_calls = counters.overlapped_calls.load(std::memory_order_relaxed);
   figures.total_s = NsToSeconds(counters.total_ns.load(std::memory_order_relaxed));
   if (calls > 0) {

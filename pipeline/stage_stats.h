@@ -29,6 +29,7 @@ std::string_view StageName(Stage stage);
 // One stage's figures at one moment.
 struct StageFigures {
   std::uint64_t calls = 0;
+  std::uint64_t failures = 0;  // of these calls: what they threw ended the run
   std::uint64_t overlapped_calls =
       0;               // begun or ended while a train step of an earlier batch was running
   double total_s = 0;  // summed service time of all threads [s]
@@ -60,6 +61,11 @@ class StageStats {
 
   void Record(Stage stage, std::int64_t duration_ns, bool overlapped);
 
+  // The call that is being recorded failed.
+  void RecordFailure(Stage stage) {
+    stages_[static_cast<std::size_t>(stage)].failures.fetch_add(1, std::memory_order_relaxed);
+  }
+
   // Marks a train step as running; brackets it.
   void StepBegins() { steps_running_.fetch_add(1, std::memory_order_relaxed); }
   void StepEnds() { steps_running_.fetch_sub(1, std::memory_order_relaxed); }
@@ -86,6 +92,7 @@ class StageStats {
 
   // Stages run side by side: none waits for a cache line that another one writes.
   struct alignas(64) Counters {
+    std::atomic<std::uint64_t> failures{0};
     std::atomic<std::uint64_t> overlapped_calls{0};
     std::atomic<std::int64_t> total_ns{0};
     std::array<std::atomic<std::uint32_t>, kNumBuckets> buckets{};  // calls by duration

@@ -1,11 +1,15 @@
 #include "pipeline/profile/profile.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/format.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -93,6 +97,19 @@ class CachedSamples final : public SampleWork {
   const std::uint32_t num_slots_;
 };
 
+// " (read: 1 of 1,234 calls failed)"
+std::string DescribeFailures(const StageStats& stats) {
+  std::string failures;
+  for (std::size_t i = 0; i < kNumStages; ++i) {
+    const StageFigures figures = stats.Figures(static_cast<Stage>(i));
+    if (figures.failures == 0) continue;
+    failures += fmt::format("{}{}: {} of {} calls failed", failures.empty() ? " (" : ", ",
+                            StageName(static_cast<Stage>(i)), FormatCount(figures.failures),
+                            FormatCount(figures.calls));
+  }
+  return failures.empty() ? failures : failures + ")";
+}
+
 Measurement Measure(const MeasureOptions& options, const MeasuredGraph& graph,
                     std::string_view label, SampleWork& samples, const MakeLanes& make_lanes) {
   // When every slot has come round twice, the graph is full, or runs dry, for good.
@@ -115,7 +132,11 @@ Measurement Measure(const MeasureOptions& options, const MeasuredGraph& graph,
     slots = std::max(slots, more.now);
     if (options.graph.on_more_slots) options.graph.on_more_slots(more);
   };
-  RunGraph(graph_options, graph.batches(), samples, work, stop, stats);
+  try {
+    RunGraph(graph_options, graph.batches(), samples, work, stop, stats);
+  } catch (const Error& error) {
+    throw Error(error.what() + DescribeFailures(stats), error.exit_code());
+  }
 
   Measurement measured{
       .use = {},

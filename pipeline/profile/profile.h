@@ -59,7 +59,7 @@ struct Measurements {
 };
 
 // Runs the graph until enough steps are measured, once for each measurement. Throws the first
-// failure. Blocks.
+// failure, with the stages that failed and in how many of their calls. Blocks.
 Measurements MeasureGraph(const MeasureOptions& options, const MeasuredGraph& graph);
 
 }  // namespace millrace::pipeline

@@ -50,8 +50,13 @@ class PacedSamples final : public SampleWork {
     Take(Stage::kRead);
     ++reads_[sample.slot->number()];
   }
-  void Decode(const stages::Sample&) override { Take(Stage::kDecode); }
+  void Decode(const stages::Sample& sample) override {
+    Take(Stage::kDecode);
+    if (sample.key.sample_id == refused_position) Fail("sample {} is bad", refused_position);
+  }
   void Augment(const stages::Sample&) override { Take(Stage::kAugment); }
+
+  std::uint64_t refused_position = ~std::uint64_t{0};  // by decode
 
   std::uint64_t reads_of(std::uint32_t slot) const { return reads_.at(slot); }
 
@@ -254,7 +259,15 @@ TEST(MeasureGraph, FailureOfAStageEndsTheProfile) {
     made.push_back(std::make_unique<Broken>());
     return made;
   };
-  EXPECT_EQ(test::ErrorOf([&] { (void)graph.Measure(/*steps=*/false); }), "copy broke");
+  EXPECT_EQ(test::ErrorOf([&] { (void)graph.Measure(/*steps=*/false); }),
+            "copy broke (copy: 1 of 1 calls failed)");
+}
+
+TEST(MeasureGraph, SampleThatAStageRefusesEndsTheProfileWithItsStage) {
+  PacedGraph graph(Pace{});
+  graph.samples.refused_position = 9;
+  EXPECT_THAT(test::ErrorOf([&] { (void)graph.Measure(); }),
+              testing::MatchesRegex("sample 9 is bad \\(decode: 1 of [1-9][0-9]* calls failed\\)"));
 }
 
 // Measurements of a made-up graph, for verdicts.

@@ -27,6 +27,7 @@ TEST(StageStats, StageThatNeverRanHasOnlyZeros) {
   const StageStats stats;
   const StageFigures figures = stats.Figures(Stage::kDecode);
   EXPECT_EQ(figures.calls, 0u);
+  EXPECT_EQ(figures.failures, 0u);
   EXPECT_EQ(figures.overlapped_calls, 0u);
   for (const double figure :
        {figures.total_s, figures.mean_ms, figures.p50_ms, figures.p90_ms, figures.p99_ms}) {
@@ -99,11 +100,13 @@ TEST(StageStats, StagesAreCountedApart) {
   for (std::size_t i = 0; i < kNumStages; ++i) {
     for (std::size_t call = 0; call <= i; ++call) {
       stats.Record(static_cast<Stage>(i), 1000, call % 2 == 0);
+      if (call % 3 == 0) stats.RecordFailure(static_cast<Stage>(i));
     }
   }
   for (std::size_t i = 0; i < kNumStages; ++i) {
     const StageFigures figures = stats.Figures(static_cast<Stage>(i));
     EXPECT_EQ(figures.calls, i + 1);
+    EXPECT_EQ(figures.failures, i / 3 + 1);
     EXPECT_EQ(figures.overlapped_calls, i / 2 + 1);
   }
 }
