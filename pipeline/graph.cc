@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -88,61 +88,128 @@ class Graph {
         }),
         on_more_slots_(options.on_more_slots),
         growth_(options.num_slots, options.max_slots, static_cast<std::uint32_t>(lanes.size())),
-        plan_(
-            graph_, flow::serial,
-            [this](Slot* slot, PlanNode::output_ports_type& ports) {
-              Plan(slot, std::get<0>(ports));
-            },
-            kPlanPriority),
-        waiting_(graph_),
-        read_(
-            graph_, static_cast<std::size_t>(options.workers),
-            [this](const Sample& sample) {
-              return Process(Stage::kRead, sample, [&] { samples_.Read(sample); });
-            },
-            kReadPriority),
-        decode_(
-            graph_, flow::unlimited,
-            [this](const Sample& sample) {
-              return Process(Stage::kDecode, sample, [&] { samples_.Decode(sample); });
-            },
-            kDecodePriority),
-        augment_(
-            graph_, flow::unlimited,
-            [this](const Sample& sample) {
-              return Process(Stage::kAugment, sample, [&] { samples_.Augment(sample); });
-            },
-            kAugmentPriority),
-        collate_(
-            graph_, flow::unlimited,
-            [this](const Sample& sample, CollateNode::output_ports_type& ports) {
-              Collate(sample, std::get<0>(ports));
-            },
-            kCollatePriority),
+        chains_(MakeChains(GroupsOf(options))),
         sequence_(
-            graph_, flow::serial, [this](Slot* slot) { Sequence(slot); }, kSequencePriority) {
+            chains_.front()->graph, flow::serial, [this](Slot* slot) { Sequence(slot); },
+            kSequencePriority) {
     for (std::uint32_t i = 0; i < options.num_slots; ++i) slots_.push_back(make_slot_(i));
     for (LaneWork* lane : lanes) AddLane(*lane);
-    flow::make_edge(flow::output_port<0>(plan_), waiting_);
-    flow::make_edge(waiting_, read_);
-    flow::make_edge(read_, decode_);
-    flow::make_edge(decode_, augment_);
-    flow::make_edge(augment_, collate_);
-    flow::make_edge(flow::output_port<0>(collate_), sequence_);
   }
 
   void Run() {
-    for (const auto& slot : slots_) plan_.try_put(slot.get());
-    graph_.wait_for_all();
+    for (const auto& slot : slots_) ChainOf(*slot).plan.try_put(slot.get());
+    // A chain that was idle may have been given a slot since, by a lane or another chain that was
+    // not: all are idle once nothing has gone from one to the other while each was found so.
+    std::uint64_t before = 0;
+    do {
+      before = crossings_.load();
+      for (const auto& chain : chains_) chain->Wait();
+    } while (crossings_.load() != before);
   }
 
  private:
   using PlanNode = flow::multifunction_node<Slot*, std::tuple<Sample>>;
-  // Takes samples from `waiting_` when a worker is free instead of having them pushed, so that the
+  // Takes samples from `waiting` when a worker is free instead of having them pushed, so that the
   // queue can order them.
   using ReadNode = flow::function_node<Sample, Sample, flow::rejecting>;
   using SampleNode = flow::function_node<Sample, Sample>;
-  using CollateNode = flow::multifunction_node<Sample, std::tuple<Slot*>>;
+  using CollateNode = flow::function_node<Sample>;
+
+  // The stages of the samples on one group of workers. It has slots of its own, whose pixels lie on
+  // the group's NUMA node since its workers are the first to write them.
+  struct Chain {
+    // REQUIRES: called in `arena`, to which oneTBB then attaches the graph
+    Chain(Graph& all, const WorkerGroup& group, std::unique_ptr<oneapi::tbb::task_arena> arena)
+        : workers(std::move(arena)),
+          plan(
+              graph, flow::serial,
+              [&all](Slot* slot, PlanNode::output_ports_type& ports) {
+                all.Plan(slot, std::get<0>(ports));
+              },
+              kPlanPriority),
+          waiting(graph),
+          read(
+              graph, static_cast<std::size_t>(group.workers),
+              [&all](const Sample& sample) {
+                return all.Process(Stage::kRead, sample, [&] { all.samples_.Read(sample); });
+              },
+              kReadPriority),
+          decode(
+              graph, flow::unlimited,
+              [&all](const Sample& sample) {
+                return all.Process(Stage::kDecode, sample, [&] { all.samples_.Decode(sample); });
+              },
+              kDecodePriority),
+          augment(
+              graph, flow::unlimited,
+              [&all](const Sample& sample) {
+                return all.Process(Stage::kAugment, sample, [&] { all.samples_.Augment(sample); });
+              },
+              kAugmentPriority),
+          collate(
+              graph, flow::unlimited, [&all](const Sample& sample) { all.Collate(sample); },
+              kCollatePriority) {
+      flow::make_edge(flow::output_port<0>(plan), waiting);
+      flow::make_edge(waiting, read);
+      flow::make_edge(read, decode);
+      flow::make_edge(decode, augment);
+      flow::make_edge(augment, collate);
+    }
+
+    // One of the workers waits: a thread that waits takes part in the work.
+    void Wait() {
+      const auto idle = std::make_shared<std::promise<void>>();
+      workers->enqueue([this, idle] {
+        graph.wait_for_all();
+        idle->set_value();
+      });
+      idle->get_future().wait();
+    }
+
+    const std::unique_ptr<oneapi::tbb::task_arena> workers;
+    flow::graph graph;
+    PlanNode plan;
+    flow::priority_queue_node<Sample, IsLaterSample> waiting;
+    ReadNode read;
+    SampleNode decode;
+    SampleNode augment;
+    CollateNode collate;
+  };
+
+  static std::vector<WorkerGroup> GroupsOf(const GraphOptions& options) {
+    if (options.groups.empty()) return {{.workers = options.workers}};
+    MILLRACE_CHECK(options.groups.size() <= options.num_slots);
+    return options.groups;
+  }
+
+  std::vector<std::unique_ptr<Chain>> MakeChains(const std::vector<WorkerGroup>& groups) {
+    std::vector<std::unique_ptr<Chain>> chains;
+    for (const WorkerGroup& group : groups) {
+      auto arena =
+          std::make_unique<oneapi::tbb::task_arena>(oneapi::tbb::task_arena::constraints()
+                                                        .set_numa_id(group.numa_node)
+                                                        .set_max_concurrency(group.workers),
+                                                    /*reserved_for_masters=*/0);
+      arena->execute(
+          [&] { chains.push_back(std::make_unique<Chain>(*this, group, std::move(arena))); });
+    }
+    return chains;
+  }
+
+  std::size_t ChainNumberOf(const Slot& slot) const { return slot.number() % chains_.size(); }
+  Chain& ChainOf(const Slot& slot) { return *chains_[ChainNumberOf(slot)]; }
+
+  // The slot is free: its chain begins another batch. Called where the first chain is not idle.
+  void GiveBack(Slot* slot) {
+    ChainOf(*slot).plan.try_put(slot);
+    CountCrossing(*slot);
+  }
+
+  // To be told behind a slot's way from one chain to another, while where it comes from is not
+  // idle. The lanes belong to the first chain.
+  void CountCrossing(const Slot& slot) {
+    if (ChainNumberOf(slot) != 0) ++crossings_;
+  }
 
   struct Lane {
     std::unique_ptr<LaneNode> node;  // of both copy and train step
@@ -219,6 +286,7 @@ class Graph {
   void Plan(Slot* slot, Port& next) noexcept {
     // At the end of the plan the slot simply stays where it is.
     Guard(Stage::kPlan, slot, StageCall::kWholeBatch, [&] {
+      const std::lock_guard lock(plan_mutex_);
       const std::optional<Batch> batch = next_batch_();
       if (!batch) return;
       slot->Begin(*batch, samples_.PictureSize(batch->phase));
@@ -230,14 +298,14 @@ class Graph {
     });
   }
 
-  template <typename Port>
-  void Collate(const Sample& sample, Port& next) noexcept {
+  void Collate(const Sample& sample) noexcept {
     bool complete = false;
     if (Guard(Stage::kCollate, sample.slot, sample.index,
               [&] { complete = sample.slot->FinishSample(); }) &&
         complete) {
       growth_.BatchFinished();
-      next.try_put(sample.slot);
+      sequence_.try_put(sample.slot);
+      CountCrossing(*sample.slot);
     }
   }
 
@@ -268,7 +336,8 @@ class Graph {
         },
         [&work] { return work.Busy(); });
     lane.node = std::make_unique<LaneNode>(
-        graph_, flow::serial,  // serial nodes keep the order in which messages arrive
+        chains_.front()->graph,
+        flow::serial,  // serial nodes keep the order in which messages arrive
         [this, &work, &lane](Slot* slot, LaneNode::gateway_type& gateway) {
           gateway.reserve_wait();
           lane.thread->Add([this, &work, &lane, slot, &gateway] {
@@ -278,7 +347,7 @@ class Graph {
               return;
             }
             const auto step = [this, &work, &lane, slot, &gateway] {
-              if (TrainStep(work, lane, slot)) gateway.try_put(slot);
+              if (TrainStep(work, lane, slot)) GiveBack(slot);
               gateway.release_wait();
             };
             if (work.CopiesAhead()) {
@@ -289,7 +358,6 @@ class Graph {
           });
         },
         kLanePriority);
-    flow::make_edge(*lane.node, plan_);
   }
 
   bool TrainStep(LaneWork& work, Lane& lane, Slot* slot) noexcept {
@@ -327,7 +395,7 @@ class Graph {
       const std::lock_guard lock(slots_mutex_);
       for (auto& one : made) {
         slots_.push_back(std::move(one));
-        plan_.try_put(slots_.back().get());
+        GiveBack(slots_.back().get());
       }
     }
     try {
@@ -348,13 +416,9 @@ class Graph {
   std::mutex slots_mutex_;  // of slots_, once the graph runs
   std::vector<std::unique_ptr<Slot>> slots_;
 
-  flow::graph graph_;
-  PlanNode plan_;
-  flow::priority_queue_node<Sample, IsLaterSample> waiting_;
-  ReadNode read_;
-  SampleNode decode_;
-  SampleNode augment_;
-  CollateNode collate_;
+  std::mutex plan_mutex_;  // of next_batch_ and the samples' keys
+  std::vector<std::unique_ptr<Chain>> chains_;
+  std::atomic<std::uint64_t> crossings_{0};
   flow::function_node<Slot*> sequence_;
   std::map<std::uint64_t, Slot*> early_;  // by sequence; touched by sequence_ alone
   std::uint64_t next_sequence_ = 0;       // the same
@@ -374,16 +438,7 @@ void RunGraph(const GraphOptions& options, const std::function<std::optional<Bat
       std::max(static_cast<std::size_t>(options.workers) + 1,
                oneapi::tbb::global_control::active_value(
                    oneapi::tbb::global_control::max_allowed_parallelism)));
-  oneapi::tbb::task_arena workers(options.workers, /*reserved_for_masters=*/0);
-  std::optional<Graph> graph;
-  workers.execute([&] { graph.emplace(options, next_batch, samples, lanes, stop, stats); });
-  const auto idle = std::make_shared<std::promise<void>>();
-  workers.enqueue([&graph, idle] {
-    graph->Run();
-    idle->set_value();
-  });
-  idle->get_future().wait();
-  graph.reset();
+  Graph(options, next_batch, samples, lanes, stop, stats).Run();
   stop.Rethrow();
 }
 

@@ -16,6 +16,7 @@
 #include "pipeline/stage_stats.h"
 #include "pipeline/stage_trace.h"
 #include "pipeline/stop.h"
+#include "pipeline/worker_groups.h"
 #include "stages/batch.h"
 #include "stages/sample.h"
 #include "stages/slot.h"
@@ -64,6 +65,9 @@ class LaneWork {
 
 struct GraphOptions {
   int workers = 1;  // threads for the sample stages
+  // The same in groups, each of which makes batches of its own; not more than there are slots.
+  // Empty: all together.
+  std::vector<WorkerGroup> groups = {};
   // Batches in flight at most, at the beginning; more hides longer hiccups and costs memory.
   std::uint32_t num_slots = 4;
   // So many are made where lanes wait for what a longer reserve would have had ready (SlotGrowth);

@@ -33,8 +33,11 @@ constexpr std::uint64_t kShareOfMemory = 16;
 
 // Beside those that lanes hold, all workers together need samples of their own, also when the last
 // ones of a batch are being made.
-std::uint32_t FirstSlots(std::uint32_t lanes, std::uint32_t workers, std::uint32_t batch) {
-  return std::max(kFirstSlotsPerLane * lanes, 2 * lanes + (workers + batch - 1) / batch + 1);
+// Each NUMA node makes batches of its own.
+std::uint32_t FirstSlots(std::uint32_t lanes, std::uint32_t workers, std::uint32_t batch,
+                         std::uint32_t nodes) {
+  return std::max(kFirstSlotsPerLane * lanes,
+                  2 * lanes + std::max((workers + batch - 1) / batch + 1, nodes));
 }
 
 c10::Device DeviceOf(const Devices& devices, std::uint32_t lane) {
@@ -81,10 +84,13 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   GraphOptions options;
   if (!devices.gpus.empty()) options.allocate = PinnedPixels(devices.gpus);
   options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
+  options.groups = DealWorkers(options.workers, NumaNodes());
   options.num_slots = recipe.num_slots > 0
                           ? recipe.num_slots
                           : FirstSlots(lanes, static_cast<std::uint32_t>(options.workers),
-                                       trains ? batch.per_device : batch.evaluate_per_device);
+                                       trains ? batch.per_device : batch.evaluate_per_device,
+                                       static_cast<std::uint32_t>(options.groups.size()));
+  if (options.num_slots < options.groups.size()) options.groups.clear();
   if (options.num_slots < lanes) {
     recipe.params.Section("pipeline")
         .Blame("slots",
@@ -153,8 +159,10 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
   const std::string read_ahead =
       recipe.read_ahead ? fmt::format("{} batches (as the recipe says)", *recipe.read_ahead)
                         : "what is in flight (auto: deeper where reads wait for the disk)";
-  return fmt::format("{} workers ({}); {} slots of {} ({}); read-ahead {}", options.workers,
-                     workers, options.num_slots,
+  const std::string nodes =
+      options.groups.size() > 1 ? fmt::format(" on {} NUMA nodes", options.groups.size()) : "";
+  return fmt::format("{} workers{} ({}); {} slots of {} ({}); read-ahead {}", options.workers,
+                     nodes, workers, options.num_slots,
                      FormatBytes(std::uint64_t{options.max_batch} * options.max_image_bytes), slots,
                      read_ahead);
 }

@@ -35,10 +35,10 @@ struct BatchSizes {
 BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size);
 
 // Workers, slots and their sizes for a graph that trains, evaluates or both, in memory that the
-// devices copy from. What the recipe leaves to "auto": a worker for each core of the budget; four
-// slots for each lane, or as many as keep all workers busy, and more while the graph runs where
-// lanes wait (slot_growth.h). Throws Error (exit code 2) when there are fewer slots than lanes, and
-// when the recipe decodes on a GPU that no lane has.
+// devices copy from. What the recipe leaves to "auto": a worker for each core of the budget, dealt
+// to NUMA nodes where there are several; four slots for each lane, or as many as keep all workers
+// busy, and more while the graph runs where lanes wait (slot_growth.h). Throws Error (exit code 2)
+// when there are fewer slots than lanes, and when the recipe decodes on a GPU that no lane has.
 GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
                               const BatchSizes& batch, const Devices& devices, bool trains,
                               bool evaluates);

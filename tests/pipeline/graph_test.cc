@@ -11,8 +11,10 @@
 #include <functional>
 #include <mutex>
 #include <new>
+#include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "base/clock.h"
@@ -148,6 +150,48 @@ TEST(Graph, NumberOfWorkersAndSlotsDoesNotChangeBatches) {
     digests.push_back(run.lanes[0].digests);
   }
   for (const auto& other : digests) EXPECT_TRUE(other == digests.front());
+}
+
+TEST(Graph, GroupsOfWorkersGiveTheSameBatches) {
+  FakeRun alone;
+  alone.lanes = std::vector<FakeLane>(2);
+  alone(Batches(200, 8, 2));
+  for (const std::vector<WorkerGroup>& groups :
+       {std::vector<WorkerGroup>{{.workers = 2}, {.workers = 1}}, {{}, {}, {}}}) {
+    FakeRun run;
+    run.lanes = std::vector<FakeLane>(2);
+    run.options.workers = 3;
+    run.options.groups = groups;
+    run.options.num_slots = 7;
+    std::mutex mutex;
+    std::set<std::uint32_t> at_work;  // groups, each of which has its own slots
+    run.samples.on_decode = [&](const Sample& sample) {
+      std::this_thread::sleep_for(std::chrono::microseconds(sample.key.sample_id * 37 % 100));
+      const std::lock_guard lock(mutex);
+      at_work.insert(sample.slot->number() % static_cast<std::uint32_t>(groups.size()));
+    };
+    run(Batches(200, 8, 2));
+    for (std::size_t lane = 0; lane < 2; ++lane) {
+      EXPECT_EQ(run.lanes[lane].sequences, alone.lanes[lane].sequences);
+      EXPECT_TRUE(run.lanes[lane].digests == alone.lanes[lane].digests);
+    }
+    EXPECT_EQ(run.stats.Figures(Stage::kCollate).calls, 1600u);
+    EXPECT_EQ(at_work.size(), groups.size());
+  }
+}
+
+TEST(Graph, GroupWhoseBatchesAreSlowHoldsUpNobodyForGood) {
+  FakeRun run;
+  run.options.groups.resize(2);
+  run.options.num_slots = 4;
+  run.options.max_slots = 16;
+  run.samples.on_decode = [](const Sample& sample) {
+    if (sample.slot->number() % 2 == 1 && sample.index == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  };
+  run(Batches(100, 4));
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 100));
 }
 
 TEST(Graph, SlotsBoundTheWorkInFlight) {
@@ -361,22 +405,24 @@ TEST(Graph, FinishedBatchReachesItsLaneBeforeAllSlotsAreFull) {
   EXPECT_TRUE(stepping_in_time);
 }
 
-class GraphEnd : public ::testing::TestWithParam<std::string> {
+class GraphEnd : public ::testing::TestWithParam<std::tuple<std::string, int>> {
  protected:
+  const std::string& node() const { return std::get<0>(GetParam()); }
+
   // Calls `trigger` from the node that the parameter names, somewhere in the middle of the run.
   void Arm(FakeRun& run, const std::function<void()>& trigger) {
-    const std::string& node = GetParam();
+    run.options.groups.resize(static_cast<std::size_t>(std::get<1>(GetParam())));
     const auto at_sample = [trigger](const Sample& sample) {
       if (sample.key.sample_id >= 777) trigger();
     };
     const auto at_batch = [trigger](const Slot& slot) {
       if (slot.batch().sequence >= 97) trigger();
     };
-    if (node == "read") run.samples.on_read = at_sample;
-    if (node == "decode") run.samples.on_decode = at_sample;
-    if (node == "augment") run.samples.on_augment = at_sample;
-    if (node == "copy") run.lanes[1].on_copy = at_batch;
-    if (node == "train_step") run.lanes[1].on_step = at_batch;
+    if (node() == "read") run.samples.on_read = at_sample;
+    if (node() == "decode") run.samples.on_decode = at_sample;
+    if (node() == "augment") run.samples.on_augment = at_sample;
+    if (node() == "copy") run.lanes[1].on_copy = at_batch;
+    if (node() == "train_step") run.lanes[1].on_step = at_batch;
   }
 };
 
@@ -389,10 +435,10 @@ TEST_P(GraphEnd, FailureStopsEverythingWithinASecondAndIsThrown) {
   Arm(run, [&] {
     std::int64_t unset = 0;
     moment_ns.compare_exchange_strong(unset, NowNs());
-    throw Error(GetParam() + " broke");
+    throw Error(node() + " broke");
   });
   EXPECT_THAT([&] { run([&] { return next(); }); },
-              ::testing::ThrowsMessage<Error>(GetParam() + " broke"));
+              ::testing::ThrowsMessage<Error>(node() + " broke"));
   EXPECT_LT(NsToSeconds(NowNs() - moment_ns), 1.0);
 }
 
@@ -411,9 +457,15 @@ TEST_P(GraphEnd, StopEndsEverythingWithinASecondWithoutError) {
   EXPECT_LT(NsToSeconds(NowNs() - moment_ns), 1.0);
 }
 
+// With one group of workers, and with two.
 INSTANTIATE_TEST_SUITE_P(EveryNode, GraphEnd,
-                         ::testing::Values("read", "decode", "augment", "copy", "train_step"),
-                         [](const auto& node) { return node.param; });
+                         ::testing::Combine(::testing::Values("read", "decode", "augment", "copy",
+                                                              "train_step"),
+                                            ::testing::Values(1, 2)),
+                         [](const auto& end) {
+                           return std::get<0>(end.param) + "_" +
+                                  std::to_string(std::get<1>(end.param));
+                         });
 
 TEST(Graph, FailureInThePlanIsThrown) {
   FakeRun run;

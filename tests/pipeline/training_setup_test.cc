@@ -119,6 +119,10 @@ TEST(DescribeGraph, SaysWhatWasChosenAndWhy) {
   recipe.num_slots = 0;
   EXPECT_THAT(DescribeGraph(recipe, Graph(recipe, 1, 1), 1),
               HasSubstr("; 67 slots of 12.0 KiB (auto: batches for all workers)"));
+  GraphOptions on_two_nodes = Graph(recipe);
+  on_two_nodes.groups = DealWorkers(64, {{.workers = 8, .numa_node = 0}, {8, 1}});
+  EXPECT_THAT(DescribeGraph(recipe, on_two_nodes, 1),
+              HasSubstr("64 workers on 2 NUMA nodes (as the recipe says); "));
 }
 
 TEST(DescribeMoreSlots, SaysWhatWasSeen) {
