@@ -178,13 +178,14 @@ TEST(MeasureGraph, OneSlotIsWhatTheVerdictNamesWhenNobodyIsBusy) {
 
 TEST(MeasureGraph, RatesAreThoseOfThePaces) {
   Pace pace = SlowIn(Stage::kDecode, microseconds(1'000));
-  pace[static_cast<std::size_t>(Stage::kTrainStep)] = microseconds(10'000);
+  pace[static_cast<std::size_t>(Stage::kTrainStep)] = microseconds(40'000);
   PacedGraph graph(pace);
   const Measurements measured = graph.Measure();
   ASSERT_TRUE(measured.whole && measured.lanes);
-  // 4 pictures each 10 ms; sleeps are never shorter than asked for.
-  EXPECT_LE(measured.whole->use.images_per_s, 400);
-  EXPECT_LE(measured.lanes->use.images_per_s, 400);
+  // 4 pictures each 40 ms; sleeps are never shorter than asked for. On a busy machine those of the
+  // workers, which give way to everybody, may be several times as long: hence so slow a step.
+  EXPECT_LE(measured.whole->use.images_per_s, 100);
+  EXPECT_LE(measured.lanes->use.images_per_s, 100);
   // 2 workers, 1 ms a picture.
   EXPECT_LE(measured.feed.use.images_per_s, 2000);
   EXPECT_GT(measured.feed.use.images_per_s, measured.whole->use.images_per_s);
