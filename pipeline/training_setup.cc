@@ -145,7 +145,7 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
   const std::string workers =
       recipe.workers > 0
           ? "as the recipe says"
-          : fmt::format("auto: the cores of {}",
+          : fmt::format("auto: the cores of {}; they give way to the devices' threads",
                         recipe.cpu_budget > 0 ? "pipeline.cpu_budget" : "this process");
   std::string slots = "as the recipe says";
   if (recipe.num_slots == 0) {

@@ -37,6 +37,9 @@ class FakeSamples : public SampleWork {
 
   stages::Size PictureSize(stages::Phase) const override { return {2, 2}; }
   RandomKey KeyAt(const Batch& batch, std::uint64_t position) override {
+    EXPECT_EQ(++planning_, 1) << "two threads plan at the same time";
+    std::this_thread::yield();  // another one would come now
+    --planning_;
     if (fail_plan) throw Error("plan broke");
     return {.seed = 1, .epoch = batch.epoch, .sample_id = position};
   }
@@ -53,6 +56,9 @@ class FakeSamples : public SampleWork {
   }
 
   bool fail_plan = false;
+
+ private:
+  std::atomic<int> planning_{0};
 };
 
 // Remembers what it was given.

@@ -103,12 +103,15 @@ TEST(DescribeGraph, SaysWhatWasChosenAndWhy) {
   recipe.cpu_budget = 2;
   EXPECT_EQ(
       DescribeGraph(recipe, Graph(recipe), 1),
-      "2 workers (auto: the cores of pipeline.cpu_budget); 4 slots of 768.0 KiB (auto: 4 per "
-      "device, up to 16 where devices wait for data); read-ahead what is in flight (auto: deeper "
-      "where reads wait for the disk)");
+      "2 workers (auto: the cores of pipeline.cpu_budget; they give way to the devices' threads); "
+      "4 "
+      "slots of 768.0 KiB (auto: 4 per device, up to 16 where devices wait for data); read-ahead "
+      "what is in flight (auto: deeper where reads wait for the disk)");
   recipe.cpu_budget = 0;
-  EXPECT_THAT(DescribeGraph(recipe, Graph(recipe), 1),
-              HasSubstr(" workers (auto: the cores of this process); "));
+  EXPECT_THAT(
+      DescribeGraph(recipe, Graph(recipe), 1),
+      HasSubstr(
+          " workers (auto: the cores of this process; they give way to the devices' threads); "));
   recipe.workers = 64;
   recipe.num_slots = 3;
   recipe.read_ahead = 0;
