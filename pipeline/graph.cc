@@ -59,8 +59,10 @@ void GiveWayToLanes() noexcept {
   // A third of a lane's weight (sched_prio_to_weight of the kernel): lanes come first, and beside
   // other people's busy programs the feed still gets on.
   constexpr int kBelow = 5;
-  thread_local bool gives_way = false;
-  if (std::exchange(gives_way, true)) return;
+  // Not zero at first: mold 1.10 (of Debian 12) makes programs that do not start of thread-local
+  // zeros.
+  thread_local bool has_priority = true;
+  if (!std::exchange(has_priority, false)) return;
   // Linux has a nice value for every thread, ends at 19, and always lets one raise one's own. Below
   // the main thread's: a worker inherits that of the worker that made it.
   (void)::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()),

@@ -47,10 +47,14 @@ std::string Cards(const ProfileReport& report) {
   const ResidentMemory& memory = measured.main().memory;
   html += HtmlCard("memory", FormatBytes(memory.beyond_page_cache()));
   html += HtmlCard("mapped files", FormatBytes(memory.files));
+  const stages::DecodeCounts& decoded = report.decoded;
+  const std::uint64_t all = decoded.gpu + decoded.region + decoded.libjpeg_turbo + decoded.libpng;
+  if (decoded.gpu != 0) {
+    html += HtmlCard("decoded on the GPU",
+                     fmt::format("{} of {}", FormatCount(decoded.gpu), FormatCount(all)));
+  }
   html += HtmlCard("decoded by the region decoder",
-                   fmt::format("{} of {}", FormatCount(report.decoded.region),
-                               FormatCount(report.decoded.region + report.decoded.libjpeg_turbo +
-                                           report.decoded.libpng)));
+                   fmt::format("{} of {}", FormatCount(decoded.region), FormatCount(all)));
   return html + "</dl>\n";
 }
 

@@ -120,10 +120,10 @@ std::string ProfileTable(const ProfileReport& report) {
       "device\n",
       100 * use.workers_busy, 100 * use.lanes_busy, use.ready_batches);
   table += MemoryLine(report.measured.main());
-  table +=
-      fmt::format("decoded: {} by the region decoder, {} by libjpeg-turbo, {} by libpng\n",
-                  FormatCount(report.decoded.region), FormatCount(report.decoded.libjpeg_turbo),
-                  FormatCount(report.decoded.libpng));
+  table += fmt::format(
+      "decoded: {} on the GPU, {} by the region decoder, {} by libjpeg-turbo, {} by libpng\n",
+      FormatCount(report.decoded.gpu), FormatCount(report.decoded.region),
+      FormatCount(report.decoded.libjpeg_turbo), FormatCount(report.decoded.libpng));
   const auto rate = [&](std::string_view name, double images_per_s) {
     table += fmt::format("  {:<28} {:>10.1f} images/s\n", name, images_per_s);
   };
@@ -157,7 +157,8 @@ std::string ProfileJson(const ProfileReport& report) {
   json["train_step"] = StepName(report.step);
   if (report.step == ProfiledStep::kEmulated) json["emulated_step_ms"] = report.emulated_step_ms;
   if (const auto share = report.device_utilisation()) json["device_utilisation"] = *share;
-  json["decoded"] = {{"region", report.decoded.region},
+  json["decoded"] = {{"gpu", report.decoded.gpu},
+                     {"region", report.decoded.region},
                      {"libjpeg_turbo", report.decoded.libjpeg_turbo},
                      {"libpng", report.decoded.libpng}};
   json["verdict"] = {{"limit", report.verdict.limit},

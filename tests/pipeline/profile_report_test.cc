@@ -82,7 +82,7 @@ ProfileReport Report(ProfiledStep step) {
                        .step = step,
                        .emulated_step_ms = step == ProfiledStep::kEmulated ? 8.0 : 0.0,
                        .measured = {},
-                       .decoded = {.region = 1300, .libjpeg_turbo = 20, .libpng = 1},
+                       .decoded = {.gpu = 7000, .region = 1300, .libjpeg_turbo = 20, .libpng = 1},
                        .verdict = {}};
   report.measured.feed = Measured(6);
   if (step != ProfiledStep::kNone) {
@@ -124,8 +124,11 @@ TEST(ProfileTable, ShowsStagesRatesAndTheVerdict) {
   EXPECT_THAT(table, HasSubstr("\n4.0 MiB of memory: 1.0 MiB slots, 512.0 KiB batches of the "
                                "devices, 2.5 MiB all else; beside it 500.0 MiB of mapped files, "
                                "which the system takes back when it wants them\n"));
-  EXPECT_THAT(table, HasSubstr("\ndecoded: 1,300 by the region decoder, 20 by libjpeg-turbo, 1 by "
-                               "libpng\n"));
+  EXPECT_THAT(
+      table,
+      HasSubstr(
+          "\ndecoded: 7,000 on the GPU, 1,300 by the region decoder, 20 by libjpeg-turbo, 1 by "
+          "libpng\n"));
   EXPECT_THAT(table, HasSubstr("97.7 KiB/s"));  // 1,000 bytes each 10 ms
   EXPECT_THAT(table, HasSubstr("\n" + report.verdict.sentence + "\n  " + report.verdict.advice));
 }
@@ -161,7 +164,8 @@ TEST(ProfileJson, HoldsEveryMeasurementWithAllItsStages) {
                                                   {"lanes", 512 << 10}}))
         << name;
   }
-  EXPECT_EQ(json["decoded"], (Json{{"region", 1300}, {"libjpeg_turbo", 20}, {"libpng", 1}}));
+  EXPECT_EQ(json["decoded"],
+            (Json{{"gpu", 7000}, {"region", 1300}, {"libjpeg_turbo", 20}, {"libpng", 1}}));
   EXPECT_EQ(json["with_train_step"]["stages"]["read"]["bytes"], 10'000);
 }
 
@@ -186,7 +190,7 @@ TEST(ProfilePage, ShowsVerdictRatesAndEveryStage) {
   EXPECT_THAT(page, HasSubstr("<dt>with the train step</dt><dd>100 images/s</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>memory</dt><dd>4.0 MiB</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>mapped files</dt><dd>500.0 MiB</dd>"));
-  EXPECT_THAT(page, HasSubstr("<dt>decoded by the region decoder</dt><dd>1,300 of 1,321</dd>"));
+  EXPECT_THAT(page, HasSubstr("<dt>decoded by the region decoder</dt><dd>1,300 of 8,321</dd>"));
   for (std::size_t i = 0; i < kNumStages; ++i) {
     EXPECT_THAT(page, HasSubstr("<tr><td>" + std::string(StageName(static_cast<Stage>(i)))));
   }
