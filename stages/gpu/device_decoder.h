@@ -29,7 +29,7 @@ struct DecodeBatch {
 };
 
 // Everything is enqueued on one stream and nothing waits, but for a batch four before. Memory on
-// the device (about 1 MB a crop of ImageNet and up to kMostWork, beside the bytes) is kept. One
+// the device (1.4 MB a crop of ImageNet and up to kMostWork, beside the bytes) is kept. One
 // thread at a time. What fails throws Error; what goes wrong on the device is found by a later call
 // of CUDA.
 class DeviceDecoder {
