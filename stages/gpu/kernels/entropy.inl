@@ -166,38 +166,33 @@ MILLRACE_KERNEL void DecodeSegment(const Work& work, u32 block, u32 thread,
   u32 code = step >> 8 & 0xFF;
   i32 dc[kMostPlanes] = {0, 0, 0};
   u32 wrong = 0;  // not 0: something is
-  while (blocks != 0) {
+  // Without branches as far as it goes: a thread alone waits for its own results, and a warp takes
+  // every branch that one of its threads takes.
+  while (blocks != 0 && wrong == 0) {
     const u32 next = bits.Next32();
     u32 entry = shared.entries[code][next >> (32 - kLookupBits)];
     if (entry == 0) {
       entry = FindCode(codes, shared, code, next >> 16, kLookupBits + 1, 16);
-      if (entry == 0) {
-        wrong = 1;
-        break;
-      }
+      wrong = entry == 0;
     }
     const u32 taken = entry & 31;
     bits.Drop(taken);
     const u32 size = entry >> kSizeShift & 15;
-    const bool is_end = entry >> kEndShift != 0;
     // Values that do not begin with a one are negative.
     const u32 from_value = next << (taken - size);
     const u32 is_negative = ~static_cast<u32>(static_cast<i32>(from_value) >> 31);
     i32 value =
         static_cast<i32>((from_value >> 1 >> (31 - size)) - (is_negative & ~(0xFFFFFFFF << size)));
+    const u32 plane = position == 0 ? step & 0xFF : kMostPlanes;
+    value += (plane == 0 ? dc[0] : 0) + (plane == 1 ? dc[1] : 0) + (plane == 2 ? dc[2] : 0);
+    dc[0] = plane == 0 ? value : dc[0];
+    dc[1] = plane == 1 ? value : dc[1];
+    dc[2] = plane == 2 ? value : dc[2];
     const u32 at = position + (entry >> kZerosShift & 15);
-    wrong = at & kBlockSize;  // 15 zeros lead behind a block, but no further
-    if (position == 0) {
-      const u32 plane = step & 0xFF;
-      value += plane == 0 ? dc[0] : plane == 1 ? dc[1] : dc[2];
-      dc[0] = plane == 0 ? value : dc[0];
-      dc[1] = plane == 1 ? value : dc[1];
-      dc[2] = plane == 2 ? value : dc[2];
-      wrong |= static_cast<u32>(value + 0x8000) >> 16;
-    }
-    if (wrong != 0) break;
-    if (value != 0) out[at] = static_cast<i16>(value);
-    const bool is_done = is_end || at == kBlockSize - 1;
+    // 15 zeros lead behind a block, but no further.
+    wrong |= (at & kBlockSize) | static_cast<u32>(value + 0x8000) >> 16;
+    if (value != 0 && wrong == 0) out[at] = static_cast<i16>(value);
+    const bool is_done = entry >> kEndShift != 0 || at == kBlockSize - 1;
     position = is_done ? 0 : at + 1;
     if (is_done) {
       out += kBlockSize;
