@@ -66,16 +66,22 @@ class Originals {
     std::ofstream(folder_.path() / "recipe.toml") << kRecipe;
     recipe_ = pipeline::Recipe::Load(folder_.path() / "recipe.toml", {});
     stages_ = std::make_unique<pipeline::LoaderStages>(recipe_, folder_.path() / "records");
+    stages_for_gpu_ = std::make_unique<pipeline::LoaderStages>(
+        pipeline::Recipe::Load(folder_.path() / "recipe.toml", {"decode.device=gpu"}),
+        folder_.path() / "records");
   }
 
   bool there() const { return stages_ != nullptr; }
   const pipeline::Recipe& recipe() const { return recipe_; }
   pipeline::LoaderStages& stages() { return *stages_; }
+  // Which leave decode and augmentation to the device.
+  pipeline::LoaderStages& stages_for_gpu() { return *stages_for_gpu_; }
 
  private:
   test::TemporaryFolder folder_;
   pipeline::Recipe recipe_;
   std::unique_ptr<pipeline::LoaderStages> stages_;
+  std::unique_ptr<pipeline::LoaderStages> stages_for_gpu_;
 };
 
 Originals& Data() {
@@ -111,8 +117,7 @@ std::optional<stages::Batch> BatchAt(std::uint64_t next) {
                        .size = kBatch};
 }
 
-void Feed(benchmark::State& state, bool traced) {
-  if (!HasOriginals(state)) return;
+void Feed(benchmark::State& state, pipeline::LoaderStages& stages, bool traced) {
   std::int64_t done = 0;
   for (auto _ : state) {
     std::uint64_t next = 0;
@@ -126,16 +131,25 @@ void Feed(benchmark::State& state, bool traced) {
          .max_batch = kBatch,
          .max_image_bytes = kImageBytes,
          .trace = traced ? &trace : nullptr},
-        [&] { return BatchAt(next++); }, Data().stages(), {&lane}, stop, stats);
+        [&] { return BatchAt(next++); }, stages, {&lane}, stop, stats);
     done += lane.samples;
   }
   state.SetItemsProcessed(done);
 }
 
-void WholeFeed(benchmark::State& state) { Feed(state, /*traced=*/false); }
+void WholeFeed(benchmark::State& state) {
+  if (HasOriginals(state)) Feed(state, Data().stages(), /*traced=*/false);
+}
 
 // The same with every call kept, as `millrace profile` runs it.
-void TracedFeed(benchmark::State& state) { Feed(state, /*traced=*/true); }
+void TracedFeed(benchmark::State& state) {
+  if (HasOriginals(state)) Feed(state, Data().stages(), /*traced=*/true);
+}
+
+// The host's part where a GPU decodes: as far as the memory that it copies from.
+void FeedForGpu(benchmark::State& state) {
+  if (HasOriginals(state)) Feed(state, Data().stages_for_gpu(), /*traced=*/false);
+}
 
 // Deals samples one by one into slots that come round, as the graph's plan does.
 class PlainPlan {
@@ -269,6 +283,7 @@ void WithThreads(benchmark::internal::Benchmark* feed) {
 }
 BENCHMARK(WholeFeed)->Apply(WithThreads);
 BENCHMARK(TracedFeed)->Apply(WithThreads);
+BENCHMARK(FeedForGpu)->Apply(WithThreads);
 BENCHMARK(PlainLoop)->Apply(WithThreads);
 BENCHMARK(BareLoop)->Apply(WithThreads);
 BENCHMARK(ReadRecords)->Unit(benchmark::kMillisecond)->UseRealTime()->ThreadRange(1, Cores());
