@@ -7,12 +7,17 @@
 
 namespace millrace::stages::gpu {
 
-// A sample of the picture's plane; the outermost ones stand beyond its edges, too.
+// A kept sample of the picture's plane.
+MILLRACE_KERNEL i32 KeptSampleAt(const Work& work, const PicturePlane& plane, i32 x, i32 y) {
+  const u32 row_samples = plane.columns * kSide;
+  return (
+      work.samples +
+      plane.samples)[static_cast<u32>(y - plane.y) * row_samples + static_cast<u32>(x - plane.x)];
+}
+
+// The outermost ones stand beyond its edges, too.
 MILLRACE_KERNEL i32 SampleAt(const Work& work, const PicturePlane& plane, i32 x, i32 y) {
-  const i32 column = Clamp(x, 0, plane.width - 1) - plane.x;
-  const i32 row = Clamp(y, 0, plane.height - 1) - plane.y;
-  return work.samples[plane.samples + static_cast<u64>(row) * (plane.columns * kSide) +
-                      static_cast<u64>(column)];
+  return KeptSampleAt(work, plane, Clamp(x, 0, plane.width - 1), Clamp(y, 0, plane.height - 1));
 }
 
 // Chroma at a pixel, between its samples where there are fewer ("fancy upsampling").
@@ -24,7 +29,7 @@ MILLRACE_KERNEL i32 ChromaAt(const Work& work, const PicturePlane& plane, Chroma
   const i32 far_y = y % 2 == 0 ? near_y - 1 : near_y + 1;
   switch (sampling) {
     case ChromaSampling::k444:
-      return SampleAt(work, plane, x, y);
+      return KeptSampleAt(work, plane, x, y);
     case ChromaSampling::k440:
       return (3 * SampleAt(work, plane, x, near_y) + SampleAt(work, plane, x, far_y) + 1 + y % 2) >>
              2;
@@ -62,10 +67,11 @@ MILLRACE_KERNEL void ConvertPixels(const Work& work, u32 block, u32 thread) {
   const u32 end = first + kPixelsTogether < all ? first + kPixelsTogether : all;
   // Chroma in the middle leaves grey.
   const bool is_grey = picture.planes == 1;
-  for (u32 pixel = first + thread; pixel < end; pixel += kThreads) {
-    const i32 x = picture.x + static_cast<i32>(pixel % width);
-    const i32 y = picture.y + static_cast<i32>(pixel / width);
-    const i32 luma = SampleAt(work, picture.plane[0], x, y);
+  PixelWalk at(first + thread, width);
+  for (u32 pixel = first + thread; pixel < end; pixel += kThreads, at.Next()) {
+    const i32 x = picture.x + static_cast<i32>(at.x());
+    const i32 y = picture.y + static_cast<i32>(at.y());
+    const i32 luma = KeptSampleAt(work, picture.plane[0], x, y);
     const i32 cb = is_grey ? 0 : ChromaAt(work, picture.plane[1], picture.sampling, x, y) - 128;
     const i32 cr = is_grey ? 0 : ChromaAt(work, picture.plane[2], picture.sampling, x, y) - 128;
     work.rgb[picture.rgb + pixel] = Packed(luma + cr + Weighted(cr, 91881 - 65536, 0, 0),

@@ -128,9 +128,10 @@ MILLRACE_KERNEL void ResizeFirst(const Work& work, u32 block, u32 thread) {
   const u32 first = share.first_block * kPixelsTogether;
   const u32 all = columns * rows;
   const u32 end = first + kPixelsTogether < all ? first + kPixelsTogether : all;
-  for (u32 pixel = first + thread; pixel < end; pixel += kThreads) {
-    const u32 x = pixel % columns;
-    const u32 y = pixel / columns;
+  PixelWalk at(first + thread, columns);
+  for (u32 pixel = first + thread; pixel < end; pixel += kThreads, at.Next()) {
+    const u32 x = at.x();
+    const u32 y = at.y();
     work.between[picture.between + pixel] =
         is_horizontal
             ? Resample(table, columns, x, source + static_cast<u64>(y) * source_width, 1)
@@ -196,9 +197,10 @@ MILLRACE_KERNEL void ResizeLast(const Work& work, u32 block, u32 thread) {
   }
   const u32 columns = static_cast<u32>(picture.along_x.count);
   const u32 rows = static_cast<u32>(picture.along_y.count);
-  for (u32 pixel = first + thread; pixel < end; pixel += kThreads) {
-    const u32 x = pixel % columns;
-    const u32 y = pixel / columns;
+  PixelWalk at(first + thread, columns);
+  for (u32 pixel = first + thread; pixel < end; pixel += kThreads, at.Next()) {
+    const u32 x = at.x();
+    const u32 y = at.y();
     const u32 rgb = WindowPixel(work, picture, picture.flip_horizontal != 0 ? columns - 1 - x : x,
                                 picture.flip_vertical != 0 ? rows - 1 - y : y);
     u8* out = image + static_cast<u64>(pixel) * 3;

@@ -157,6 +157,35 @@ MILLRACE_KERNEL Share FindShare(const Work& work, Dealt kernel, u32 block) {
   return {begin, block - first[begin]};
 }
 
+// The pixels of rows of `width` that a thread makes: every kThreads'th from one on. A division each
+// would cost more than most of them.
+class PixelWalk {
+ public:
+  MILLRACE_KERNEL PixelWalk(u32 first, u32 width)
+      : width_(width), across_(kThreads % width), down_(kThreads / width) {
+    x_ = first % width;
+    y_ = first / width;
+  }
+
+  MILLRACE_KERNEL u32 x() const { return x_; }
+  MILLRACE_KERNEL u32 y() const { return y_; }
+
+  MILLRACE_KERNEL void Next() {
+    x_ += across_;
+    y_ += down_;
+    if (x_ < width_) return;
+    x_ -= width_;
+    ++y_;
+  }
+
+ private:
+  const u32 width_;
+  const u32 across_;
+  const u32 down_;
+  u32 x_;
+  u32 y_;
+};
+
 MILLRACE_KERNEL i32 Clamp(i32 value, i32 least, i32 most) {
   return value < least ? least : value > most ? most : value;
 }
