@@ -19,33 +19,36 @@ struct KeptBlock {
   u64 samples;       // where its first one goes
 };
 
-// What the threads of a block share: the blocks that they make, and their numbers, with a gap
-// behind each row, so that rows and columns lie in different banks.
+// Numbers lie with a gap behind each row, so that rows and columns are in different banks.
+constexpr u32 kRowNumbers = kSide + 1;
+
+// What the threads of a block share: the blocks that they make, and their numbers.
 struct InverseDctShared {
   u32 picture;
   u32 count;  // of the blocks
   KeptBlock blocks[kBlocksTogether];
-  i32 numbers[kBlocksTogether][kSide][kSide + 1];
+  i32 numbers[kBlocksTogether][kSide * kRowNumbers];
 };
 
 struct CoefficientRow {
   alignas(16) i16 of[kSide];
 };
 
-struct PositionRow {
-  alignas(8) u8 of[kSide];
-};
-
-// The natural position of each coefficient in zigzag order.
-MILLRACE_KERNEL_DATA PositionRow kNaturalPositions[kSide] = {
-    {{0, 1, 8, 16, 9, 2, 3, 10}},       {{17, 24, 32, 25, 18, 11, 4, 5}},
-    {{12, 19, 26, 33, 40, 48, 41, 34}}, {{27, 20, 13, 6, 7, 14, 21, 28}},
-    {{35, 42, 49, 56, 57, 50, 43, 36}}, {{29, 22, 15, 23, 30, 37, 44, 51}},
-    {{58, 59, 52, 45, 38, 31, 39, 46}}, {{53, 60, 61, 54, 47, 55, 62, 63}}};
-
 struct SampleRow {
   alignas(8) u8 of[kSide];
 };
+
+struct PlaceRow {
+  alignas(8) u8 of[kSide];
+};
+
+// Where each coefficient in zigzag order lies among the numbers: kRowNumbers times its row and its
+// column.
+MILLRACE_KERNEL_DATA PlaceRow kPlaces[kSide] = {
+    {{0, 1, 9, 18, 10, 2, 3, 11}},      {{19, 27, 36, 28, 20, 12, 4, 5}},
+    {{13, 21, 29, 37, 45, 54, 46, 38}}, {{30, 22, 14, 6, 7, 15, 23, 31}},
+    {{39, 47, 55, 63, 64, 56, 48, 40}}, {{32, 24, 16, 25, 33, 41, 49, 57}},
+    {{65, 66, 58, 50, 42, 34, 43, 51}}, {{59, 67, 68, 60, 52, 61, 69, 70}}};
 
 MILLRACE_KERNEL u32 KeptBlocks(const Picture& picture) {
   u32 blocks = 0;
@@ -133,10 +136,10 @@ MILLRACE_KERNEL void LoadCoefficients(const Work& work, u32 thread, InverseDctSh
       work.coefficients + found.coefficients + row * kSide);
   const CoefficientRow quantizers = *reinterpret_cast<const CoefficientRow*>(
       DataOf(work, picture).quantizers[found.plane] + row * kSide);
-  const PositionRow positions = kNaturalPositions[row];
+  const PlaceRow places = kPlaces[row];
   bool is_beyond = false;
   for (u32 i = 0; i < kSide; ++i) {
-    shared->numbers[number][positions.of[i] / kSide][positions.of[i] % kSide] =
+    shared->numbers[number][places.of[i]] =
         Limited(coefficients.of[i] * quantizers.of[i], &is_beyond);
   }
   if (is_beyond) work.results[picture.output].is_damaged = 1;
@@ -149,10 +152,11 @@ MILLRACE_KERNEL void TransformColumns(const Work& work, u32 thread, InverseDctSh
   if (number >= shared->count) return;
   i32 in[kSide];
   i32 out[kSide];
-  for (u32 y = 0; y < kSide; ++y) in[y] = shared->numbers[number][y][x];
+  for (u32 y = 0; y < kSide; ++y) in[y] = shared->numbers[number][y * kRowNumbers + x];
   Transform(in, 13 - 2, out);
   bool is_beyond = false;
-  for (u32 y = 0; y < kSide; ++y) shared->numbers[number][y][x] = Limited(out[y], &is_beyond);
+  for (u32 y = 0; y < kSide; ++y)
+    shared->numbers[number][y * kRowNumbers + x] = Limited(out[y], &is_beyond);
   if (is_beyond) work.results[work.pictures[shared->picture].output].is_damaged = 1;
 }
 
@@ -163,7 +167,7 @@ MILLRACE_KERNEL void StoreSamples(const Work& work, u32 thread, const InverseDct
   if (number >= shared.count) return;
   i32 in[kSide];
   i32 out[kSide];
-  for (u32 x = 0; x < kSide; ++x) in[x] = shared.numbers[number][y][x];
+  for (u32 x = 0; x < kSide; ++x) in[x] = shared.numbers[number][y * kRowNumbers + x];
   Transform(in, 13 + 2 + 3, out);
   SampleRow samples;
   for (u32 x = 0; x < kSide; ++x) samples.of[x] = static_cast<u8>(Clamp(out[x], -128, 127) + 128);
