@@ -43,6 +43,7 @@ LIBRARIES = {
     "libpng": (("png.h",), ("storage/", "tracking/")),
     "Highway": (("hwy/",), ("stages/",)),
     "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
+    "NVTX": (("nvtx3/",), ("pipeline/nvtx_",)),
     "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",
                   "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation", "pipeline/step_check")),

@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "pipeline/lane_thread.h"
+#include "pipeline/stage_range.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -227,6 +228,7 @@ class Graph {
     if (stop_.stopped()) return false;
     try {
       const StageStats::Timer timer(stats_, stage);
+      const StageRange range(stage);
       MILLRACE_CHECK(slot != nullptr);
       if (trace_ == nullptr) {
         body();

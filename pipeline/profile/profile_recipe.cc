@@ -86,7 +86,9 @@ class UnrecordedRun final : public LaneRun {
     return schedule_->LearningRateAt(static_cast<std::int64_t>(step));
   }
   bool EvaluatesAfter(std::uint64_t) const override { return false; }
-  bool NeedsWeightsAfter(std::uint64_t) const override { return false; }
+  // Every step is waited for, so that its call takes as long as the device does; the copy of the
+  // next batch is under way meanwhile.
+  bool NeedsWeightsAfter(std::uint64_t) const override { return true; }
   void FinishStep(std::uint64_t, double, const std::vector<std::uint64_t>&,
                   const LaneState*) override {}
   void CountEvaluated(std::uint64_t) override {}
