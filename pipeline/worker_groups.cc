@@ -12,6 +12,7 @@ std::vector<WorkerGroup> DealWorkers(int workers, const std::vector<WorkerGroup>
   if (num_nodes < 2 || workers < num_nodes) return {{.workers = workers}};
   int cores = 0;
   for (const WorkerGroup& node : nodes) cores += node.workers;
+  MILLRACE_CHECK(cores > 0);
   // One to each, and of the others as many as end within the node's part of all cores.
   const int others = workers - num_nodes;
   std::vector<WorkerGroup> groups;

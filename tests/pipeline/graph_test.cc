@@ -109,7 +109,7 @@ struct FakeRun {
   StageStats stats;
   GraphOptions options{.workers = 2, .num_slots = 3, .max_batch = 16, .max_image_bytes = 12};
 
-  void operator()(std::function<std::optional<Batch>()> next_batch) {
+  void operator()(const std::function<std::optional<Batch>()>& next_batch) {
     std::vector<LaneWork*> work;
     for (FakeLane& lane : lanes) work.push_back(&lane);
     RunGraph(options, next_batch, samples, work, stop, stats);
@@ -413,7 +413,7 @@ TEST(Graph, FinishedBatchReachesItsLaneBeforeAllSlotsAreFull) {
 
 class GraphEnd : public ::testing::TestWithParam<std::tuple<std::string, int>> {
  protected:
-  const std::string& node() const { return std::get<0>(GetParam()); }
+  static const std::string& node() { return std::get<0>(GetParam()); }
 
   // Calls `trigger` from the node that the parameter names, somewhere in the middle of the run.
   void Arm(FakeRun& run, const std::function<void()>& trigger) {

@@ -25,7 +25,6 @@ using std::chrono::microseconds;
 using testing::Each;
 using testing::Ge;
 using testing::HasSubstr;
-using testing::SizeIs;
 using testing::StartsWith;
 
 // How long each call of a stage sleeps.

@@ -15,6 +15,7 @@ using testing::ElementsAre;
 // Nodes 10, 11 and so on with so many cores.
 std::vector<WorkerGroup> Nodes(const std::vector<int>& cores) {
   std::vector<WorkerGroup> nodes;
+  nodes.reserve(cores.size());
   for (const int of_node : cores) {
     nodes.push_back({.workers = of_node, .numa_node = 10 + static_cast<int>(nodes.size())});
   }
