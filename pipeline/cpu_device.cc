@@ -18,8 +18,9 @@ class Fetched final : public Fetch {
 
 }  // namespace
 
-CpuDevice::CpuDevice(const stages::ChannelStatistics& statistics, int threads)
-    : threads_(threads), copy_(statistics) {}
+CpuDevice::CpuDevice(const stages::ChannelStatistics& statistics, int threads,
+                     c10::ScalarType image_type)
+    : threads_(threads), copy_(statistics, image_type) {}
 
 c10::Device CpuDevice::device() const { return c10::kCPU; }
 

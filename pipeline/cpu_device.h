@@ -8,8 +8,9 @@ namespace millrace::pipeline {
 
 class CpuDevice final : public LaneDevice {
  public:
-  // `threads`: how many ATen computes with, in the lane's thread.
-  CpuDevice(const stages::ChannelStatistics& statistics, int threads);
+  // `threads`: how many ATen computes with, in the lane's thread. `image_type`: Float or BFloat16.
+  CpuDevice(const stages::ChannelStatistics& statistics, int threads,
+            c10::ScalarType image_type = c10::ScalarType::Float);
 
   c10::Device device() const override;
   bool CopiesAhead() const override { return false; }

@@ -200,11 +200,18 @@ model::Precision UsePrecision(const Recipe& recipe) {
   return precision;
 }
 
+c10::ScalarType CpuImageType(const model::Precision& precision) {
+  return precision.amp == model::Amp::kBf16 ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
+}
+
 std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& devices,
                                            std::uint32_t lane, const model::Precision& precision,
                                            LoaderStages& loaders, tracking::RunLog& log) {
   const stages::ChannelStatistics statistics{.mean = recipe.mean, .std = recipe.std};
-  if (devices.gpus.empty()) return std::make_unique<CpuDevice>(statistics, ComputeThreads(devices));
+  if (devices.gpus.empty()) {
+    return std::make_unique<CpuDevice>(statistics, ComputeThreads(devices),
+                                       CpuImageType(precision));
+  }
   return MakeCudaDevice(
       {.gpu = devices.gpus[lane],
        .statistics = statistics,

@@ -4,7 +4,14 @@
 
 #include <cstring>
 
+#include "base/check.h"
+
 namespace millrace::stages {
+
+CopyToCpu::CopyToCpu(const ChannelStatistics& statistics, c10::ScalarType image_type)
+    : statistics_(statistics), image_type_(image_type) {
+  MILLRACE_CHECK(image_type == at::kFloat || image_type == at::kBFloat16);
+}
 
 DeviceBatch CopyToCpu::operator()(const Slot& slot) {
   const auto num_samples = static_cast<std::int64_t>(slot.batch().size);
@@ -12,11 +19,16 @@ DeviceBatch CopyToCpu::operator()(const Slot& slot) {
   const auto width = static_cast<std::int64_t>(slot.picture().width);
   const auto num_values = static_cast<std::int64_t>(slot.pixels().size());
   if (!buffer_.defined() || buffer_.numel() < num_values)
-    buffer_ = at::empty({num_values}, at::kFloat);
+    buffer_ = at::empty({num_values}, image_type_);
 
   const std::size_t num_pixels = slot.pixels().size() / kChannels;
-  Normalize(Kernels::kSimd, slot.pixels().data(), num_pixels, statistics_,
-            buffer_.data_ptr<float>());
+  if (image_type_ == at::kBFloat16) {
+    NormalizeToBfloat16(Kernels::kSimd, slot.pixels().data(), num_pixels, statistics_,
+                        static_cast<std::uint16_t*>(buffer_.data_ptr()));
+  } else {
+    Normalize(Kernels::kSimd, slot.pixels().data(), num_pixels, statistics_,
+              buffer_.data_ptr<float>());
+  }
   at::Tensor labels = at::empty({num_samples}, at::kLong);
   std::memcpy(labels.data_ptr<std::int64_t>(), slot.labels().data(), slot.labels().size_bytes());
   // NHWC bytes seen as [N, C, H, W]: what ATen calls channels-last.

@@ -1,5 +1,7 @@
 #include "stages/normalize.h"
 
+#include <bit>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "stages/normalize.cc"
 #include <hwy/foreach_target.h>
@@ -12,10 +14,30 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+template <typename D>
+void Write(D df, hn::Vec<D> values, float* out) {
+  hn::StoreU(values, df, out);
+}
+
+// Half of the last place that stays, less one where that is even: what is above half is carried
+// into it. No float but a NaN overflows.
+template <typename D>
+void Write(D /*df*/, hn::Vec<D> values, std::uint16_t* out) {
+  const hn::RebindToUnsigned<D> du32;
+  const hn::RebindToSigned<D> d32;
+  const hn::Rebind<std::uint16_t, D> du16;
+  const auto bits = hn::BitCast(du32, values);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du32, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du32, 0x7FFF)));
+  const auto high = hn::BitCast(d32, hn::ShiftRight<16>(rounded));
+  hn::StoreU(hn::DemoteTo(du16, high), du16, out);
+}
+
 // As many pixels at a time as a vector has lanes: channels then lie alike in every step. Returns
 // how many pixels were done.
+template <typename Out>
 std::size_t NormalizeVectors(const std::uint8_t* nhwc, std::size_t pixels,
-                             const ChannelStatistics& statistics, float* out) {
+                             const ChannelStatistics& statistics, Out* out) {
   const hn::ScalableTag<float> df;
   const hn::RebindToSigned<decltype(df)> d32;
   const hn::Rebind<std::uint8_t, decltype(df)> d8;
@@ -33,11 +55,21 @@ std::size_t NormalizeVectors(const std::uint8_t* nhwc, std::size_t pixels,
       const std::size_t lane = part * lanes;
       const auto bytes = hn::LoadU(d8, nhwc + done * kChannels + lane);
       const auto unit = hn::Div(hn::ConvertTo(df, hn::PromoteTo(d32, bytes)), top);
-      hn::StoreU(hn::Div(hn::Sub(unit, hn::Load(df, means + lane)), hn::Load(df, stds + lane)), df,
-                 out + done * kChannels + lane);
+      Write(df, hn::Div(hn::Sub(unit, hn::Load(df, means + lane)), hn::Load(df, stds + lane)),
+            out + done * kChannels + lane);
     }
   }
   return done;
+}
+
+std::size_t ToFloat(const std::uint8_t* nhwc, std::size_t pixels,
+                    const ChannelStatistics& statistics, float* out) {
+  return NormalizeVectors(nhwc, pixels, statistics, out);
+}
+
+std::size_t ToBfloat16(const std::uint8_t* nhwc, std::size_t pixels,
+                       const ChannelStatistics& statistics, std::uint16_t* out) {
+  return NormalizeVectors(nhwc, pixels, statistics, out);
 }
 
 }  // namespace
@@ -48,22 +80,46 @@ HWY_AFTER_NAMESPACE();
 namespace millrace::stages {
 
 namespace {
-HWY_EXPORT(NormalizeVectors);
+HWY_EXPORT(ToFloat);
+HWY_EXPORT(ToBfloat16);
+
+// The scalar twin, for the pixels from `pixel` on.
+template <typename Write>
+void NormalizeRest(const std::uint8_t* nhwc, std::size_t pixel, std::size_t pixels,
+                   const ChannelStatistics& statistics, const Write& write) {
+  for (; pixel < pixels; ++pixel) {
+    for (std::size_t channel = 0; channel < kChannels; ++channel) {
+      const std::size_t i = pixel * kChannels + channel;
+      write(i, (static_cast<float>(nhwc[i]) / 255.0f - statistics.mean[channel]) /
+                   statistics.std[channel]);
+    }
+  }
+}
+
+std::uint16_t RoundToBfloat16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
 }  // namespace
 
 void Normalize(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
                const ChannelStatistics& statistics, float* out) {
-  std::size_t pixel = 0;
+  std::size_t done = 0;
   if (kernels == Kernels::kSimd) {
-    pixel = HWY_DYNAMIC_DISPATCH(NormalizeVectors)(nhwc, pixels, statistics, out);
+    done = HWY_DYNAMIC_DISPATCH(ToFloat)(nhwc, pixels, statistics, out);
   }
-  for (; pixel < pixels; ++pixel) {
-    for (std::size_t channel = 0; channel < kChannels; ++channel) {
-      const std::size_t i = pixel * kChannels + channel;
-      out[i] = (static_cast<float>(nhwc[i]) / 255.0f - statistics.mean[channel]) /
-               statistics.std[channel];
-    }
+  NormalizeRest(nhwc, done, pixels, statistics,
+                [&](std::size_t i, float value) { out[i] = value; });
+}
+
+void NormalizeToBfloat16(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
+                         const ChannelStatistics& statistics, std::uint16_t* out) {
+  std::size_t done = 0;
+  if (kernels == Kernels::kSimd) {
+    done = HWY_DYNAMIC_DISPATCH(ToBfloat16)(nhwc, pixels, statistics, out);
   }
+  NormalizeRest(nhwc, done, pixels, statistics,
+                [&](std::size_t i, float value) { out[i] = RoundToBfloat16(value); });
 }
 
 }  // namespace millrace::stages

@@ -1,4 +1,4 @@
-// uint8 pixels to the float32 that a network wants.
+// uint8 pixels to the float32 or bfloat16 that a network wants.
 #pragma once
 
 #include <array>
@@ -21,5 +21,10 @@ struct ChannelStatistics {
 // channels-last). REQUIRES: no std is 0
 void Normalize(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
                const ChannelStatistics& statistics, float* out);
+
+// The same rounded to bfloat16, to nearest even, as PyTorch's `.to(torch.bfloat16)` does. `out`:
+// its bits. REQUIRES: no result is NaN, which takes statistics that are not finite
+void NormalizeToBfloat16(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
+                         const ChannelStatistics& statistics, std::uint16_t* out);
 
 }  // namespace millrace::stages

@@ -232,7 +232,8 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
       .step_lanes = {},
       // Each CPU lane has one batch of floats; those of GPUs are there.
       .lane_bytes = devices.gpus.empty() ? std::uint64_t{lanes} * measure.graph.max_batch *
-                                               measure.graph.max_image_bytes * sizeof(float)
+                                               measure.graph.max_image_bytes *
+                                               c10::elementSize(CpuImageType(UsePrecision(recipe)))
                                          : 0};
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   if (options.step == ProfiledStep::kEmulated) {

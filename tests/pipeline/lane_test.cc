@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/precision.h"
 #include "pipeline/cpu_device.h"
 #include "tests/support/error_text.h"
 
@@ -213,6 +214,27 @@ TEST_P(LateLosses, BringTheWeightsOfTheirOwnStepWhereTheyAreNeeded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lane, LateLosses, testing::Values(1u, 3u));
+
+TEST(CpuDevice, Bfloat16ImagesAreWhatAutocastMakesOfFloat32s) {
+  // Every value of every channel, and an end that fills no vector.
+  stages::Slot slot(0, 1, std::size_t{257} * 3);
+  slot.Begin({.size = 1}, {257, 1});
+  for (std::size_t i = 0; i < slot.image_bytes(); ++i) {
+    slot.image(0)[i] = static_cast<std::uint8_t>(i / 3 + 85 * (i % 3));
+  }
+  const auto images = [&slot](c10::ScalarType type) {
+    CpuDevice device(kStatistics, 1, type);
+    device.Copy(slot);
+    return device.Take().images;
+  };
+  const at::Tensor rounded = images(at::kBFloat16);
+  EXPECT_EQ(rounded.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(rounded.strides(), images(at::kFloat).strides());
+  EXPECT_TRUE(at::equal(rounded, images(at::kFloat).to(at::kBFloat16)));
+  const at::Tensor weight = at::linspace(-1, 1, 4 * 3).view({4, 3, 1, 1});
+  const model::Autocast autocast(model::Amp::kBf16, at::kCPU);
+  EXPECT_TRUE(at::equal(at::conv2d(rounded, weight), at::conv2d(images(at::kFloat), weight)));
+}
 
 TEST(RunOnDevice, SaysWhatToDoAboutMemory) {
   const CpuDevice device(kStatistics, 1);

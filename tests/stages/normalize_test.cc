@@ -19,6 +19,12 @@ std::vector<float> Normalized(Kernels kernels, const std::vector<std::uint8_t>& 
   return out;
 }
 
+std::vector<std::uint16_t> ToBfloat16(Kernels kernels, const std::vector<std::uint8_t>& bytes) {
+  std::vector<std::uint16_t> out(bytes.size());
+  NormalizeToBfloat16(kernels, bytes.data(), bytes.size() / kChannels, kImageNet, out.data());
+  return out;
+}
+
 class NormalizeTargets : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { UseSimdTarget(GetParam()); }
@@ -36,12 +42,34 @@ TEST_P(NormalizeTargets, AgreeWithScalarTwinForEveryValueAndLength) {
       const std::vector<float> scalar = Normalized(Kernels::kScalar, bytes);
       if (pixels == 0) continue;
       ASSERT_EQ(0, std::memcmp(simd.data(), scalar.data(), simd.size() * sizeof(float))) << pixels;
+      ASSERT_EQ(ToBfloat16(Kernels::kSimd, bytes), ToBfloat16(Kernels::kScalar, bytes)) << pixels;
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Simd, NormalizeTargets, ::testing::ValuesIn(SimdTargets()),
                          [](const auto& target) { return target.param; });
+
+// `value` as 1 - mean of a white pixel. REQUIRES: 1 - value is exact
+std::uint16_t Rounded(Kernels kernels, float value) {
+  const std::vector<std::uint8_t> white(kChannels * 64, 255);
+  std::vector<std::uint16_t> out(white.size());
+  NormalizeToBfloat16(kernels, white.data(), 64, {{1 - value, 0, 0}, {1, 1, 1}}, out.data());
+  return out[0];
+}
+
+TEST(NormalizeToBfloat16, RoundsToTheNearestAndTiesToTheEvenOne) {
+  for (const Kernels kernels : {Kernels::kSimd, Kernels::kScalar}) {
+    EXPECT_EQ(Rounded(kernels, 1.0f), 0x3F80);
+    EXPECT_EQ(Rounded(kernels, 1 + 0x1p-8f), 0x3F80);
+    EXPECT_EQ(Rounded(kernels, 1 + 0x1p-8f + 0x1p-23f), 0x3F81);
+    EXPECT_EQ(Rounded(kernels, 1 + 0x3p-8f - 0x1p-23f), 0x3F81);
+    EXPECT_EQ(Rounded(kernels, 1 + 0x3p-8f), 0x3F82);
+    EXPECT_EQ(Rounded(kernels, -1 - 0x1p-8f), 0xBF80);
+    EXPECT_EQ(Rounded(kernels, -1 - 0x3p-8f), 0xBF82);
+    EXPECT_EQ(Rounded(kernels, 2 - 0x1p-23f), 0x4000) << "carried into the exponent";
+  }
+}
 
 TEST(Normalize, ChannelsHaveTheirOwnStatistics) {
   EXPECT_EQ(Normalized(Kernels::kScalar, {255, 255, 255}),
