@@ -218,7 +218,8 @@ class Graph {
     std::unique_ptr<LaneNode> node;  // of both copy and train step
     // Of the lane's thread alone [ns].
     std::int64_t waited_ns = 0;  // for data, and not told to growth_ yet
-    std::int64_t step_ns = 0;    // its last train step
+    std::int64_t step_ns = 0;    // its last train step, as long as the call took
+    std::int64_t step_begin_ns = 0;
     std::unique_ptr<LaneThread> thread;
   };
 
@@ -369,6 +370,7 @@ class Graph {
     const std::int64_t begin_ns = NowNs();
     const bool go_on =
         Guard(Stage::kTrainStep, slot, StageCall::kWholeBatch, [&] { work.TrainStep(*slot); });
+    lane.step_begin_ns = begin_ns;
     lane.step_ns = NowNs() - begin_ns;
     growth_.StepEnded();
     stats_.StepEnds();
@@ -385,7 +387,9 @@ class Graph {
       growth_.LaneWaitedInEvaluation();
       return;
     }
-    const auto growth = growth_.LaneWaited(waited_ns, lane.step_ns);
+    // A device that works on when the call has returned was at its step until the waiting began.
+    const std::int64_t step_ns = std::max(lane.step_ns, NowNs() - waited_ns - lane.step_begin_ns);
+    const auto growth = growth_.LaneWaited(waited_ns, step_ns);
     if (!growth) return;
     std::vector<std::unique_ptr<Slot>> made;
     try {

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/process.h"
 #include "model/checkpoint.h"
+#include "model/deterministic.h"
 #include "model/loss.h"
 #include "model/network.h"
 #include "model/precision.h"
@@ -366,6 +367,7 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   const BatchSizes batch = ResolveBatch(recipe, lanes);
   GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, options.devices,
                                                 /*trains=*/false, /*evaluates=*/true);
+  model::UseDeterministicKernels(recipe.deterministic);
   const model::Precision precision = UsePrecision(recipe);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
 

@@ -37,6 +37,19 @@ def first_steps(millrace, recipe, dataset, name, *settings, steps=2, devices="cp
     return [line for line in metrics(millrace.folder / name) if line["group"] == "train"]
 
 
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_sixteen_bits_go_on_from_a_checkpoint_as_if_nothing_had_been(millrace, recipe, dataset, amp):
+    settings = [f"precision.amp={amp}", "deterministic=true", "checkpoint.every_steps=1", "train.log_every_steps=1"]
+    whole = first_steps(millrace, recipe, dataset, "whole", *settings, steps=3)
+    first_steps(millrace, recipe, dataset, "parts", *settings, steps=1)
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    millrace.done("train", recipe, "--data", dataset, "--out", "parts", "--devices", "cpu", "--resume", "auto", *arguments,
+                  "--set", "train.max_steps=3")
+    assert [line for line in metrics(millrace.folder / "parts") if line["group"] == "train"] == whole
+    plain = first_steps(millrace, recipe, dataset, "plain", "deterministic=true", "train.log_every_steps=1", steps=3)
+    assert [line["loss"] for line in plain] != [line["loss"] for line in whole]
+
+
 def test_seed_changes_batches_and_weights(millrace, recipe, dataset):
     one = first_steps(millrace, recipe, dataset, "one", steps=1)
     other = first_steps(millrace, recipe, dataset, "other", "seed=1", steps=1)
