@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <queue>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -111,12 +112,35 @@ class Graph {
   }
 
  private:
-  using PlanNode = flow::multifunction_node<Slot*, std::tuple<Sample>>;
-  // Takes samples from `waiting` when a worker is free instead of having them pushed, so that the
-  // queue can order them.
-  using ReadNode = flow::function_node<Sample, Sample, flow::rejecting>;
+  // A message that a sample waits. Which one is read is decided when a worker comes to it: messages
+  // with the samples themselves would be tasks of one priority, of which oneTBB lets some lie while
+  // it runs thousands that came later, and a batch waits for its last sample.
+  struct Turn {};
+  using PlanNode = flow::multifunction_node<Slot*, std::tuple<Turn>>;
+  using ReadNode = flow::function_node<Turn, Sample>;
   using SampleNode = flow::function_node<Sample, Sample>;
   using CollateNode = flow::function_node<Sample>;
+
+  // Planned samples. Any thread.
+  class WaitingSamples {
+   public:
+    void Push(const Sample& sample) {
+      const std::lock_guard lock(mutex_);
+      samples_.push(sample);
+    }
+    // REQUIRES: not more calls than of Push()
+    Sample PopOldest() {
+      const std::lock_guard lock(mutex_);
+      MILLRACE_CHECK(!samples_.empty());
+      const Sample sample = samples_.top();
+      samples_.pop();
+      return sample;
+    }
+
+   private:
+    std::mutex mutex_;
+    std::priority_queue<Sample, std::vector<Sample>, IsLaterSample> samples_;  // guarded by mutex_
+  };
 
   // The stages of the samples on one group of workers. It has slots of its own, whose pixels lie on
   // the group's NUMA node since its workers are the first to write them.
@@ -126,14 +150,14 @@ class Graph {
         : workers(std::move(arena)),
           plan(
               graph, flow::serial,
-              [&all](Slot* slot, PlanNode::output_ports_type& ports) {
-                all.Plan(slot, std::get<0>(ports));
+              [this, &all](Slot* slot, PlanNode::output_ports_type& ports) {
+                all.Plan(slot, &waiting, std::get<0>(ports));
               },
               kPlanPriority),
-          waiting(graph),
           read(
               graph, static_cast<std::size_t>(group.workers),
-              [&all](const Sample& sample) {
+              [this, &all](Turn) {
+                const Sample sample = waiting.PopOldest();
                 return all.Process(Stage::kRead, sample, [&] { all.samples_.Read(sample); });
               },
               kReadPriority),
@@ -152,8 +176,7 @@ class Graph {
           collate(
               graph, flow::unlimited, [&all](const Sample& sample) { all.Collate(sample); },
               kCollatePriority) {
-      flow::make_edge(flow::output_port<0>(plan), waiting);
-      flow::make_edge(waiting, read);
+      flow::make_edge(flow::output_port<0>(plan), read);
       flow::make_edge(read, decode);
       flow::make_edge(decode, augment);
       flow::make_edge(augment, collate);
@@ -171,8 +194,8 @@ class Graph {
 
     const std::unique_ptr<oneapi::tbb::task_arena> workers;
     flow::graph graph;
+    WaitingSamples waiting;
     PlanNode plan;
-    flow::priority_queue_node<Sample, IsLaterSample> waiting;
     ReadNode read;
     SampleNode decode;
     SampleNode augment;
@@ -288,7 +311,7 @@ class Graph {
   }
 
   template <typename Port>
-  void Plan(Slot* slot, Port& next) noexcept {
+  void Plan(Slot* slot, WaitingSamples* waiting, Port& next) noexcept {
     // At the end of the plan the slot simply stays where it is.
     Guard(Stage::kPlan, slot, StageCall::kWholeBatch, [&] {
       const std::lock_guard lock(plan_mutex_);
@@ -298,7 +321,8 @@ class Graph {
       for (std::uint32_t i = 0; i < batch->size; ++i) {
         const RandomKey key = samples_.KeyAt(*batch, batch->first_position + i);
         slot->sample(i).sample_id = key.sample_id;
-        next.try_put(Sample{.slot = slot, .index = i, .key = key});
+        waiting->Push({.slot = slot, .index = i, .key = key});
+        next.try_put(Turn{});
       }
     });
   }
