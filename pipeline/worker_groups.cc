@@ -2,7 +2,11 @@
 
 #include <oneapi/tbb/info.h>
 
+#include <filesystem>
+#include <system_error>
+
 #include "base/check.h"
+#include "base/process.h"
 
 namespace millrace::pipeline {
 
@@ -26,7 +30,22 @@ std::vector<WorkerGroup> DealWorkers(int workers, const std::vector<WorkerGroup>
   return groups;
 }
 
+namespace {
+
+// Whether there may be two nodes to ask oneTBB about, which then loads libtbbbind.
+bool MayHaveNodes() {
+#ifdef __SANITIZE_ADDRESS__
+  return false;  // AddressSanitizer ends a program that loads a library as oneTBB loads that one
+#else
+  std::error_code code;
+  return std::filesystem::exists("/sys/devices/system/node/node1", code);
+#endif
+}
+
+}  // namespace
+
 std::vector<WorkerGroup> NumaNodes() {
+  if (!MayHaveNodes()) return {{.workers = AvailableCores()}};
   std::vector<WorkerGroup> nodes;
   for (const oneapi::tbb::numa_node_id node : oneapi::tbb::info::numa_nodes()) {
     nodes.push_back({.workers = oneapi::tbb::info::default_concurrency(node), .numa_node = node});
