@@ -139,7 +139,7 @@ def test_resume_on_another_number_of_threads_says_what_it_means(millrace, datase
     assert "compute threads instead of" not in again.err
     if len(os.sched_getaffinity(0)) > 1:
         other = millrace.done(*arguments, "--set", "train.max_steps=3")
-        assert "compute threads instead of 1 x 1: sums are taken in another order" in other.err
+        assert "compute threads instead of 1 x 1 compute threads: sums are taken in another order" in other.err
 
 
 def test_second_run_in_a_folder_is_refused(millrace, recipe, dataset):
