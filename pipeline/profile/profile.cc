@@ -56,6 +56,7 @@ class FirstLane final : public LaneWork {
   FirstLane(LaneWork& lane, Deadline& deadline) : lane_(lane), deadline_(deadline) {}
 
   bool CopiesAhead() const override { return lane_.CopiesAhead(); }
+  bool Busy() const noexcept override { return lane_.Busy(); }
   void Copy(Slot& slot) override { lane_.Copy(slot); }
   void TrainStep(const Slot& slot) override {
     lane_.TrainStep(slot);

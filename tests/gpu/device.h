@@ -6,16 +6,19 @@
 
 namespace millrace::test {
 
-// Skips the test, visibly, on a machine without a GPU.
+// Skips the test, visibly, on a machine without a GPU. To be called in SetUp(), first.
+#define MILLRACE_SKIP_WITHOUT_DEVICE()                               \
+  do {                                                               \
+    int devices = 0;                                                 \
+    const cudaError_t result = cudaGetDeviceCount(&devices);         \
+    if (result != cudaSuccess || devices == 0) {                     \
+      GTEST_SKIP() << "no GPU here: " << cudaGetErrorString(result); \
+    }                                                                \
+  } while (false)
+
 class OnDevice : public ::testing::Test {
  protected:
-  void SetUp() override {
-    int devices = 0;
-    if (const cudaError_t result = cudaGetDeviceCount(&devices); result != cudaSuccess) {
-      GTEST_SKIP() << "no GPU here: " << cudaGetErrorString(result);
-    }
-    if (devices == 0) GTEST_SKIP() << "no GPU here";
-  }
+  void SetUp() override { MILLRACE_SKIP_WITHOUT_DEVICE(); }
 };
 
 }  // namespace millrace::test

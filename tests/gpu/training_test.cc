@@ -41,10 +41,7 @@ class Lines final : public tracking::Sink {
 class GpuTraining : public test::LoaderTest {
  protected:
   void SetUp() override {
-    int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-      GTEST_SKIP() << "no GPU here: " << FindGpus().problem;
-    }
+    MILLRACE_SKIP_WITHOUT_DEVICE();
     LoaderTest::SetUp();
   }
 

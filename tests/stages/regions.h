@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "base/random.h"
 #include "stages/geometry.h"
@@ -37,6 +39,34 @@ inline storage::RecordView Pack(storage::JpegRepacker& repacker, std::span<const
 
 inline int Below(RandomStream& random, int bound) {
   return static_cast<int>(random.Below(static_cast<std::uint32_t>(bound)));
+}
+
+// Flips bits or replaces bytes, a few of them; now and then the index is wrong or the end missing.
+struct DamagedRecord {
+  std::vector<std::byte> payload;
+  std::vector<std::uint16_t> segments;
+  storage::RecordView record;
+};
+
+inline DamagedRecord Damage(const storage::RecordView& good, unsigned round, RandomStream& random) {
+  DamagedRecord damaged{
+      .payload = {good.payload.begin(), good.payload.end()},
+      .segments = {good.region_index.segment_bytes.begin(), good.region_index.segment_bytes.end()},
+      .record = good};
+  auto& [payload, segments, record] = damaged;
+  for (int i = Below(random, 4); i >= 0; --i) {
+    auto& byte = payload[random.Below(static_cast<std::uint32_t>(payload.size()))];
+    byte = round % 2 == 0 ? byte ^ static_cast<std::byte>(1 << random.Below(8))
+                          : static_cast<std::byte>(random.Below(256));
+  }
+  if (round % 7 == 0) {
+    segments[random.Below(static_cast<std::uint32_t>(segments.size()))] =
+        static_cast<std::uint16_t>(random.Below(1 << 16));
+  }
+  if (round % 11 == 0) payload.resize(random.Below(static_cast<std::uint32_t>(payload.size())));
+  record.payload = payload;
+  record.region_index.segment_bytes = segments;
+  return damaged;
 }
 
 // A box that touches edges of the picture as bits 0..3 of `edges` say: left, top, right, bottom.

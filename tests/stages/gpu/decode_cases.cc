@@ -51,34 +51,6 @@ std::string DifferenceOf(const PictureBatch& batch, const DecodePictures& decode
   return batch.Difference(decode(batch.pictures(), batch.bytes(), batch.finished()));
 }
 
-// Flips bits or replaces bytes, a few of them; now and then the index is wrong or the end missing.
-struct DamagedRecord {
-  std::vector<std::byte> payload;
-  std::vector<std::uint16_t> segments;
-  RecordView record;
-};
-
-DamagedRecord Damage(const RecordView& good, unsigned round, RandomStream& random) {
-  DamagedRecord damaged{
-      .payload = {good.payload.begin(), good.payload.end()},
-      .segments = {good.region_index.segment_bytes.begin(), good.region_index.segment_bytes.end()},
-      .record = good};
-  auto& [payload, segments, record] = damaged;
-  for (int i = Below(random, 4); i >= 0; --i) {
-    auto& byte = payload[random.Below(static_cast<std::uint32_t>(payload.size()))];
-    byte = round % 2 == 0 ? byte ^ static_cast<std::byte>(1 << random.Below(8))
-                          : static_cast<std::byte>(random.Below(256));
-  }
-  if (round % 7 == 0) {
-    segments[random.Below(static_cast<std::uint32_t>(segments.size()))] =
-        static_cast<std::uint16_t>(random.Below(1 << 16));
-  }
-  if (round % 11 == 0) payload.resize(random.Below(static_cast<std::uint32_t>(payload.size())));
-  record.payload = payload;
-  record.region_index.segment_bytes = segments;
-  return damaged;
-}
-
 }  // namespace
 
 int AddCrops(std::span<const std::byte> jpeg, int count, std::uint64_t seed, Size finished,
@@ -146,7 +118,7 @@ void ExpectDamagedPicturesHaveThePixelsOfLibjpegOrNone(const DecodePictures& dec
   constexpr Size kFinished{24, 18};
   constexpr std::size_t kImageBytes = std::size_t{24} * 18 * kChannels;
   struct Case {
-    DamagedRecord damaged;
+    test::DamagedRecord damaged;
     Geometry geometry;
   };
   RandomStream random({.seed = 3}, 0);
@@ -188,7 +160,7 @@ void ExpectDamagedPicturesHaveThePixelsOfLibjpegOrNone(const DecodePictures& dec
     const RecordView good = test::Pack(
         repacker, MakeJpeg({.width = kPicture.width, .height = kPicture.height, .planes = planes}));
     for (unsigned round = 0; round < rounds; ++round) {
-      DamagedRecord damaged = Damage(good, round, random);
+      test::DamagedRecord damaged = test::Damage(good, round, random);
       const Geometry geometry = MakeGeometry(kPicture, kFinished, round, random);
       auto plan = PlanPicture(damaged.record, geometry, room);
       if (!plan) {

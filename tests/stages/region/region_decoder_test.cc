@@ -147,22 +147,8 @@ TEST_F(RegionDecoderTest, DamagedPicturesHaveThePixelsOfLibjpegOrNone) {
     const RecordView good =
         test::Pack(repacker_, MakeJpeg({.width = 300, .height = 200, .planes = planes}));
     for (int round = 0; round < kDamagedOfEach; ++round) {
-      std::vector<std::byte> payload(good.payload.begin(), good.payload.end());
-      std::vector<std::uint16_t> segments(good.region_index.segment_bytes.begin(),
-                                          good.region_index.segment_bytes.end());
-      RecordView record = good;
-      for (int i = Below(random, 4); i >= 0; --i) {
-        auto& byte = payload[random.Below(static_cast<std::uint32_t>(payload.size()))];
-        byte = round % 2 == 0 ? byte ^ static_cast<std::byte>(1 << random.Below(8))
-                              : static_cast<std::byte>(random.Below(256));
-      }
-      if (round % 7 == 0) {
-        segments[random.Below(static_cast<std::uint32_t>(segments.size()))] =
-            static_cast<std::uint16_t>(random.Below(1 << 16));
-      }
-      if (round % 11 == 0) payload.resize(random.Below(static_cast<std::uint32_t>(payload.size())));
-      record.payload = payload;
-      record.region_index.segment_bytes = segments;
+      const test::DamagedRecord damaged = test::Damage(good, static_cast<unsigned>(round), random);
+      const RecordView& record = damaged.record;
       const Box box = RandomBox({300, 200}, static_cast<unsigned>(round % 16), random);
       if (!decoder_.Decode(record, box, &part_)) {
         ++faults;
