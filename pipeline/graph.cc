@@ -13,7 +13,6 @@
 #include <memory>
 #include <mutex>
 #include <queue>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -91,7 +90,10 @@ class Graph {
                                         options.allocate);
         }),
         on_more_slots_(options.on_more_slots),
+        on_workers_(options.on_workers),
         growth_(options.num_slots, options.max_slots, static_cast<std::uint32_t>(lanes.size())),
+        limit_(options.workers,
+               options.least_workers > 0 ? options.least_workers : options.workers),
         chains_(MakeChains(GroupsOf(options))),
         sequence_(
             chains_.front()->graph, flow::serial, [this](Slot* slot) { Sequence(slot); },
@@ -116,30 +118,48 @@ class Graph {
   // with the samples themselves would be tasks of one priority, of which oneTBB lets some lie while
   // it runs thousands that came later, and a batch waits for its last sample.
   struct Turn {};
-  using PlanNode = flow::multifunction_node<Slot*, std::tuple<Turn>>;
+  using PlanNode = flow::function_node<Slot*>;
   using ReadNode = flow::function_node<Turn, Sample>;
   using SampleNode = flow::function_node<Sample, Sample>;
   using CollateNode = flow::function_node<Sample>;
 
-  // Planned samples. Any thread.
-  class WaitingSamples {
+  // Samples that are planned and not finished. Any thread.
+  class OpenSamples {
    public:
     void Push(const Sample& sample) {
       const std::lock_guard lock(mutex_);
-      samples_.push(sample);
+      waiting_.push(sample);
     }
-    // REQUIRES: not more calls than of Push()
+    // One more is begun, unless none waits or `most(phase of the oldest)` are under way already.
+    template <typename Most>
+    bool Begin(const Most& most) {
+      const std::lock_guard lock(mutex_);
+      const std::size_t waiting_without_turn = waiting_.size() - turns_;
+      if (waiting_without_turn == 0) return false;
+      if (under_way_ >= most(waiting_.top().slot->batch().phase)) return false;
+      ++turns_;
+      ++under_way_;
+      return true;
+    }
+    // REQUIRES: not more calls than times that Begin() returned true
     Sample PopOldest() {
       const std::lock_guard lock(mutex_);
-      MILLRACE_CHECK(!samples_.empty());
-      const Sample sample = samples_.top();
-      samples_.pop();
+      MILLRACE_CHECK(turns_ > 0);
+      --turns_;
+      const Sample sample = waiting_.top();
+      waiting_.pop();
       return sample;
+    }
+    void End() {
+      const std::lock_guard lock(mutex_);
+      --under_way_;
     }
 
    private:
     std::mutex mutex_;
-    std::priority_queue<Sample, std::vector<Sample>, IsLaterSample> samples_;  // guarded by mutex_
+    std::priority_queue<Sample, std::vector<Sample>, IsLaterSample> waiting_;  // guarded by mutex_
+    std::size_t turns_ = 0;  // that have not come to their worker yet; guarded by mutex_
+    int under_way_ = 0;      // samples between Begin() and End(); guarded by mutex_
   };
 
   // The stages of the samples on one group of workers. It has slots of its own, whose pixels lie on
@@ -148,16 +168,14 @@ class Graph {
     // REQUIRES: called in `arena`, to which oneTBB then attaches the graph
     Chain(Graph& all, const WorkerGroup& group, std::unique_ptr<oneapi::tbb::task_arena> arena)
         : workers(std::move(arena)),
+          num_workers(group.workers),
           plan(
-              graph, flow::serial,
-              [this, &all](Slot* slot, PlanNode::output_ports_type& ports) {
-                all.Plan(slot, &waiting, std::get<0>(ports));
-              },
+              graph, flow::serial, [this, &all](Slot* slot) { all.Plan(slot, *this); },
               kPlanPriority),
           read(
-              graph, static_cast<std::size_t>(group.workers),
+              graph, flow::unlimited,
               [this, &all](Turn) {
-                const Sample sample = waiting.PopOldest();
+                const Sample sample = samples.PopOldest();
                 return all.Process(Stage::kRead, sample, [&] { all.samples_.Read(sample); });
               },
               kReadPriority),
@@ -174,9 +192,13 @@ class Graph {
               },
               kAugmentPriority),
           collate(
-              graph, flow::unlimited, [&all](const Sample& sample) { all.Collate(sample); },
+              graph, flow::unlimited,
+              [this, &all](const Sample& sample) {
+                all.Collate(sample);
+                samples.End();
+                all.BeginSamples(*this);
+              },
               kCollatePriority) {
-      flow::make_edge(flow::output_port<0>(plan), read);
       flow::make_edge(read, decode);
       flow::make_edge(decode, augment);
       flow::make_edge(augment, collate);
@@ -193,8 +215,9 @@ class Graph {
     }
 
     const std::unique_ptr<oneapi::tbb::task_arena> workers;
+    const int num_workers;
     flow::graph graph;
-    WaitingSamples waiting;
+    OpenSamples samples;
     PlanNode plan;
     ReadNode read;
     SampleNode decode;
@@ -310,8 +333,7 @@ class Graph {
     return sample;
   }
 
-  template <typename Port>
-  void Plan(Slot* slot, WaitingSamples* waiting, Port& next) noexcept {
+  void Plan(Slot* slot, Chain& chain) noexcept {
     // At the end of the plan the slot simply stays where it is.
     Guard(Stage::kPlan, slot, StageCall::kWholeBatch, [&] {
       const std::lock_guard lock(plan_mutex_);
@@ -321,10 +343,21 @@ class Graph {
       for (std::uint32_t i = 0; i < batch->size; ++i) {
         const RandomKey key = samples_.KeyAt(*batch, batch->first_position + i);
         slot->sample(i).sample_id = key.sample_id;
-        waiting->Push({.slot = slot, .index = i, .key = key});
-        next.try_put(Turn{});
+        chain.samples.Push({.slot = slot, .index = i, .key = key});
       }
     });
+    BeginSamples(chain);
+  }
+
+  // Gives turns to samples that wait, as many as workers are to have.
+  void BeginSamples(Chain& chain) {
+    if (stop_.stopped()) return;
+    const auto most = [&](stages::Phase phase) {
+      const int of_all = phase == stages::Phase::kTrain ? limit_.now() : limit_.all();
+      // Rounded up: at least one in each chain.
+      return (of_all * chain.num_workers + limit_.all() - 1) / limit_.all();
+    };
+    while (chain.samples.Begin(most)) chain.read.try_put(Turn{});
   }
 
   void Collate(const Sample& sample) noexcept {
@@ -395,24 +428,40 @@ class Graph {
     const bool go_on =
         Guard(Stage::kTrainStep, slot, StageCall::kWholeBatch, [&] { work.TrainStep(*slot); });
     lane.step_begin_ns = begin_ns;
-    lane.step_ns = NowNs() - begin_ns;
+    const std::int64_t end_ns = NowNs();
+    lane.step_ns = end_ns - begin_ns;
     growth_.StepEnded();
     stats_.StepEnds();
+    if (go_on && slot->batch().phase == stages::Phase::kTrain) {
+      Tell(on_workers_, limit_.StepEnded(end_ns, stats_.SampleStagesNs()));
+    }
     return go_on;
   }
 
-  // Makes more slots if the lane's wait for `slot` shows that they are needed. On the lane's
-  // thread, where a device's memory is at hand.
+  template <typename Change>
+  void Tell(const std::function<void(const Change&)>& listener,
+            const std::optional<Change>& change) noexcept {
+    try {
+      if (change && listener) listener(*change);
+    } catch (...) {
+      stop_.Fail(std::current_exception());
+    }
+  }
+
+  // Uses more workers and makes more slots if the lane's wait for `slot` shows that they are
+  // needed. On the lane's thread, where a device's memory is at hand.
   void GrowIfLate(Lane& lane, const Slot& slot) noexcept {
     const std::int64_t waited_ns = std::exchange(lane.waited_ns, 0);
     // Before the first step everybody waits.
     if (waited_ns == 0 || lane.step_ns == 0 || stop_.stopped()) return;
     if (slot.batch().phase != stages::Phase::kTrain) {
       growth_.LaneWaitedInEvaluation();
+      limit_.LaneWaitedInEvaluation();
       return;
     }
     // A device that works on when the call has returned was at its step until the waiting began.
     const std::int64_t step_ns = std::max(lane.step_ns, NowNs() - waited_ns - lane.step_begin_ns);
+    Tell(on_workers_, limit_.LaneWaited(waited_ns, step_ns));
     const auto growth = growth_.LaneWaited(waited_ns, step_ns);
     if (!growth) return;
     std::vector<std::unique_ptr<Slot>> made;
@@ -430,11 +479,7 @@ class Graph {
         GiveBack(slots_.back().get());
       }
     }
-    try {
-      if (on_more_slots_) on_more_slots_(*growth);
-    } catch (...) {
-      stop_.Fail(std::current_exception());
-    }
+    Tell(on_more_slots_, growth);
   }
 
   const std::function<std::optional<Batch>()>& next_batch_;
@@ -444,7 +489,9 @@ class Graph {
   StageTrace* const trace_;
   const std::function<std::unique_ptr<Slot>(std::uint32_t number)> make_slot_;
   const std::function<void(const MoreSlots&)> on_more_slots_;
+  const std::function<void(const WorkersAtWork&)> on_workers_;
   SlotGrowth growth_;
+  WorkerLimit limit_;
   std::mutex slots_mutex_;  // of slots_, once the graph runs
   std::vector<std::unique_ptr<Slot>> slots_;
 

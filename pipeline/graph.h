@@ -17,6 +17,7 @@
 #include "pipeline/stage_trace.h"
 #include "pipeline/stop.h"
 #include "pipeline/worker_groups.h"
+#include "pipeline/worker_limit.h"
 #include "stages/batch.h"
 #include "stages/sample.h"
 #include "stages/slot.h"
@@ -65,6 +66,9 @@ class LaneWork {
 
 struct GraphOptions {
   int workers = 1;  // threads for the sample stages
+  // So few of them are used where lanes need no more (WorkerLimit); 0: all, always.
+  int least_workers = 0;
+  std::function<void(const WorkersAtWork&)> on_workers = {};  // told by a lane
   // The same in groups, each of which makes batches of its own; not more than there are slots.
   // Empty: all together.
   std::vector<WorkerGroup> groups = {};

@@ -70,4 +70,12 @@ StageFigures StageStats::Figures(Stage stage) const {
   return figures;
 }
 
+std::int64_t StageStats::SampleStagesNs() const {
+  std::int64_t sum = 0;
+  for (const Stage stage : {Stage::kRead, Stage::kDecode, Stage::kAugment, Stage::kCollate}) {
+    sum += stages_[static_cast<std::size_t>(stage)].total_ns.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
 }  // namespace millrace::pipeline

@@ -82,6 +82,9 @@ class StageStats {
 
   StageFigures Figures(Stage stage) const;
 
+  // What samples have spent in their stages so far, summed over workers [ns].
+  std::int64_t SampleStagesNs() const;
+
  private:
   // Eight per doubling, equally wide, from 1 ns to 2^40 ns (18 minutes).
   static constexpr std::size_t kBucketsPerDoubling = 8;

@@ -199,6 +199,9 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   graph_options.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
   };
+  graph_options.on_workers = [&log](const WorkersAtWork& change) {
+    log.Text("{}", DescribeWorkers(change));
+  };
   const ComputeLayout layout{
       .lanes = lanes,
       .threads_per_lane = static_cast<std::uint32_t>(ComputeThreads(devices)),

@@ -30,6 +30,9 @@ constexpr std::uint32_t kFirstSlotsPerLane = 4;
 constexpr std::uint32_t kMostSlotsPerLane = 16;
 // Slots grow to so small a part of the memory, because records want the rest as page cache.
 constexpr std::uint64_t kShareOfMemory = 16;
+// A single worker does not get to its samples in time beside other busy programs, because it gives
+// way to all of them (docs/profile.md has the measurement).
+constexpr int kLeastWorkers = 2;
 
 // Beside those that lanes hold, all workers together need samples of their own, also when the last
 // ones of a batch are being made.
@@ -84,6 +87,7 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   GraphOptions options;
   if (!devices.gpus.empty()) options.allocate = PinnedPixels(devices.gpus);
   options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
+  if (recipe.workers == 0) options.least_workers = kLeastWorkers;
   options.groups = DealWorkers(options.workers, NumaNodes());
   options.num_slots = recipe.num_slots > 0
                           ? recipe.num_slots
@@ -145,8 +149,10 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
   const std::string workers =
       recipe.workers > 0
           ? "as the recipe says"
-          : fmt::format("auto: the cores of {}; they give way to the devices' threads",
-                        recipe.cpu_budget > 0 ? "pipeline.cpu_budget" : "this process");
+          : fmt::format(
+                "auto: the cores of {}{}; they give way to the devices' threads",
+                recipe.cpu_budget > 0 ? "pipeline.cpu_budget" : "this process",
+                options.workers > kLeastWorkers ? ", fewer where devices need no more" : "");
   std::string slots = "as the recipe says";
   if (recipe.num_slots == 0) {
     slots = options.num_slots == kFirstSlotsPerLane * lanes
@@ -173,6 +179,15 @@ std::string DescribeMoreSlots(const MoreSlots& more) {
       "been full, and its step takes {:.1f} ms",
       more.now, more.before, static_cast<double>(more.waited_ns) * 1e-6,
       static_cast<double>(more.step_ns) * 1e-6);
+}
+
+std::string DescribeWorkers(const WorkersAtWork& change) {
+  if (change.waited_ns > 0) {
+    return fmt::format("all {} workers again instead of {}: a device waited {:.1f} ms for a batch",
+                       change.now, change.before, static_cast<double>(change.waited_ns) * 1e-6);
+  }
+  return fmt::format("{} workers now instead of {}: at the devices' pace {:.1f} of them were busy",
+                     change.now, change.before, change.busy);
 }
 
 int ComputeThreads(const Devices& devices) {

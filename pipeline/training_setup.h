@@ -36,7 +36,8 @@ BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size);
 
 // Workers, slots and their sizes for a graph that trains, evaluates or both, in memory that the
 // devices copy from. What the recipe leaves to "auto": a worker for each core of the budget, dealt
-// to NUMA nodes where there are several; four slots for each lane, or as many as keep all workers
+// to NUMA nodes where there are several, and fewer while the graph runs where lanes need no more
+// (worker_limit.h); four slots for each lane, or as many as keep all workers
 // busy, and more while the graph runs where lanes wait (slot_growth.h). Throws Error (exit code 2)
 // when there are fewer slots than lanes, and when the recipe decodes on a GPU that no lane has.
 GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
@@ -55,6 +56,7 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
 
 // The same for changes that were made while the graph ran.
 std::string DescribeMoreSlots(const MoreSlots& more);
+std::string DescribeWorkers(const WorkersAtWork& change);
 std::string DescribeDeeperReadAhead(const DeeperReadAhead& deeper);
 
 // Compute threads of each lane.

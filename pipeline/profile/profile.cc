@@ -166,9 +166,10 @@ Measurements MeasureGraph(const MeasureOptions& options, const MeasuredGraph& gr
   all.feed = Measure(options, graph, "feed alone", graph.samples, graph.feed_lanes);
   if (graph.step_lanes) {
     CachedSamples cached(graph.samples, options.graph.num_slots);
-    MeasureOptions with_these_slots = options;
-    with_these_slots.graph.max_slots = 0;
-    all.lanes = Measure(with_these_slots, graph, "train step alone", cached, graph.step_lanes);
+    MeasureOptions without_feed = options;  // of which more slots or fewer workers would speak
+    without_feed.graph.max_slots = 0;
+    without_feed.graph.least_workers = 0;
+    all.lanes = Measure(without_feed, graph, "train step alone", cached, graph.step_lanes);
   }
   return all;
 }

@@ -247,6 +247,9 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
   measure.graph.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
   };
+  measure.graph.on_workers = [&log](const WorkersAtWork& change) {
+    log.Text("{}", DescribeWorkers(change));
+  };
   const stages::Size picture = loaders.PictureSize(stages::Phase::kTrain);
   ProfileReport report{.recipe = recipe.name,
                        .dataset = options.dataset.string(),

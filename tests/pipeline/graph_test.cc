@@ -353,6 +353,63 @@ TEST(Graph, RunGoesOnWithoutMemoryForMoreSlots) {
   EXPECT_FALSE(told);
 }
 
+TEST(Graph, AsManySamplesAreUnderWayAsThereAreWorkers) {
+  FakeRun run;
+  run.options.workers = 3;
+  std::atomic<int> under_way{0};
+  std::atomic<int> most{0};
+  run.samples.on_read = [&](const Sample&) {
+    const int now = ++under_way;
+    for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  };
+  run.samples.on_augment = [&](const Sample&) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    --under_way;
+  };
+  run(Batches(30, 16));
+  EXPECT_EQ(most, 3);
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 30));
+}
+
+// A device whose steps leave the workers little to do, then a feed that becomes slower.
+TEST(Graph, WorkersFollowWhatTheLanesNeed) {
+  FakeRun run;
+  run.options.workers = 8;
+  run.options.least_workers = 2;
+  run.options.num_slots = 4;
+  std::vector<WorkersAtWork> told;  // by the lane's thread
+  std::atomic<std::uint64_t> slow_from{~std::uint64_t{0}};
+  run.options.on_workers = [&](const WorkersAtWork& change) { told.push_back(change); };
+  std::atomic<int> under_way{0};
+  std::atomic<int> most_while_few{0};
+  run.samples.on_read = [&](const Sample& sample) {
+    const std::uint64_t batch = sample.slot->batch().sequence;
+    const int now = ++under_way;
+    if (batch >= slow_from) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(40));
+    } else if (batch + 20 >= slow_from) {
+      most_while_few = std::max(most_while_few.load(), now);
+    }
+  };
+  run.samples.on_augment = [&](const Sample&) { --under_way; };
+  run.lanes[0].on_step = [&](const Slot& slot) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (!told.empty() && slow_from == ~std::uint64_t{0}) slow_from = slot.batch().sequence + 40;
+  };
+  run(Batches(180, 8));
+  ASSERT_GE(told.size(), 2u);
+  EXPECT_EQ(told[0].before, 8);
+  EXPECT_EQ(told[0].now, 2);
+  EXPECT_LT(told[0].busy, 1);
+  EXPECT_LE(most_while_few, 2);
+  EXPECT_EQ(told[1].before, 2);
+  EXPECT_EQ(told[1].now, 8);
+  EXPECT_GT(told[1].waited_ns, 0);
+  EXPECT_EQ(run.lanes[0].sequences, Numbers(0, 180));
+}
+
 TEST(Graph, LaneThatComputesWhereItCopiesHasOneBatchAtATime) {
   for (const bool copies_ahead : {false, true}) {
     FakeRun run;

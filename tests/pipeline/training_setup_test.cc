@@ -96,6 +96,15 @@ TEST(MakeGraphOptions, NumbersOfTheRecipeStay) {
   EXPECT_EQ(options.workers, 3);
   EXPECT_EQ(options.num_slots, 5u);
   EXPECT_EQ(options.max_slots, 0u);
+  EXPECT_EQ(options.least_workers, 0);
+}
+
+TEST(MakeGraphOptions, WorkersThatAreNotPinnedFollowTheNeedDownToTwo) {
+  Recipe recipe;
+  recipe.cpu_budget = 16;
+  const GraphOptions options = Graph(recipe);
+  EXPECT_EQ(options.workers, 16);
+  EXPECT_EQ(options.least_workers, 2);
 }
 
 TEST(DescribeGraph, SaysWhatWasChosenAndWhy) {
@@ -107,11 +116,13 @@ TEST(DescribeGraph, SaysWhatWasChosenAndWhy) {
       "4 "
       "slots of 768.0 KiB (auto: 4 per device, up to 16 where devices wait for data); read-ahead "
       "what is in flight (auto: deeper where reads wait for the disk)");
+  recipe.cpu_budget = 16;
+  EXPECT_THAT(DescribeGraph(recipe, Graph(recipe), 1),
+              HasSubstr("16 workers (auto: the cores of pipeline.cpu_budget, fewer where devices "
+                        "need no more; they give way to the devices' threads); "));
   recipe.cpu_budget = 0;
-  EXPECT_THAT(
-      DescribeGraph(recipe, Graph(recipe), 1),
-      HasSubstr(
-          " workers (auto: the cores of this process; they give way to the devices' threads); "));
+  EXPECT_THAT(DescribeGraph(recipe, Graph(recipe), 1),
+              HasSubstr(" workers (auto: the cores of this process"));
   recipe.workers = 64;
   recipe.num_slots = 3;
   recipe.read_ahead = 0;
@@ -133,6 +144,13 @@ TEST(DescribeMoreSlots, SaysWhatWasSeen) {
       DescribeMoreSlots({.before = 4, .now = 7, .waited_ns = 31'240'000, .step_ns = 12'000'000}),
       "7 slots now instead of 4: a device waited 31.2 ms for a batch although all slots had "
       "been full, and its step takes 12.0 ms");
+}
+
+TEST(DescribeWorkers, SaysWhatWasSeen) {
+  EXPECT_EQ(DescribeWorkers({.before = 64, .now = 11, .busy = 5.23}),
+            "11 workers now instead of 64: at the devices' pace 5.2 of them were busy");
+  EXPECT_EQ(DescribeWorkers({.before = 11, .now = 64, .waited_ns = 31'240'000}),
+            "all 64 workers again instead of 11: a device waited 31.2 ms for a batch");
 }
 
 TEST(DescribeDeeperReadAhead, SaysWhatWasSeen) {
