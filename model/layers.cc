@@ -35,8 +35,8 @@ void Conv2d::DrawKaimingNormal(at::Generator& generator) {
   weight.normal_(0, std::sqrt(2.0) / std::sqrt(fan_out), generator);
 }
 
-void Conv2d::Finish() {
-  weight = weight.contiguous(at::MemoryFormat::ChannelsLast).set_requires_grad(true);
+void Conv2d::Finish(c10::MemoryFormat format) {
+  weight = weight.contiguous(format).set_requires_grad(true);
 }
 
 at::Tensor Conv2d::Forward(const at::Tensor& x) const {

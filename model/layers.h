@@ -7,6 +7,7 @@
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
+#include <c10/core/MemoryFormat.h>
 
 #include <cstdint>
 
@@ -30,8 +31,8 @@ struct Conv2d {
   // al. 2015, arXiv:1502.01852).
   void DrawKaimingNormal(at::Generator& generator);
 
-  // Ends initialisation: channels-last memory, and the weight becomes a leaf of autograd.
-  void Finish();
+  // Ends initialisation: memory in this format, and the weight becomes a leaf of autograd.
+  void Finish(c10::MemoryFormat format);
 
   at::Tensor Forward(const at::Tensor& x) const;
 

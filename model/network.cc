@@ -24,6 +24,13 @@ void Network::AddBuffer(std::string name, at::Tensor tensor) {
   buffers_.push_back({std::move(name), std::move(tensor)});
 }
 
+c10::MemoryFormat ReadMemoryFormat(const Params& section) {
+  return section.Choice("memory_format", {"channels_last", "contiguous"}, "channels_last") ==
+                 "contiguous"
+             ? c10::MemoryFormat::Contiguous
+             : c10::MemoryFormat::ChannelsLast;
+}
+
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
                                      std::uint64_t seed) {
   const std::string name = section.Text("name");
@@ -43,6 +50,7 @@ std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_cla
   return MakeResNet(*architecture, {.num_classes = num_classes,
                                     .width = width,
                                     .zero_init_residual = section.Flag("zero_init_residual", false),
+                                    .memory_format = ReadMemoryFormat(section),
                                     .seed = seed});
 }
 

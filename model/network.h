@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/MemoryFormat.h>
 
 #include <cstdint>
 #include <memory>
@@ -22,7 +23,7 @@ class Network {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
-  // Scores (logits) [N, classes] of `images`, [N, 3, H, W] in any memory format (channels-last
+  // Scores (logits) [N, classes] of `images`, [N, 3, H, W] in any memory format (the network's own
   // spares a copy), float32 or, under an Autocast (precision.h), its type; on the network's device.
   // With `training`, batch statistics are used and the running ones updated. Throws c10::Error for
   // a wrong shape.
@@ -56,9 +57,14 @@ class Network {
   std::vector<NamedTensor> state_;
 };
 
+// In which memory format the network that the [model] section asks for has its images: key
+// `memory_format`, "channels_last" (the faster one for convolutions on GPUs and CPUs alike) or
+// "contiguous". Throws Error (exit code 2) for another one.
+c10::MemoryFormat ReadMemoryFormat(const Params& section);
+
 // The network that the [model] section asks for, on the CPU, with initial weights that depend on
-// `seed` alone. Keys: `name`, `zero_init_residual`. Throws Error (exit code 2) for an unknown name,
-// listing the known ones. REQUIRES: num_classes >= 1
+// `seed` alone. Keys: `name`, `width`, `zero_init_residual`, `memory_format`. Throws Error (exit
+// code 2) for an unknown name, listing the known ones. REQUIRES: num_classes >= 1
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
                                      std::uint64_t seed);
 

@@ -60,7 +60,8 @@ struct Block {
 class ResNet final : public Network {
  public:
   ResNet(const ResNetArchitecture& architecture, const ResNetOptions& options)
-      : Network(std::string(architecture.name), options.num_classes) {
+      : Network(std::string(architecture.name), options.num_classes),
+        memory_format_(options.memory_format) {
     at::Generator generator = at::detail::createCPUGenerator(options.seed);
     Build(architecture, options.width, generator);
     // torchvision's second round of draws, over modules() in order of registration; the classifier
@@ -75,7 +76,7 @@ class ResNet final : public Network {
   }
 
   at::Tensor Forward(const at::Tensor& images, bool training) override {
-    at::Tensor x = images.contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor x = images.contiguous(memory_format_);
     x = stem_->Forward(x, training).relu_();
     x = at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
     for (const Block& block : blocks_) x = block.Forward(x, training);
@@ -142,7 +143,7 @@ class ResNet final : public Network {
 
   void Register() {
     ForEachConvNorm([&](const std::string& conv, const std::string& norm, ConvNorm& step) {
-      step.conv.Finish();
+      step.conv.Finish(memory_format_);
       step.norm.Finish();
       AddParameter(conv + ".weight", step.conv.weight);
       AddParameter(norm + ".weight", step.norm.weight);
@@ -156,6 +157,7 @@ class ResNet final : public Network {
     AddParameter("fc.bias", classifier_.bias);
   }
 
+  const c10::MemoryFormat memory_format_;
   std::optional<ConvNorm> stem_;
   std::vector<Block> blocks_;
   std::vector<std::string> prefixes_;  // of the blocks' names: "layer1.0."

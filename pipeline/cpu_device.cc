@@ -19,8 +19,8 @@ class Fetched final : public Fetch {
 }  // namespace
 
 CpuDevice::CpuDevice(const stages::ChannelStatistics& statistics, int threads,
-                     c10::ScalarType image_type)
-    : threads_(threads), copy_(statistics, image_type) {}
+                     stages::ImageFormat format)
+    : threads_(threads), copy_(statistics, format) {}
 
 c10::Device CpuDevice::device() const { return c10::kCPU; }
 

@@ -8,9 +8,10 @@ namespace millrace::pipeline {
 
 class CpuDevice final : public LaneDevice {
  public:
-  // `threads`: how many ATen computes with, in the lane's thread. `image_type`: Float or BFloat16.
+  // `threads`: how many ATen computes with, in the lane's thread. `format`: of type Float or
+  // BFloat16.
   CpuDevice(const stages::ChannelStatistics& statistics, int threads,
-            c10::ScalarType image_type = c10::ScalarType::Float);
+            stages::ImageFormat format = {});
 
   c10::Device device() const override;
   bool CopiesAhead() const override { return false; }

@@ -67,7 +67,7 @@ class CudaDevice final : public LaneDevice {
     // Weights came on the default stream.
     c10::cuda::device_synchronize();
     at::cuda::setCurrentCUDAStream(at::cuda::getStreamFromPool(/*isHighPriority=*/true));
-    copy_.emplace(options_.statistics, options_.image_type, options_.decode_on_host);
+    copy_.emplace(options_.statistics, options_.format, options_.decode_on_host);
     if (options_.record_steps) graph_.emplace(options_.deterministic, options_.tell);
     entered_ = true;
   }

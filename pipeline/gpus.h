@@ -25,7 +25,7 @@ Gpus FindGpus();
 struct CudaDeviceOptions {
   int gpu = 0;  // its number
   stages::ChannelStatistics statistics;
-  c10::ScalarType image_type = c10::ScalarType::Float;
+  stages::ImageFormat format = {};
   bool record_steps = true;    // as CUDA graphs, where they prove to do what the step does
   bool deterministic = false;  // they must do so bit by bit
   std::function<void(const std::string&)> tell;  // lines for people; on the lane's thread

@@ -215,8 +215,13 @@ model::Precision UsePrecision(const Recipe& recipe) {
   return precision;
 }
 
-c10::ScalarType CpuImageType(const model::Precision& precision) {
-  return precision.amp == model::Amp::kBf16 ? c10::ScalarType::BFloat16 : c10::ScalarType::Float;
+stages::ImageFormat FormatOfImages(const Recipe& recipe, const Devices& devices,
+                                   const model::Precision& precision) {
+  const bool is_float16_on_cpu = devices.gpus.empty() && precision.amp == model::Amp::kFp16;
+  const c10::MemoryFormat format = model::ReadMemoryFormat(recipe.params.Section("model"));
+  return {.type = is_float16_on_cpu ? c10::ScalarType::Float : precision.image_type(),
+          .layout = format == c10::MemoryFormat::Contiguous ? stages::Layout::kNchw
+                                                            : stages::Layout::kNhwc};
 }
 
 std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& devices,
@@ -225,12 +230,12 @@ std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& 
   const stages::ChannelStatistics statistics{.mean = recipe.mean, .std = recipe.std};
   if (devices.gpus.empty()) {
     return std::make_unique<CpuDevice>(statistics, ComputeThreads(devices),
-                                       CpuImageType(precision));
+                                       FormatOfImages(recipe, devices, precision));
   }
   return MakeCudaDevice(
       {.gpu = devices.gpus[lane],
        .statistics = statistics,
-       .image_type = precision.image_type(),
+       .format = FormatOfImages(recipe, devices, precision),
        .record_steps = recipe.cuda_graph,
        .deterministic = recipe.deterministic,
        .tell = [&log](const std::string& line) { log.Text("{}", line); },

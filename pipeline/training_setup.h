@@ -69,9 +69,10 @@ void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe
 // process from then on. Throws Error (exit code 2) for a wrong value.
 model::Precision UsePrecision(const Recipe& recipe);
 
-// In which type a lane on the CPU gets its images: for bfloat16 autocast, whose first operation
-// would make them so, in that, at half the memory.
-c10::ScalarType CpuImageType(const model::Precision& precision);
+// How a lane gets its images: as the recipe's network has them. For an autocast whose first
+// operation would make them so in its 16 bits, at half the memory.
+stages::ImageFormat FormatOfImages(const Recipe& recipe, const Devices& devices,
+                                   const model::Precision& precision);
 
 // The device of a lane for batches of `loaders`. Lines about what it decides go to `log`. Both must
 // outlive it.

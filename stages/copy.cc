@@ -8,34 +8,42 @@
 
 namespace millrace::stages {
 
-CopyToCpu::CopyToCpu(const ChannelStatistics& statistics, c10::ScalarType image_type)
-    : statistics_(statistics), image_type_(image_type) {
-  MILLRACE_CHECK(image_type == at::kFloat || image_type == at::kBFloat16);
+CopyToCpu::CopyToCpu(const ChannelStatistics& statistics, ImageFormat format)
+    : statistics_(statistics), format_(format) {
+  MILLRACE_CHECK(format.type == at::kFloat || format.type == at::kBFloat16);
 }
 
 DeviceBatch CopyToCpu::operator()(const Slot& slot) {
   const auto num_samples = static_cast<std::int64_t>(slot.batch().size);
-  const auto height = static_cast<std::int64_t>(slot.picture().height);
-  const auto width = static_cast<std::int64_t>(slot.picture().width);
   const auto num_values = static_cast<std::int64_t>(slot.pixels().size());
   if (!buffer_.defined() || buffer_.numel() < num_values)
-    buffer_ = at::empty({num_values}, image_type_);
+    buffer_ = at::empty({num_values}, format_.type);
 
+  const std::uint8_t* nhwc = slot.pixels().data();
   const std::size_t num_pixels = slot.pixels().size() / kChannels;
-  if (image_type_ == at::kBFloat16) {
-    NormalizeToBfloat16(Kernels::kSimd, slot.pixels().data(), num_pixels, statistics_,
-                        static_cast<std::uint16_t*>(buffer_.data_ptr()));
+  if (format_.layout == Layout::kNhwc) {
+    Write(nhwc, 0, num_pixels);
   } else {
-    Normalize(Kernels::kSimd, slot.pixels().data(), num_pixels, statistics_,
-              buffer_.data_ptr<float>());
+    const std::size_t of_picture = slot.image_bytes() / kChannels;
+    for (std::size_t first = 0; first < num_pixels; first += of_picture) {
+      Write(nhwc, first, of_picture);
+    }
   }
   at::Tensor labels = at::empty({num_samples}, at::kLong);
   std::memcpy(labels.data_ptr<std::int64_t>(), slot.labels().data(), slot.labels().size_bytes());
-  // NHWC bytes seen as [N, C, H, W]: what ATen calls channels-last.
-  at::Tensor images = buffer_.narrow(0, 0, num_values)
-                          .view({num_samples, height, width, kChannels})
-                          .permute({0, 3, 1, 2});
-  return {.images = std::move(images), .labels = std::move(labels)};
+  return {.images = SeeAsImages(buffer_, num_samples, slot.picture(), format_.layout),
+          .labels = std::move(labels)};
+}
+
+void CopyToCpu::Write(const std::uint8_t* nhwc, std::size_t first, std::size_t pixels) {
+  const std::size_t at = first * kChannels;
+  if (format_.type == at::kBFloat16) {
+    NormalizeToBfloat16(Kernels::kSimd, nhwc + at, pixels, statistics_, format_.layout,
+                        static_cast<std::uint16_t*>(buffer_.data_ptr()) + at);
+  } else {
+    Normalize(Kernels::kSimd, nhwc + at, pixels, statistics_, format_.layout,
+              buffer_.data_ptr<float>() + at);
+  }
 }
 
 }  // namespace millrace::stages

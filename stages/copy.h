@@ -3,7 +3,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/ScalarType.h>
+
+#include <cstddef>
+#include <cstdint>
 
 #include "stages/device_batch.h"
 #include "stages/normalize.h"
@@ -12,18 +14,21 @@
 namespace millrace::stages {
 
 // Copies for a CPU lane: one pass over the pixels normalises them, makes them float32 or bfloat16
-// and writes them channels-last. They stay valid until the next copy, which takes the same memory.
-// One thread at a time.
+// and writes them in the layout that the network takes. They stay valid until the next copy, which
+// takes the same memory. One thread at a time.
 class CopyToCpu {
  public:
-  // `image_type`: Float or BFloat16, the bits of the first rounded as ATen rounds.
-  CopyToCpu(const ChannelStatistics& statistics, c10::ScalarType image_type);
+  // `format`: of type Float or BFloat16, the bits of the first rounded as ATen rounds.
+  CopyToCpu(const ChannelStatistics& statistics, ImageFormat format);
 
   DeviceBatch operator()(const Slot& slot);
 
  private:
+  // `pixels` pixels, `first` on: a whole batch, or one picture in planes.
+  void Write(const std::uint8_t* nhwc, std::size_t first, std::size_t pixels);
+
   ChannelStatistics statistics_;
-  c10::ScalarType image_type_;
+  ImageFormat format_;
   at::Tensor buffer_;  // flat, as large as the largest batch so far
 };
 

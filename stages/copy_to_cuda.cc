@@ -60,9 +60,9 @@ gpu::Output OutputOf(c10::ScalarType type) {
 }  // namespace
 
 struct CopyToCuda::Impl {
-  Impl(const ChannelStatistics& statistics, c10::ScalarType type, DecodeOnHost on_host)
+  Impl(const ChannelStatistics& statistics, ImageFormat image_format, DecodeOnHost on_host)
       : device(c10::kCUDA, c10::cuda::current_device()),
-        image_type(type),
+        format(image_format),
         normalize(statistics),
         decode_on_host(std::move(on_host)),
         // What the next step waits for comes first.
@@ -74,7 +74,7 @@ struct CopyToCuda::Impl {
   void FinishDecoded(Landing& landing);
 
   c10::Device device;
-  c10::ScalarType image_type;
+  ImageFormat format;
   gpu::DeviceNormalize normalize;
   DecodeOnHost decode_on_host;
   at::cuda::CUDAStream stream;  // of copies and decoding
@@ -87,9 +87,9 @@ struct CopyToCuda::Impl {
   at::Tensor labels;  // flat
 };
 
-CopyToCuda::CopyToCuda(const ChannelStatistics& statistics, c10::ScalarType image_type,
+CopyToCuda::CopyToCuda(const ChannelStatistics& statistics, ImageFormat format,
                        DecodeOnHost decode_on_host)
-    : impl_(std::make_unique<Impl>(statistics, image_type, std::move(decode_on_host))) {}
+    : impl_(std::make_unique<Impl>(statistics, format, std::move(decode_on_host))) {}
 
 CopyToCuda::~CopyToCuda() = default;
 
@@ -169,19 +169,19 @@ DeviceBatch CopyToCuda::Take() {
   if (landing.is_decoded) impl_->FinishDecoded(landing);
   const at::cuda::CUDAStream computing = at::cuda::getCurrentCUDAStream();
   landing.copied.block(computing);
-  const std::int64_t pixels = landing.samples * landing.height * landing.width;
-  const std::int64_t values = pixels * kChannels;
+  const std::int64_t pixels = landing.height * landing.width;
+  const std::int64_t values = landing.samples * pixels * kChannels;
   const at::TensorOptions on_device(impl_->device);
-  Reserve(impl_->images, values, on_device.dtype(impl_->image_type));
+  Reserve(impl_->images, values, on_device.dtype(impl_->format.type));
   Reserve(impl_->labels, landing.samples, on_device.dtype(at::kLong));
-  // NHWC seen as [N, C, H, W]: what ATen calls channels-last.
+  const Size picture{static_cast<int>(landing.width), static_cast<int>(landing.height)};
   DeviceBatch batch{
-      .images = impl_->images.narrow(0, 0, values)
-                    .view({landing.samples, landing.height, landing.width, std::int64_t{kChannels}})
-                    .permute({0, 3, 1, 2}),
+      .images = SeeAsImages(impl_->images, landing.samples, picture, impl_->format.layout),
       .labels = impl_->labels.narrow(0, 0, landing.samples)};
-  impl_->normalize(landing.pixels.data_ptr<std::uint8_t>(), static_cast<std::size_t>(pixels),
-                   OutputOf(impl_->image_type), impl_->images.data_ptr(), computing);
+  impl_->normalize(landing.pixels.data_ptr<std::uint8_t>(),
+                   static_cast<std::size_t>(landing.samples), static_cast<std::size_t>(pixels),
+                   impl_->format.layout, OutputOf(impl_->format.type), impl_->images.data_ptr(),
+                   computing);
   batch.labels.copy_(landing.labels.narrow(0, 0, landing.samples));
   landing.consumed.record();
   return batch;

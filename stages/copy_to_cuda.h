@@ -14,15 +14,14 @@
 namespace millrace::stages {
 
 // Bytes cross the bus, and a slot's cargo is decoded (gpu/device_decoder.h), on a stream of their
-// own; normalised, in the type that the network takes, pixels get on the stream that computes. Two
+// own; normalised, as the network takes them, pixels get on the stream that computes. Two
 // batches can be on their way at a time: the one that Take() gave and the one behind it. Made and
 // used on one thread, for the device and the stream that are current there. Throws Error, or
 // c10::Error, for what CUDA reports.
 class CopyToCuda {
  public:
   // `decode_on_host` is asked only for slots with cargo.
-  CopyToCuda(const ChannelStatistics& statistics, c10::ScalarType image_type,
-             DecodeOnHost decode_on_host);
+  CopyToCuda(const ChannelStatistics& statistics, ImageFormat format, DecodeOnHost decode_on_host);
   ~CopyToCuda();
   CopyToCuda(const CopyToCuda&) = delete;
   CopyToCuda& operator=(const CopyToCuda&) = delete;

@@ -62,14 +62,54 @@ std::size_t NormalizeVectors(const std::uint8_t* nhwc, std::size_t pixels,
   return done;
 }
 
+// The same to three planes of `pixels` values.
+template <typename Out>
+std::size_t NormalizeToPlanes(const std::uint8_t* nhwc, std::size_t pixels,
+                              const ChannelStatistics& statistics, Out* out) {
+  const hn::ScalableTag<std::uint8_t> d8;
+  const hn::ScalableTag<float> df;
+  const hn::RebindToSigned<decltype(df)> d32;
+  const hn::Rebind<std::uint8_t, decltype(df)> part8;
+  const std::size_t together = hn::Lanes(d8);
+  HWY_ALIGN std::uint8_t planes[kChannels][hn::MaxLanes(d8)];
+  const auto top = hn::Set(df, 255.0f);
+  std::size_t done = 0;
+  for (; done + together <= pixels; done += together) {
+    hn::Vec<decltype(d8)> first;
+    hn::Vec<decltype(d8)> second;
+    hn::Vec<decltype(d8)> third;
+    hn::LoadInterleaved3(d8, nhwc + done * kChannels, first, second, third);
+    hn::Store(first, d8, planes[0]);
+    hn::Store(second, d8, planes[1]);
+    hn::Store(third, d8, planes[2]);
+    for (std::size_t channel = 0; channel < kChannels; ++channel) {
+      const auto mean = hn::Set(df, statistics.mean[channel]);
+      const auto std = hn::Set(df, statistics.std[channel]);
+      for (std::size_t lane = 0; lane < together; lane += hn::Lanes(df)) {
+        const auto bytes = hn::LoadU(part8, planes[channel] + lane);
+        const auto unit = hn::Div(hn::ConvertTo(df, hn::PromoteTo(d32, bytes)), top);
+        Write(df, hn::Div(hn::Sub(unit, mean), std), out + channel * pixels + done + lane);
+      }
+    }
+  }
+  return done;
+}
+
+template <typename Out>
+std::size_t NormalizeTo(const std::uint8_t* nhwc, std::size_t pixels,
+                        const ChannelStatistics& statistics, Layout layout, Out* out) {
+  return layout == Layout::kNhwc ? NormalizeVectors(nhwc, pixels, statistics, out)
+                                 : NormalizeToPlanes(nhwc, pixels, statistics, out);
+}
+
 std::size_t ToFloat(const std::uint8_t* nhwc, std::size_t pixels,
-                    const ChannelStatistics& statistics, float* out) {
-  return NormalizeVectors(nhwc, pixels, statistics, out);
+                    const ChannelStatistics& statistics, Layout layout, float* out) {
+  return NormalizeTo(nhwc, pixels, statistics, layout, out);
 }
 
 std::size_t ToBfloat16(const std::uint8_t* nhwc, std::size_t pixels,
-                       const ChannelStatistics& statistics, std::uint16_t* out) {
-  return NormalizeVectors(nhwc, pixels, statistics, out);
+                       const ChannelStatistics& statistics, Layout layout, std::uint16_t* out) {
+  return NormalizeTo(nhwc, pixels, statistics, layout, out);
 }
 
 }  // namespace
@@ -86,12 +126,13 @@ HWY_EXPORT(ToBfloat16);
 // The scalar twin, for the pixels from `pixel` on.
 template <typename Write>
 void NormalizeRest(const std::uint8_t* nhwc, std::size_t pixel, std::size_t pixels,
-                   const ChannelStatistics& statistics, const Write& write) {
+                   const ChannelStatistics& statistics, Layout layout, const Write& write) {
   for (; pixel < pixels; ++pixel) {
     for (std::size_t channel = 0; channel < kChannels; ++channel) {
-      const std::size_t i = pixel * kChannels + channel;
-      write(i, (static_cast<float>(nhwc[i]) / 255.0f - statistics.mean[channel]) /
-                   statistics.std[channel]);
+      const std::size_t in = pixel * kChannels + channel;
+      write(layout == Layout::kNhwc ? in : channel * pixels + pixel,
+            (static_cast<float>(nhwc[in]) / 255.0f - statistics.mean[channel]) /
+                statistics.std[channel]);
     }
   }
 }
@@ -103,22 +144,22 @@ std::uint16_t RoundToBfloat16(float value) {
 }  // namespace
 
 void Normalize(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
-               const ChannelStatistics& statistics, float* out) {
+               const ChannelStatistics& statistics, Layout layout, float* out) {
   std::size_t done = 0;
   if (kernels == Kernels::kSimd) {
-    done = HWY_DYNAMIC_DISPATCH(ToFloat)(nhwc, pixels, statistics, out);
+    done = HWY_DYNAMIC_DISPATCH(ToFloat)(nhwc, pixels, statistics, layout, out);
   }
-  NormalizeRest(nhwc, done, pixels, statistics,
+  NormalizeRest(nhwc, done, pixels, statistics, layout,
                 [&](std::size_t i, float value) { out[i] = value; });
 }
 
 void NormalizeToBfloat16(Kernels kernels, const std::uint8_t* nhwc, std::size_t pixels,
-                         const ChannelStatistics& statistics, std::uint16_t* out) {
+                         const ChannelStatistics& statistics, Layout layout, std::uint16_t* out) {
   std::size_t done = 0;
   if (kernels == Kernels::kSimd) {
-    done = HWY_DYNAMIC_DISPATCH(ToBfloat16)(nhwc, pixels, statistics, out);
+    done = HWY_DYNAMIC_DISPATCH(ToBfloat16)(nhwc, pixels, statistics, layout, out);
   }
-  NormalizeRest(nhwc, done, pixels, statistics,
+  NormalizeRest(nhwc, done, pixels, statistics, layout,
                 [&](std::size_t i, float value) { out[i] = RoundToBfloat16(value); });
 }
 

@@ -231,10 +231,11 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
       .feed_lanes = MakeCopyLanes(source),
       .step_lanes = {},
       // Each CPU lane has one batch of floats; those of GPUs are there.
-      .lane_bytes = devices.gpus.empty() ? std::uint64_t{lanes} * measure.graph.max_batch *
-                                               measure.graph.max_image_bytes *
-                                               c10::elementSize(CpuImageType(UsePrecision(recipe)))
-                                         : 0};
+      .lane_bytes =
+          devices.gpus.empty()
+              ? std::uint64_t{lanes} * measure.graph.max_batch * measure.graph.max_image_bytes *
+                    c10::elementSize(FormatOfImages(recipe, devices, UsePrecision(recipe)).type)
+              : 0};
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   if (options.step == ProfiledStep::kEmulated) {
     graph.step_lanes = MakeEmulatedLanes(source, options.emulated_step_ms);

@@ -25,11 +25,13 @@ DeviceNormalize::DeviceNormalize(const ChannelStatistics& statistics)
   most_blocks_ = static_cast<u64>(multiprocessors * kBlocksTogetherThere);
 }
 
-void DeviceNormalize::operator()(const std::uint8_t* nhwc, std::size_t pixels, Output output,
-                                 void* out, cudaStream_t stream) const {
-  if (pixels == 0) return;
+void DeviceNormalize::operator()(const std::uint8_t* nhwc, std::size_t pictures, std::size_t pixels,
+                                 Layout layout, Output output, void* out,
+                                 cudaStream_t stream) const {
+  if (pictures * pixels == 0) return;
   NormalizeWork work{.nhwc = nhwc,
-                     .values = pixels * kChannels,
+                     .values = pictures * pixels * kChannels,
+                     .plane = layout == Layout::kNchw ? pixels : 0,
                      .mean = {},
                      .std = {},
                      .output = output,

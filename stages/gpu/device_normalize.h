@@ -19,11 +19,10 @@ class DeviceNormalize {
   // For the device that is current, whose kernel it compiles. REQUIRES: no std is 0
   explicit DeviceNormalize(const ChannelStatistics& statistics);
 
-  // Enqueues `pixels` pixels; both sides are interleaved (NHWC, which is channels-last) and on the
-  // device. Throws Error when that fails. REQUIRES: `nhwc` begins at a multiple of 4 bytes, `out`
-  // of 16
-  void operator()(const std::uint8_t* nhwc, std::size_t pixels, Output output, void* out,
-                  cudaStream_t stream) const;
+  // Enqueues pictures of `pixels` pixels each, which lie one behind the other on the device. Throws
+  // Error when that fails. REQUIRES: `nhwc` begins at a multiple of 4 bytes, `out` of 16
+  void operator()(const std::uint8_t* nhwc, std::size_t pictures, std::size_t pixels, Layout layout,
+                  Output output, void* out, cudaStream_t stream) const;
 
  private:
   const KernelModule module_;

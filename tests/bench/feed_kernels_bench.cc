@@ -301,14 +301,14 @@ void Resize(benchmark::State& state, const std::string& target, Kernels kernels,
   UseSimdTarget("");
 }
 
-void NormalizeOutput(benchmark::State& state, const std::string& target) {
+void NormalizeOutput(benchmark::State& state, const std::string& target, Layout layout) {
   UseSimdTarget(target);
   constexpr std::size_t kPixels = std::size_t{kOutput.width} * kOutput.height;
   const std::vector<std::uint8_t> in(kPixels * kChannels, 77);
   std::vector<float> out(in.size());
   const ChannelStatistics statistics{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
   for (auto _ : state) {
-    Normalize(Kernels::kSimd, in.data(), kPixels, statistics, out.data());
+    Normalize(Kernels::kSimd, in.data(), kPixels, statistics, layout, out.data());
     benchmark::DoNotOptimize(out.data());
     benchmark::ClobberMemory();
   }
@@ -371,7 +371,10 @@ void RegisterTargets() {
     add("scalar", "", Kernels::kScalar);
   }
   for (const std::string& target : SimdTargets()) {
-    benchmark::RegisterBenchmark(("Normalize/224x224/" + target).c_str(), &NormalizeOutput, target)
+    benchmark::RegisterBenchmark(("NormalizeToPlanes/224x224/" + target).c_str(), &NormalizeOutput,
+                                 target, Layout::kNchw);
+    benchmark::RegisterBenchmark(("Normalize/224x224/" + target).c_str(), &NormalizeOutput, target,
+                                 Layout::kNhwc)
         ->Unit(benchmark::kMicrosecond);
   }
 }

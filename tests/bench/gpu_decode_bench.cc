@@ -269,8 +269,8 @@ void NormalizeBatch(benchmark::State& state, Output output) {
   out.Reserve(batch.size() * kImageBytes * sizeof(float));
   for (auto _ : state) {
     for (int i = 0; i < kTimes; ++i) {
-      normalize(batch.out(), batch.size() * kImageBytes / kChannels, output, out.as<void>(),
-                batch.stream());
+      normalize(batch.out(), batch.size(), kImageBytes / kChannels, Layout::kNhwc, output,
+                out.as<void>(), batch.stream());
     }
     batch.Wait();
   }

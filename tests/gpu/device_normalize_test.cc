@@ -20,7 +20,8 @@ constexpr ChannelStatistics kStatistics{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224
 class DeviceNormalizeTest : public test::OnDevice {
  protected:
   template <typename Value>
-  std::vector<Value> Normalized(const std::vector<std::uint8_t>& nhwc, Output output) {
+  std::vector<Value> Normalized(const std::vector<std::uint8_t>& nhwc, Output output,
+                                std::size_t pictures = 1, Layout layout = Layout::kNhwc) {
     const DeviceNormalize normalize(kStatistics);
     DeviceMemory in(nullptr);
     DeviceMemory out(nullptr);
@@ -28,7 +29,8 @@ class DeviceNormalizeTest : public test::OnDevice {
     in.Reserve(nhwc.size());
     out.Reserve(normalized.size() * sizeof(Value));
     RequireCuda(cudaMemcpy(in.as<void>(), nhwc.data(), nhwc.size(), cudaMemcpyDefault), "copy");
-    normalize(in.as<std::uint8_t>(), nhwc.size() / kChannels, output, out.as<void>(), nullptr);
+    normalize(in.as<std::uint8_t>(), pictures, nhwc.size() / kChannels / pictures, layout, output,
+              out.as<void>(), nullptr);
     RequireCuda(cudaMemcpy(normalized.data(), out.as<void>(), normalized.size() * sizeof(Value),
                            cudaMemcpyDefault),
                 "copy");
@@ -46,9 +48,23 @@ std::vector<std::uint8_t> Pixels() {
 TEST_F(DeviceNormalizeTest, Float32HasTheBitsOfTheCpu) {
   const auto pixels = Pixels();
   std::vector<float> expected(pixels.size());
-  Normalize(Kernels::kScalar, pixels.data(), pixels.size() / kChannels, kStatistics,
+  Normalize(Kernels::kScalar, pixels.data(), pixels.size() / kChannels, kStatistics, Layout::kNhwc,
             expected.data());
   const auto found = Normalized<float>(pixels, Output::kFloat32);
+  EXPECT_EQ(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)), 0);
+}
+
+TEST_F(DeviceNormalizeTest, PlanesHaveTheBitsOfTheCpu) {
+  auto pixels = Pixels();
+  constexpr std::size_t kPictures = 59;
+  constexpr std::size_t kPlane = 223 * 227;
+  pixels.resize(kPictures * kPlane * kChannels);
+  std::vector<float> expected(pixels.size());
+  for (std::size_t i = 0; i < pixels.size(); i += kPlane * kChannels) {
+    Normalize(Kernels::kScalar, pixels.data() + i, kPlane, kStatistics, Layout::kNchw,
+              expected.data() + i);
+  }
+  const auto found = Normalized<float>(pixels, Output::kFloat32, kPictures, Layout::kNchw);
   EXPECT_EQ(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)), 0);
 }
 
@@ -58,6 +74,7 @@ TEST_F(DeviceNormalizeTest, SixteenBitsAreThoseOfTheTwin) {
   for (const Output output : {Output::kBfloat16, Output::kFloat16}) {
     NormalizeWork work{.nhwc = pixels.data(),
                        .values = pixels.size(),
+                       .plane = 0,
                        .mean = {},
                        .std = {},
                        .output = output,

@@ -194,7 +194,7 @@ class CargoLane final : public LaneWork {
   void Copy(stages::Slot& slot) override {
     if (!copy_) {
       const stages::ChannelStatistics statistics{{0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}};
-      copy_.emplace(statistics, at::kBFloat16,
+      copy_.emplace(statistics, stages::ImageFormat{.type = at::kBFloat16},
                     [this](const stages::Slot& of, std::uint32_t index, std::uint8_t* pixels) {
                       ++on_host;
                       loaders_.DecodeOnHost(of, index, pixels);
@@ -289,7 +289,7 @@ TEST_F(Gpu, SlotsArePinned) {
 // as that is allowed.
 TEST_F(Gpu, CopyBringsEveryBatchAsTheCpuSeesIt) {
   const stages::ChannelStatistics statistics{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
-  stages::CopyToCuda copy(statistics, at::kFloat, {});
+  stages::CopyToCuda copy(statistics, {}, {});
   const stages::PixelAllocator allocate = PinnedPixels({0});
   constexpr std::uint32_t kMost = 16;
   constexpr int kSide = 64;
@@ -317,7 +317,7 @@ TEST_F(Gpu, CopyBringsEveryBatchAsTheCpuSeesIt) {
     const stages::Slot& slot = *slots[number % 2];
     std::vector<float> wanted(slot.pixels().size());
     stages::Normalize(stages::Kernels::kScalar, slot.pixels().data(), wanted.size() / 3, statistics,
-                      wanted.data());
+                      stages::Layout::kNhwc, wanted.data());
     const std::vector<std::int64_t> labels(slot.labels().begin(), slot.labels().end());
     copy.WaitUntilRead();
     for (std::uint32_t i = 0; i < slot.batch().size; ++i) {

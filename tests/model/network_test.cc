@@ -150,6 +150,29 @@ TEST(Network, WidthThatCannotBeIsNamed) {
   }
 }
 
+TEST(Network, MemoryFormatChangesWhereValuesLieAndNotWhatTheyAre) {
+  const c10::InferenceMode guard;
+  const auto last = Make(R"({"name": "resnet18"})", 10, 3);
+  const auto first = Make(R"({"name": "resnet18", "memory_format": "contiguous"})", 10, 3);
+  for (std::size_t i = 0; i < last->state().size(); ++i) {
+    const at::Tensor& a = last->state()[i].tensor;
+    const at::Tensor& b = first->state()[i].tensor;
+    EXPECT_TRUE(at::equal(a, b)) << last->state()[i].name;
+    EXPECT_TRUE(b.is_contiguous());
+    if (a.dim() != 4) continue;
+    EXPECT_TRUE(a.is_contiguous(at::MemoryFormat::ChannelsLast));
+  }
+  const at::Tensor images = at::randn({2, 3, 64, 64});
+  EXPECT_TRUE(
+      at::allclose(last->Forward(images, false), first->Forward(images, false), 1e-4, 1e-5));
+}
+
+TEST(Network, UnknownMemoryFormatIsAnError) {
+  EXPECT_THAT([] { Make(R"({"name": "resnet18", "memory_format": "nchw"})"); },
+              ::testing::ThrowsMessage<Error>(
+                  AllOf(HasSubstr("memory_format"), HasSubstr("channels_last, contiguous"))));
+}
+
 TEST(ResNet, EveryMemberRecognisesItself) {
   for (const char* name :
        {"resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"}) {

@@ -223,7 +223,7 @@ TEST(CpuDevice, Bfloat16ImagesAreWhatAutocastMakesOfFloat32s) {
     slot.image(0)[i] = static_cast<std::uint8_t>(i / 3 + 85 * (i % 3));
   }
   const auto images = [&slot](c10::ScalarType type) {
-    CpuDevice device(kStatistics, 1, type);
+    CpuDevice device(kStatistics, 1, {.type = type});
     device.Copy(slot);
     return device.Take().images;
   };

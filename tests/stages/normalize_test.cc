@@ -13,15 +13,18 @@ namespace {
 
 constexpr ChannelStatistics kImageNet{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
 
-std::vector<float> Normalized(Kernels kernels, const std::vector<std::uint8_t>& bytes) {
+std::vector<float> Normalized(Kernels kernels, const std::vector<std::uint8_t>& bytes,
+                              Layout layout = Layout::kNhwc) {
   std::vector<float> out(bytes.size());
-  Normalize(kernels, bytes.data(), bytes.size() / kChannels, kImageNet, out.data());
+  Normalize(kernels, bytes.data(), bytes.size() / kChannels, kImageNet, layout, out.data());
   return out;
 }
 
-std::vector<std::uint16_t> ToBfloat16(Kernels kernels, const std::vector<std::uint8_t>& bytes) {
+std::vector<std::uint16_t> ToBfloat16(Kernels kernels, const std::vector<std::uint8_t>& bytes,
+                                      Layout layout = Layout::kNhwc) {
   std::vector<std::uint16_t> out(bytes.size());
-  NormalizeToBfloat16(kernels, bytes.data(), bytes.size() / kChannels, kImageNet, out.data());
+  NormalizeToBfloat16(kernels, bytes.data(), bytes.size() / kChannels, kImageNet, layout,
+                      out.data());
   return out;
 }
 
@@ -32,17 +35,22 @@ class NormalizeTargets : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(NormalizeTargets, AgreeWithScalarTwinForEveryValueAndLength) {
-  for (std::size_t pixels = 0; pixels < 70; ++pixels) {
+  for (std::size_t pixels = 0; pixels < 140; ++pixels) {
     std::vector<std::uint8_t> bytes(pixels * kChannels);
-    for (int start = 0; start < 256; start += 1) {
+    for (int start = 0; start < 256; start += 3) {
       for (std::size_t i = 0; i < bytes.size(); ++i) {
         bytes[i] = static_cast<std::uint8_t>(i + static_cast<std::size_t>(start));
       }
-      const std::vector<float> simd = Normalized(Kernels::kSimd, bytes);
-      const std::vector<float> scalar = Normalized(Kernels::kScalar, bytes);
       if (pixels == 0) continue;
-      ASSERT_EQ(0, std::memcmp(simd.data(), scalar.data(), simd.size() * sizeof(float))) << pixels;
-      ASSERT_EQ(ToBfloat16(Kernels::kSimd, bytes), ToBfloat16(Kernels::kScalar, bytes)) << pixels;
+      for (const Layout layout : {Layout::kNhwc, Layout::kNchw}) {
+        const std::vector<float> simd = Normalized(Kernels::kSimd, bytes, layout);
+        const std::vector<float> scalar = Normalized(Kernels::kScalar, bytes, layout);
+        ASSERT_EQ(0, std::memcmp(simd.data(), scalar.data(), simd.size() * sizeof(float)))
+            << pixels;
+        ASSERT_EQ(ToBfloat16(Kernels::kSimd, bytes, layout),
+                  ToBfloat16(Kernels::kScalar, bytes, layout))
+            << pixels;
+      }
     }
   }
 }
@@ -54,7 +62,8 @@ INSTANTIATE_TEST_SUITE_P(Simd, NormalizeTargets, ::testing::ValuesIn(SimdTargets
 std::uint16_t Rounded(Kernels kernels, float value) {
   const std::vector<std::uint8_t> white(kChannels * 64, 255);
   std::vector<std::uint16_t> out(white.size());
-  NormalizeToBfloat16(kernels, white.data(), 64, {{1 - value, 0, 0}, {1, 1, 1}}, out.data());
+  NormalizeToBfloat16(kernels, white.data(), 64, {{1 - value, 0, 0}, {1, 1, 1}}, Layout::kNhwc,
+                      out.data());
   return out[0];
 }
 
@@ -68,6 +77,18 @@ TEST(NormalizeToBfloat16, RoundsToTheNearestAndTiesToTheEvenOne) {
     EXPECT_EQ(Rounded(kernels, -1 - 0x1p-8f), 0xBF80);
     EXPECT_EQ(Rounded(kernels, -1 - 0x3p-8f), 0xBF82);
     EXPECT_EQ(Rounded(kernels, 2 - 0x1p-23f), 0x4000) << "carried into the exponent";
+  }
+}
+
+TEST(Normalize, PlanesHoldTheSameValuesChannelByChannel) {
+  std::vector<std::uint8_t> bytes(200 * kChannels);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37);
+  const std::vector<float> beside = Normalized(Kernels::kScalar, bytes);
+  const std::vector<float> planes = Normalized(Kernels::kScalar, bytes, Layout::kNchw);
+  for (std::size_t pixel = 0; pixel < 200; ++pixel) {
+    for (std::size_t channel = 0; channel < kChannels; ++channel) {
+      ASSERT_EQ(planes[channel * 200 + pixel], beside[pixel * kChannels + channel]);
+    }
   }
 }
 

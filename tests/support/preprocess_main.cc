@@ -89,7 +89,7 @@ void NormalizeInput(char** numbers) {
   const std::string in{std::istreambuf_iterator<char>(std::cin), {}};
   std::vector<float> out(in.size());
   Normalize(Kernels::kSimd, reinterpret_cast<const std::uint8_t*>(in.data()), in.size() / kChannels,
-            statistics, out.data());
+            statistics, Layout::kNhwc, out.data());
   Write(out.data(), out.size() * sizeof(float));
 }
 

@@ -14,6 +14,9 @@ enum class Output : u32 { kFloat32, kBfloat16, kFloat16 };
 struct NormalizeWork {
   const u8* nhwc;
   u64 values;  // three a pixel
+  // 0: they come out channel beside channel, as they go in. Otherwise each picture's in three
+  // planes of so many.
+  u64 plane;
   float mean[3];
   float std[3];
   Output output;
@@ -74,19 +77,51 @@ struct FourHalfWords {
   alignas(8) u16 of[kValuesTogether];
 };
 
+// A value as it comes out: where it went in, and its channel.
+struct ValuePlace {
+  u64 in;
+  u32 channel;
+};
+MILLRACE_KERNEL ValuePlace PlaceOf(const NormalizeWork& work, u64 out) {
+  if (work.plane == 0) return {out, static_cast<u32>(out % 3)};
+  const u64 of_pictures = out / work.plane / 3 * work.plane * 3;
+  const u64 within = out - of_pictures;
+  const u64 channel = within / work.plane;
+  return {of_pictures + (within - channel * work.plane) * 3 + channel, static_cast<u32>(channel)};
+}
+
+// Four bytes that come out one behind the other, from `first` on.
+MILLRACE_KERNEL FourBytes BytesOf(const NormalizeWork& work, u64 first, u32* channels) {
+  FourBytes bytes;
+  if (work.plane == 0) {
+    bytes = *reinterpret_cast<const FourBytes*>(work.nhwc + first);
+    u32 channel = static_cast<u32>(first % 3);
+    for (u32 k = 0; k < kValuesTogether; ++k) {
+      channels[k] = channel;
+      channel = channel == 2 ? 0 : channel + 1;
+    }
+    return bytes;
+  }
+  const ValuePlace begin = PlaceOf(work, first);
+  const bool in_one_plane = first % work.plane + kValuesTogether <= work.plane;
+  for (u32 k = 0; k < kValuesTogether; ++k) {
+    const ValuePlace place =
+        in_one_plane ? ValuePlace{begin.in + u64{3} * k, begin.channel} : PlaceOf(work, first + k);
+    bytes.of[k] = work.nhwc[place.in];
+    channels[k] = place.channel;
+  }
+  return bytes;
+}
+
 // Second phase: every `threads`th four values; the last of all are perhaps fewer.
 MILLRACE_KERNEL void NormalizeValues(const NormalizeWork& work, u64 thread, u64 threads,
                                      const NormalizeShared& shared) {
   const u64 fours = work.values / kValuesTogether;
   for (u64 i = thread; i < fours; i += threads) {
-    const FourBytes in = reinterpret_cast<const FourBytes*>(work.nhwc)[i];
+    u32 channels[kValuesTogether];
+    const FourBytes in = BytesOf(work, i * kValuesTogether, channels);
     FourWords out;
-    // The channel of value 4 x i is that of value i.
-    u32 channel = static_cast<u32>(i % 3);
-    for (u32 k = 0; k < kValuesTogether; ++k) {
-      out.of[k] = shared.values[channel][in.of[k]];
-      channel = channel == 2 ? 0 : channel + 1;
-    }
+    for (u32 k = 0; k < kValuesTogether; ++k) out.of[k] = shared.values[channels[k]][in.of[k]];
     if (work.output == Output::kFloat32) {
       static_cast<FourWords*>(work.out)[i] = out;
     } else {
@@ -97,7 +132,8 @@ MILLRACE_KERNEL void NormalizeValues(const NormalizeWork& work, u64 thread, u64 
   }
   const u64 last = fours * kValuesTogether + thread;
   if (last >= work.values) return;
-  const u32 value = shared.values[last % 3][work.nhwc[last]];
+  const ValuePlace place = PlaceOf(work, last);
+  const u32 value = shared.values[place.channel][work.nhwc[place.in]];
   if (work.output == Output::kFloat32) {
     static_cast<u32*>(work.out)[last] = value;
   } else {

@@ -30,10 +30,11 @@ std::vector<std::uint8_t> Noise(std::size_t pixels) {
 
 template <typename Value>
 std::vector<Value> Normalized(std::span<const std::uint8_t> nhwc, const ChannelStatistics& of,
-                              Output output) {
+                              Output output, std::size_t plane = 0) {
   std::vector<Value> out(nhwc.size());
   NormalizeWork work{.nhwc = nhwc.data(),
                      .values = nhwc.size(),
+                     .plane = plane,
                      .mean = {},
                      .std = {},
                      .output = output,
@@ -46,7 +47,7 @@ std::vector<Value> Normalized(std::span<const std::uint8_t> nhwc, const ChannelS
 
 std::vector<float> Expected(std::span<const std::uint8_t> nhwc, const ChannelStatistics& of) {
   std::vector<float> out(nhwc.size());
-  Normalize(Kernels::kScalar, nhwc.data(), nhwc.size() / kChannels, of, out.data());
+  Normalize(Kernels::kScalar, nhwc.data(), nhwc.size() / kChannels, of, Layout::kNhwc, out.data());
   return out;
 }
 
@@ -85,6 +86,33 @@ bool IsNearest(std::uint16_t bits, int exponent_bits, float value) {
   return std::signbit(value) == (bits >> 15 != 0) &&
          (distance < others || (distance == others && bits % 2 == 0) ||
           (is_infinite && value >= 65520.0F));
+}
+
+TEST(NormalizeTwin, PlanesHaveTheBitsOfTheCpu) {
+  // Pictures whose planes end within four values that a thread takes, and whole ones.
+  for (const std::size_t plane : {1, 2, 3, 5, 49, 1024}) {
+    for (const std::size_t pictures : {1, 2, 7}) {
+      const auto noise = Noise(plane * pictures);
+      std::vector<float> expected(noise.size());
+      for (std::size_t i = 0; i < noise.size(); i += plane * kChannels) {
+        Normalize(Kernels::kScalar, noise.data() + i, plane, kStatistics[0], Layout::kNchw,
+                  expected.data() + i);
+      }
+      const auto found = Normalized<float>(noise, kStatistics[0], Output::kFloat32, plane);
+      ASSERT_EQ(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)), 0)
+          << plane << " x " << pictures;
+      const auto halves =
+          Normalized<std::uint16_t>(noise, kStatistics[0], Output::kBfloat16, plane);
+      const auto beside = Normalized<std::uint16_t>(noise, kStatistics[0], Output::kBfloat16);
+      for (std::size_t i = 0; i < noise.size(); ++i) {
+        const std::size_t picture = i / (plane * kChannels);
+        const std::size_t within = i % (plane * kChannels);
+        ASSERT_EQ(
+            halves[picture * plane * kChannels + within % kChannels * plane + within / kChannels],
+            beside[i]);
+      }
+    }
+  }
 }
 
 TEST(NormalizeTwin, SixteenBitsAreTheNearest) {
