@@ -108,6 +108,9 @@ Gpus FindGpus() {
     return gpus;
   }
   for (int i = 0; i < count; ++i) {
+    char bus_id[32] = "";
+    if (cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), i) != cudaSuccess) (void)cudaGetLastError();
+    gpus.bus_ids.emplace_back(bus_id);
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) {
       (void)cudaGetLastError();

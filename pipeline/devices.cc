@@ -124,4 +124,13 @@ std::string DeviceName(const Devices& devices) {
   return FindGpus().names.at(static_cast<std::size_t>(devices.gpus.front()));
 }
 
+std::vector<std::string> BusIds(const Devices& devices) {
+  const Gpus all = FindGpus();
+  std::vector<std::string> bus_ids;
+  for (const int gpu : devices.gpus) {
+    bus_ids.push_back(all.bus_ids.at(static_cast<std::size_t>(gpu)));
+  }
+  return bus_ids;
+}
+
 }  // namespace millrace::pipeline

@@ -33,4 +33,7 @@ Devices DevicesForTraining(const Devices& devices);
 // What the lanes compute with, by which a run can differ in its last bits: "cpu", "NVIDIA H100".
 std::string DeviceName(const Devices& devices);
 
+// Where each GPU of the lanes is, in their order: "0000:65:00.0".
+std::vector<std::string> BusIds(const Devices& devices);
+
 }  // namespace millrace::pipeline

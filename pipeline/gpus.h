@@ -16,9 +16,11 @@
 namespace millrace::pipeline {
 
 struct Gpus {
-  std::vector<std::string> names;  // by number, as CUDA shows them to this process: "NVIDIA H100"
-  std::string problem;             // why there are none
-  std::string remedy;              // what to do about it, besides using the CPU; "" for nothing
+  // By number, as CUDA shows them to this process.
+  std::vector<std::string> names;    // "NVIDIA H100"
+  std::vector<std::string> bus_ids;  // where each is: "0000:65:00.0"; "" unknown
+  std::string problem;               // why there are none
+  std::string remedy;                // what to do about it, besides using the CPU; "" for nothing
 };
 Gpus FindGpus();
 

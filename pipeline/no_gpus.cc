@@ -5,6 +5,7 @@ namespace millrace::pipeline {
 
 Gpus FindGpus() {
   return {.names = {},
+          .bus_ids = {},
           .problem = "this program is built without CUDA",
           .remedy = "build one with `./check build cuda`"};
 }

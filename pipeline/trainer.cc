@@ -26,6 +26,7 @@
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/evaluation.h"
+#include "pipeline/gpu_monitor.h"
 #include "pipeline/gpus.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane.h"
@@ -293,6 +294,13 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   plan_options.evaluate_first = start.state.evaluation_pending;
   ReadAhead plan(BatchPlan(plan_options),
                  MakeReadAheadOptions(recipe, loaders, loaders.train(), batch.per_device, log));
+  std::optional<GpuMonitor> gpu_monitor;
+  if (!devices.gpus.empty()) {
+    gpu_monitor.emplace(BusIds(devices));
+    if (!gpu_monitor->problem().empty()) {
+      log.Text("timings.jsonl lacks figures of GPUs: {}", gpu_monitor->problem());
+    }
+  }
   Stop stop;
   StageStats stats;
   TrainingRun run({.recipe = recipe,
@@ -305,7 +313,8 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
                    .interrupt = options.interrupt,
                    .log = log,
                    .stop = stop,
-                   .stats = stats},
+                   .stats = stats,
+                   .gpus = gpu_monitor ? &*gpu_monitor : nullptr},
                   std::move(start.state));
   model::ReplicaGroup group(lanes, [&stop] { return stop.stopped(); });
   LaneReports reports(lanes);

@@ -20,6 +20,20 @@ namespace millrace::pipeline {
 using tracking::Progress;
 using tracking::Scalars;
 
+namespace {
+
+void AddGpuUse(const GpuMonitor& gpus, Scalars* timing) {
+  const auto uses = gpus.Read();
+  for (std::size_t lane = 0; lane < uses.size(); ++lane) {
+    if (!uses[lane]) continue;
+    timing->values.emplace_back(fmt::format("gpu{}_busy_share", lane), uses[lane]->busy_share);
+    timing->values.emplace_back(fmt::format("gpu{}_memory_mib", lane),
+                                static_cast<double>(uses[lane]->memory_bytes) / (1 << 20));
+  }
+}
+
+}  // namespace
+
 TrainingRun::TrainingRun(Parts parts, ProgressState state)
     : parts_(std::move(parts)), state_(std::move(state)), counts_(parts_.classes) {}
 
@@ -111,7 +125,7 @@ void TrainingRun::LogStep(double loss) {
   const double seconds = NsToSeconds(now_ns - since_log_.ns);
   if (seconds <= 0 || since_log_.samples == 0) return;
   const double data_wait_s = parts_.stats.DataWaitSeconds();
-  parts_.log.Emit(Scalars{
+  Scalars timing{
       .kind = Scalars::Kind::kTiming,
       .group = "train",
       .step = state_.step,
@@ -121,7 +135,9 @@ void TrainingRun::LogStep(double loss) {
                                          static_cast<double>(parts_.lanes)},
                  {"resident_mib",
                   static_cast<double>(ReadResidentMemory().beyond_page_cache()) / (1 << 20)}},
-      .texts = {}});
+      .texts = {}};
+  if (parts_.gpus != nullptr) AddGpuUse(*parts_.gpus, &timing);
+  parts_.log.Emit(timing);
   since_log_ = {.ns = now_ns, .samples = 0, .data_wait_s = data_wait_s};
 }
 

@@ -17,6 +17,7 @@
 #include "model/optimizer.h"
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
+#include "pipeline/gpu_monitor.h"
 #include "pipeline/lane_run.h"
 #include "pipeline/progress_state.h"
 #include "pipeline/recipe.h"
@@ -41,6 +42,7 @@ class TrainingRun final : public LaneRun {
     tracking::RunLog& log;
     Stop& stop;
     const StageStats& stats;
+    const GpuMonitor* gpus = nullptr;  // of the lanes, in their order; nullptr: none
   };
 
   // `state` is where the run stands: the start, or what a checkpoint said.

@@ -14,6 +14,7 @@
 #include "model/loss_scaler.h"
 #include "model/safetensors.h"
 #include "pipeline/batch_plan.h"
+#include "pipeline/gpu_monitor.h"
 #include "pipeline/gpus.h"
 #include "pipeline/graph.h"
 #include "pipeline/trainer.h"
@@ -283,6 +284,16 @@ TEST_F(Gpu, SlotsArePinned) {
   cudaPointerAttributes attributes;
   ASSERT_EQ(cudaPointerGetAttributes(&attributes, memory.get()), cudaSuccess);
   EXPECT_EQ(attributes.type, cudaMemoryTypeHost);
+}
+
+TEST_F(Gpu, DriverTellsHowBusyItIs) {
+  const GpuMonitor monitor(BusIds(Devices::Parse("cuda:0")));
+  EXPECT_EQ(monitor.problem(), "");
+  const auto uses = monitor.Read();
+  ASSERT_EQ(uses.size(), 1u);
+  ASSERT_TRUE(uses[0]);
+  EXPECT_LE(uses[0]->busy_share, 1);
+  EXPECT_GT(uses[0]->memory_bytes, 0u);
 }
 
 // Batches of changing sizes, two on their way at a time, from memory that is written over as soon
