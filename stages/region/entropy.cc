@@ -7,7 +7,10 @@
 #include "base/check.h"
 #include "storage/jpeg_frame.h"
 
-// Of the targets only their shifts are used: those of BMI2 need no certain register.
+// Of the targets the decoding itself uses only their shifts: those of BMI2 need no certain
+// register. Vectors of unknown size have no blocks to turn; processors that have them also have
+// NEON.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "stages/region/entropy.cc"
 #include <hwy/foreach_target.h>
@@ -23,6 +26,9 @@ static_assert(std::endian::native == std::endian::little);
 inline constexpr std::int64_t kBlock = storage::kBlockSize;
 // A symbol has 31 bits at most, a block 64 symbols, so that is what a damaged one may take.
 inline constexpr std::size_t kMostBlockBytes = storage::kBlockSize * 31 / 8;
+// What is written at once when a segment's bytes are taken.
+inline constexpr std::size_t kTakeMargin = 64;
+static_assert(kTakeMargin <= kMostBlockBytes);
 
 // The natural position of each coefficient in zigzag order. Behind the block's end there is the
 // last one: a damaged block writes there, and an end of block writes a zero that is there anyway.
@@ -177,6 +183,52 @@ class Run {
   std::array<const Segment*, kLanes> of_lane_{};
 };
 
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The last byte first.
+template <class D>
+HWY_INLINE hn::Vec<D> Turned([[maybe_unused]] D d, hn::Vec<D> bytes) {
+#if HWY_TARGET == HWY_SCALAR
+  return bytes;
+#else
+  alignas(16) constexpr std::uint8_t kLastFirst[16] = {15, 14, 13, 12, 11, 10, 9, 8,
+                                                       7,  6,  5,  4,  3,  2,  1, 0};
+  return hn::ReverseBlocks(d, hn::TableLookupBytes(bytes, hn::LoadDup128(d, kLastFirst)));
+#endif
+}
+
+// Takes the bytes from `in` to `end`, of which those up to `readable_end` may be read, and writes
+// them downwards from `out` on. Returns where the next one would go, or nullptr where there is a
+// marker. Up to kTakeMargin bytes below may be written too.
+std::uint8_t* Take(const std::uint8_t* in, const std::uint8_t* end,
+                   const std::uint8_t* readable_end, std::uint8_t* out) {
+  const hn::CappedTag<std::uint8_t, kTakeMargin> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  const auto mark = hn::Set(d, 0xFF);
+  while (in < end) {
+    if (readable_end - in >= lanes) {
+      const auto bytes = hn::LoadU(d, in);
+      hn::StoreU(Turned(d, bytes), d, out - (lanes - 1));
+      const auto found = static_cast<std::ptrdiff_t>(hn::FindFirstTrue(d, hn::Eq(bytes, mark)));
+      // A branch, so that where the next bytes are does not wait for what these are.
+      if (found < 0 && end - in > lanes) {
+        in += lanes;
+        out -= lanes;
+        continue;
+      }
+      const std::ptrdiff_t taken = std::min(found < 0 ? lanes : found, end - in);
+      in += taken;
+      out -= taken;
+      if (in == end) break;
+    }
+    *out-- = *in;
+    if (*in++ != 0xFF) continue;
+    if (in == end || *in != 0) return nullptr;
+    ++in;
+  }
+  return out;
+}
+
 bool Decode(const SegmentBytes& bytes, std::span<const Segment> segments,
             std::int16_t* coefficients) {
   return Run(bytes, segments, coefficients).Decode();
@@ -191,6 +243,7 @@ HWY_AFTER_NAMESPACE();
 namespace millrace::stages::region {
 
 HWY_EXPORT(Decode);
+HWY_EXPORT(Take);
 
 bool DecodeSegments(const SegmentBytes& bytes, std::span<const Segment> segments,
                     std::int16_t* coefficients) {
@@ -206,34 +259,12 @@ void SegmentBytes::Begin(std::size_t bytes, std::size_t most_blocks) {
 
 bool SegmentBytes::Take(std::span<const std::byte> payload, std::size_t from, std::size_t bytes,
                         Segment* segment) {
-  const auto* in = reinterpret_cast<const std::uint8_t*>(payload.data()) + from;
-  const std::uint8_t* const end = in + bytes;
-  const std::uint8_t* const payload_end =
-      reinterpret_cast<const std::uint8_t*>(payload.data()) + payload.size();
+  const auto* const all = reinterpret_cast<const std::uint8_t*>(payload.data());
+  const std::uint8_t* const in = all + from;
   segment->top = next_;
-  // Where the next byte goes; eight at a time are written downwards from there.
-  std::uint8_t* out = bytes_.data() + next_;
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  while (in < end) {
-    if (payload_end - in >= 8) {
-      std::uint64_t eight;
-      std::memcpy(&eight, in, sizeof eight);
-      // Bytes of 0xFF are zeros of the complement ("Bit twiddling hacks", haszero).
-      const std::uint64_t marks = (~eight - kOnes) & eight & (kOnes << 7);
-      const std::uint64_t turned = __builtin_bswap64(eight);
-      std::memcpy(out - 7, &turned, sizeof turned);
-      // Of those before the first mark all were right, if there is a mark at all.
-      const auto good = marks == 0 ? 8 : std::countr_zero(marks) / 8;
-      const auto taken = std::min<std::ptrdiff_t>(good, end - in);
-      in += taken;
-      out -= taken;
-      if (taken == 8 || in == end) continue;
-    }
-    *out-- = *in;
-    if (*in++ != 0xFF) continue;
-    if (in == end || *in != 0) return false;
-    ++in;
-  }
+  const std::uint8_t* const out =
+      HWY_DYNAMIC_DISPATCH(Take)(in, in + bytes, all + payload.size(), bytes_.data() + next_);
+  if (out == nullptr) return false;
   segment->bytes = (bytes_.data() + next_) - out;
   next_ -= segment->bytes;
   return true;
