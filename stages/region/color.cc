@@ -1,5 +1,7 @@
 #include "stages/region/color.h"
 
+#include <array>
+
 #include "stages/image.h"
 #include "stages/region/color_scalar.h"
 
@@ -99,18 +101,61 @@ HWY_INLINE V16 Weighted(V16 a, std::int32_t weight_a, V16 b, std::int32_t weight
                               Shifted(hn::InterleaveUpper(d16, a, b), weight_a, weight_b, kHalf));
 }
 
+// (a * weight + half) / 2^16, rounded down: the upper half of the product and the carry out of the
+// lower one.
+HWY_INLINE V16 Weighted(V16 a, std::int32_t weight) {
+  const V16 weights = hn::Set(d16, static_cast<std::int16_t>(weight));
+  const hn::Repartition<std::uint16_t, D16> d_unsigned;
+  const V16 carry =
+      hn::BitCast(d16, hn::ShiftRight<15>(hn::BitCast(d_unsigned, hn::Mul(a, weights))));
+  return hn::Add(hn::MulHigh(a, weights), carry);
+}
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Where the bytes of kSamples pixels are in two vectors: red and green, eight of each in turn, and
+// blue, eight in every block.
+alignas(64) constexpr std::array<std::uint8_t, 128> kRgb = [] {
+  std::array<std::uint8_t, 128> places{};
+  for (std::uint8_t i = 0; i < kSamples * kChannels; ++i) {
+    const int pixel = i / kChannels;
+    const int channel = i % kChannels;
+    places[i] =
+        static_cast<std::uint8_t>(pixel / 8 * 16 + pixel % 8 + std::array{0, 8, 64}[channel]);
+  }
+  return places;
+}();
+
+HWY_INLINE void StoreRgb(V16 red, V16 green, V16 blue, std::uint8_t* rgb) {
+  const __m512i red_green = _mm512_packus_epi16(red.raw, green.raw);
+  const __m512i blue_blue = _mm512_packus_epi16(blue.raw, blue.raw);
+  const V8 first =
+      V8{_mm512_permutex2var_epi8(red_green, hn::Load(d8, kRgb.data()).raw, blue_blue)};
+  const V8 last =
+      V8{_mm512_permutex2var_epi8(red_green, hn::Load(d8, kRgb.data() + 64).raw, blue_blue)};
+  hn::StoreU(first, d8, rgb);
+  hn::StoreU(hn::LowerHalf(d_samples, last), d_samples, rgb + 64);
+}
+
+#else
+
+HWY_INLINE void StoreRgb(V16 red, V16 green, V16 blue, std::uint8_t* rgb) {
+  hn::StoreInterleaved3(hn::DemoteTo(d_samples, red), hn::DemoteTo(d_samples, green),
+                        hn::DemoteTo(d_samples, blue), d_samples, rgb);
+}
+
+#endif
+
 HWY_INLINE void ConvertSamples(const std::uint8_t* luma, const std::uint8_t* blue,
                                const std::uint8_t* red, std::uint8_t* rgb) {
   const V16 middle = hn::Set(d16, 128);
   const V16 y = Load(luma);
   const V16 cb = hn::Sub(Load(blue), middle);
   const V16 cr = hn::Sub(Load(red), middle);
-  const V16 zero = hn::Zero(d16);
-  const V16 r = hn::Add(hn::Add(y, cr), Weighted(cr, kRedOfRed, zero, 0));
+  const V16 r = hn::Add(hn::Add(y, cr), Weighted(cr, kRedOfRed));
   const V16 g = hn::Add(hn::Sub(y, cr), Weighted(cb, kGreenOfBlue, cr, kGreenOfRed));
-  const V16 b = hn::Add(hn::Add(y, hn::Add(cb, cb)), Weighted(cb, kBlueOfBlue, zero, 0));
-  hn::StoreInterleaved3(hn::DemoteTo(d_samples, r), hn::DemoteTo(d_samples, g),
-                        hn::DemoteTo(d_samples, b), d_samples, rgb);
+  const V16 b = hn::Add(hn::Add(y, hn::Add(cb, cb)), Weighted(cb, kBlueOfBlue));
+  StoreRgb(r, g, b, rgb);
 }
 
 void Convert(const std::uint8_t* luma, const std::uint8_t* blue, const std::uint8_t* red, int count,

@@ -34,13 +34,24 @@ struct Lines {
   V16 line[kSide];
 };
 
-// a * weight_a + b * weight_b in 32 bits, of the lower or of the upper half of each block.
+HWY_INLINE V16 Weights(std::int32_t a, std::int32_t b) {
+  return Broadcast(static_cast<std::int32_t>(static_cast<std::uint32_t>(a & 0xFFFF) |
+                                             static_cast<std::uint32_t>(b) << 16));
+}
+
+// The lower or the upper halves of each block of a and b, in pairs.
 template <bool kUpper>
-HWY_INLINE V32 Weighted(V16 a, std::int32_t weight_a, V16 b, std::int32_t weight_b) {
-  PairSum sum(hn::Zero(d32));
-  sum.Add(kUpper ? hn::InterleaveUpper(d16, a, b) : hn::InterleaveLower(d16, a, b),
-          Broadcast(static_cast<std::int32_t>(static_cast<std::uint32_t>(weight_a & 0xFFFF) |
-                                              static_cast<std::uint32_t>(weight_b) << 16)));
+HWY_INLINE V16 Pairs(V16 a, V16 b) {
+  return kUpper ? hn::InterleaveUpper(d16, a, b) : hn::InterleaveLower(d16, a, b);
+}
+
+// a * weight_a + b * weight_b in 32 bits of such pairs.
+HWY_INLINE V32 Weighted(V16 pairs, std::int32_t weight_a, std::int32_t weight_b) {
+  return PairProducts(pairs, Weights(weight_a, weight_b));
+}
+HWY_INLINE V32 Weighted(V32 start, V16 pairs, std::int32_t weight_a, std::int32_t weight_b) {
+  PairSum sum(start);
+  sum.Add(pairs, Weights(weight_a, weight_b));
   return sum.Total();
 }
 
@@ -52,38 +63,39 @@ HWY_INLINE V32 Scaled(V16 a) {
       d32, kUpper ? hn::InterleaveUpper(d16, zero, a) : hn::InterleaveLower(d16, zero, a)));
 }
 
-template <int kShift>
-HWY_INLINE V32 Rounded(V32 sum) {
-  return hn::ShiftRight<kShift>(hn::Add(sum, hn::Set(d32, 1 << (kShift - 1))));
-}
-
 // The 8 results of one half of the blocks' lines.
 template <int kShift, bool kUpper>
 HWY_INLINE void TransformHalf(const Lines& in, V16 sum04, V16 difference04, V16 sum73, V16 sum51,
                               V32* out) {
   const V16* const line = in.line;
-  const V32 even3 = Weighted<kUpper>(line[2], kFix0541 + kFix0765, line[6], kFix0541);
-  const V32 even2 = Weighted<kUpper>(line[2], kFix0541, line[6], kFix0541 - kFix1847);
-  const V32 even0 = Scaled<kUpper>(sum04);
-  const V32 even1 = Scaled<kUpper>(difference04);
-  const V32 z3 = Weighted<kUpper>(sum73, kFix1175 - kFix1961, sum51, kFix1175);
-  const V32 z4 = Weighted<kUpper>(sum73, kFix1175, sum51, kFix1175 - kFix0390);
-  const V32 odd0 = hn::Add(Weighted<kUpper>(line[7], -kFix0899, line[1], kFix1501 - kFix0899), z4);
-  const V32 odd1 = hn::Add(Weighted<kUpper>(line[5], -kFix2562, line[3], kFix3072 - kFix2562), z3);
-  const V32 odd2 = hn::Add(Weighted<kUpper>(line[5], kFix2053 - kFix2562, line[3], -kFix2562), z4);
-  const V32 odd3 = hn::Add(Weighted<kUpper>(line[7], kFix0298 - kFix0899, line[1], -kFix0899), z3);
+  const V16 pairs26 = Pairs<kUpper>(line[2], line[6]);
+  const V16 pairs71 = Pairs<kUpper>(line[7], line[1]);
+  const V16 pairs53 = Pairs<kUpper>(line[5], line[3]);
+  const V16 pairs_sums = Pairs<kUpper>(sum73, sum51);
+  const V32 even3 = Weighted(pairs26, kFix0541 + kFix0765, kFix0541);
+  const V32 even2 = Weighted(pairs26, kFix0541, kFix0541 - kFix1847);
+  // What rounds the results is part of them from the start.
+  const V32 half = hn::Set(d32, 1 << (kShift - 1));
+  const V32 even0 = hn::Add(Scaled<kUpper>(sum04), half);
+  const V32 even1 = hn::Add(Scaled<kUpper>(difference04), half);
+  const V32 z3 = Weighted(pairs_sums, kFix1175 - kFix1961, kFix1175);
+  const V32 z4 = Weighted(pairs_sums, kFix1175, kFix1175 - kFix0390);
+  const V32 odd0 = Weighted(z4, pairs71, -kFix0899, kFix1501 - kFix0899);
+  const V32 odd1 = Weighted(z3, pairs53, -kFix2562, kFix3072 - kFix2562);
+  const V32 odd2 = Weighted(z4, pairs53, kFix2053 - kFix2562, -kFix2562);
+  const V32 odd3 = Weighted(z3, pairs71, kFix0298 - kFix0899, -kFix0899);
   const V32 first = hn::Add(even0, even3);
   const V32 second = hn::Add(even1, even2);
   const V32 third = hn::Sub(even1, even2);
   const V32 fourth = hn::Sub(even0, even3);
-  out[0] = Rounded<kShift>(hn::Add(first, odd0));
-  out[7] = Rounded<kShift>(hn::Sub(first, odd0));
-  out[1] = Rounded<kShift>(hn::Add(second, odd1));
-  out[6] = Rounded<kShift>(hn::Sub(second, odd1));
-  out[2] = Rounded<kShift>(hn::Add(third, odd2));
-  out[5] = Rounded<kShift>(hn::Sub(third, odd2));
-  out[3] = Rounded<kShift>(hn::Add(fourth, odd3));
-  out[4] = Rounded<kShift>(hn::Sub(fourth, odd3));
+  out[0] = hn::ShiftRight<kShift>(hn::Add(first, odd0));
+  out[7] = hn::ShiftRight<kShift>(hn::Sub(first, odd0));
+  out[1] = hn::ShiftRight<kShift>(hn::Add(second, odd1));
+  out[6] = hn::ShiftRight<kShift>(hn::Sub(second, odd1));
+  out[2] = hn::ShiftRight<kShift>(hn::Add(third, odd2));
+  out[5] = hn::ShiftRight<kShift>(hn::Sub(third, odd2));
+  out[3] = hn::ShiftRight<kShift>(hn::Add(fourth, odd3));
+  out[4] = hn::ShiftRight<kShift>(hn::Sub(fourth, odd3));
 }
 
 template <int kShift>
@@ -118,9 +130,8 @@ bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int
   static_assert(kBlocks <= kMostBlocksAtOnce);
   const hn::Repartition<std::int16_t, D8> d;
   const hn::Half<D8> d_out;
-  // Of all numbers together: the bits that are not their sign, turned where they are negative.
-  V16 magnitudes = hn::Zero(d);
-  V16 overflows = hn::Zero(d);  // not zero where a product outgrew 16 bits
+  V16 magnitudes = hn::Zero(d);  // the bits of all numbers, without their signs
+  V16 overflows = hn::Zero(d);   // not zero where a product outgrew 16 bits
   for (int block = 0; block < blocks; block += kBlocks) {
     const std::uint8_t* of_block[kBlocks];
     for (int i = 0; i < kBlocks; ++i) {
@@ -136,13 +147,10 @@ bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int
       // Where 16 bits hold the product, its higher ones repeat its sign.
       const V16 sign = hn::ShiftRight<15>(lines.line[y]);
       overflows = hn::Or(overflows, hn::Xor(hn::MulHigh(line, quantizer), sign));
-      magnitudes = hn::Or(magnitudes, hn::Xor(lines.line[y], sign));
+      magnitudes = hn::Or(magnitudes, hn::Abs(lines.line[y]));
     }
     Transform<kFirstShift>(&lines);
-    for (int y = 0; y < kSide; ++y) {
-      const V16 sign = hn::ShiftRight<15>(lines.line[y]);
-      magnitudes = hn::Or(magnitudes, hn::Xor(lines.line[y], sign));
-    }
+    for (const V16& line : lines.line) magnitudes = hn::Or(magnitudes, hn::Abs(line));
     Transpose(&lines);
     Transform<kSecondShift>(&lines);
     Transpose(&lines);

@@ -17,10 +17,10 @@ namespace millrace::stages::region {
 // In natural order.
 using Quantizers = std::array<std::uint16_t, storage::kBlockSize>;
 
-// Coefficients, dequantised, and the numbers between the passes lie between -kLimit and kLimit - 1,
-// or the result is not known: with larger ones sums outgrow 16 or 32 bits, and what libjpeg-turbo
-// makes of them depends on the instructions that it uses. Those of a picture of 8 bits stay below
-// half of it.
+// Coefficients, dequantised, and the numbers between the passes are smaller than kLimit, signs
+// aside, or the result is not known: with larger ones sums outgrow 16 or 32 bits, and what
+// libjpeg-turbo makes of them depends on the instructions that it uses. Those of a picture of 8
+// bits stay below half of it.
 inline constexpr std::int32_t kLimit = 1 << 13;
 
 // Blocks are made in groups of at most so many; `coefficients` and `samples` have room for whole

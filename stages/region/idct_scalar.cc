@@ -62,7 +62,7 @@ bool InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quanti
                       std::uint8_t* samples, std::size_t row_bytes) {
   bool is_large = false;
   const auto look_at = [&](std::int32_t number) {
-    is_large |= number >= kLimit || number < -kLimit;
+    is_large |= number >= kLimit || number <= -kLimit;
   };
   for (int block = 0; block < blocks; ++block) {
     std::array<Line, kSide> columns;
