@@ -146,23 +146,28 @@ bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
 
 // Makes DC coefficients of the steps between them. False where one has more than 16 bits.
 bool RegionDecoder::AddDcSteps(int band_rows) {
-  const BlockStep* step = steps_.data();
+  const int mcu_blocks = choice_.segment_blocks / choice_.segment_mcus;
+  const BlockStep* segment_steps = steps_.data();
   bool is_large = false;
   for (int segment = 0; segment < band_rows * choice_.columns.size(); ++segment) {
-    std::array<std::int32_t, 3> last{};
-    for (int mcu = 0; mcu < choice_.segment_mcus; ++mcu) {
-      for (int i = 0; i < num_planes(); ++i) {
-        std::int32_t& dc = last[static_cast<std::size_t>(i)];
-        for (int block = 0; block < plane(i).h * plane(i).v; ++block, ++step) {
-          std::int16_t& coefficient = coefficients_[static_cast<std::size_t>(step->place)];
+    // Plane by plane, so that the sum stays in a register.
+    const BlockStep* first = segment_steps;
+    for (int i = 0; i < num_planes(); ++i) {
+      const int blocks = plane(i).h * plane(i).v;
+      std::int32_t dc = 0;
+      const BlockStep* of_mcu = first;
+      for (int mcu = 0; mcu < choice_.segment_mcus; ++mcu, of_mcu += mcu_blocks) {
+        for (int block = 0; block < blocks; ++block) {
+          std::int16_t& coefficient = coefficients_[static_cast<std::size_t>(of_mcu[block].place)];
           dc += coefficient;
           coefficient = static_cast<std::int16_t>(dc);
           is_large |= coefficient != dc;
           dc = coefficient;  // so that no sum of many steps outgrows 32 bits
         }
       }
+      first += blocks;
     }
-    ++step;  // the end
+    segment_steps += choice_.segment_blocks + 1;  // and the end
   }
   return !is_large;
 }
