@@ -362,6 +362,8 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     log.Text("interrupted at step {} of {}; checkpoint {}; go on with --resume auto",
              FormatCount(result.step), FormatCount(result.total_steps), result.checkpoint.string());
   }
+  // A log that could not be written fails the run.
+  log.Flush();
   return result;
 }
 

@@ -244,6 +244,8 @@ void TrainingRun::KeepIfBest(double top1, const model::Network& network) {
 }
 
 void TrainingRun::WriteCheckpoint(const LaneState& state) {
+  // What was logged until now belongs to the checkpoint.
+  parts_.log.Flush();
   std::error_code code;
   state_.metrics_bytes = std::filesystem::file_size(parts_.folder.metrics(), code);
   if (code)

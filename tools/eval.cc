@@ -119,6 +119,7 @@ ExitCode Run(const Options& options) {
                           .devices = pipeline::Devices::Parse(options.devices),
                           .interrupt = &CatchInterrupts()},
                          log);
+  log.Flush();
   const storage::Manifest manifest = storage::ReadManifest(dataset);
   if (options.json) {
     PrintJson(counts, manifest.classes);

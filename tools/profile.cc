@@ -51,6 +51,7 @@ ExitCode Run(const Options& options) {
                                .emulated_step_ms = options.emulated_step_ms,
                                .seconds = options.seconds},
                               log);
+  log.Flush();
   CreateFolders(out);
   const std::string json = pipeline::ProfileJson(report);
   WriteFileAtomically(out / "profile.json", json);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace millrace::tracking {
@@ -16,7 +18,7 @@ struct Scalars {
     kTiming,  // rates, waits, memory: differ from run to run
   };
   Kind kind = Kind::kResult;
-  std::string group;        // "train" or "val"; the tag is "<group>/<name>"
+  std::string group;        // "train", "val" or "train_eval"
   std::uint64_t step = 0;   // global steps done
   std::uint32_t epoch = 0;  // counted from 1
   std::vector<std::pair<std::string, double>> values;
@@ -33,13 +35,92 @@ struct Progress {
   double seconds_left = -1;  // estimate [s]; negative: derived from the rate so far
 };
 
-// Receives events, one at a time. Must not throw for reasons outside the program's own files.
+// One line for people.
+struct Message {
+  std::string line;
+};
+
+// What the run was started with: one entry a setting, called as in the recipe ("optimizer.lr").
+struct Parameters {
+  using Value = std::variant<bool, double, std::string>;
+  std::vector<std::pair<std::string, Value>> values;
+};
+
+// A picture, uint8 [height, width, 3] RGB without padding.
+struct Picture {
+  std::string name;  // also the tag
+  std::uint64_t step = 0;
+  std::uint32_t width = 0;   // [pixels]
+  std::uint32_t height = 0;  // [pixels]
+  std::vector<std::uint8_t> pixels;
+};
+
+// A longer text, Markdown.
+struct Note {
+  std::string name;
+  std::uint64_t step = 0;
+  std::string markdown;
+};
+
+// How values are distributed: counts[i] of them are in (limits[i - 1], limits[i]].
+struct Histogram {
+  std::string name;
+  std::uint64_t step = 0;
+  double min = 0;
+  double max = 0;
+  double sum = 0;
+  double sum_of_squares = 0;
+  std::vector<double> limits;  // upper ones, ascending
+  std::vector<double> counts;  // as many
+};
+
+// Precision and recall of one class over thresholds on its probability. Entry i of each list is for
+// the threshold i / (entries - 1); all lists are equally long, at least 2.
+struct PrCurve {
+  std::string name;
+  std::uint64_t step = 0;
+  std::vector<double> true_positives;
+  std::vector<double> false_positives;
+  std::vector<double> true_negatives;
+  std::vector<double> false_negatives;
+};
+
+// A file of the run that a tracker should keep, too.
+struct Artifact {
+  std::string name;            // path below the tracker's artifacts
+  std::filesystem::path path;  // must stay until the run ends
+};
+
+// How the run stands.
+struct Status {
+  enum class State : std::uint8_t { kRunning, kFinished, kInterrupted, kFailed };
+  State state = State::kRunning;
+  std::uint64_t step = 0;  // global steps done
+  std::string reason;      // of a failure
+};
+
+using Event = std::variant<Scalars, Progress, Message, Parameters, Picture, Note, Histogram,
+                           PrCurve, Artifact, Status>;
+
+// Receives events, one at a time, on the run log's own thread. Must not throw for reasons outside
+// the run's own files, nor wait for anything but them.
 class Sink {
  public:
   virtual ~Sink() = default;
   virtual void OnScalars(const Scalars&) {}
   virtual void OnProgress(const Progress&) {}
   virtual void OnText(const std::string& /*line*/) {}
+  virtual void OnParameters(const Parameters&) {}
+  virtual void OnPicture(const Picture&) {}
+  virtual void OnNote(const Note&) {}
+  virtual void OnHistogram(const Histogram&) {}
+  virtual void OnPrCurve(const PrCurve&) {}
+  virtual void OnArtifact(const Artifact&) {}
+  virtual void OnStatus(const Status&) {}
+
+  // The run has ended, and nothing but lines for people comes any more; they may come at the same
+  // time. Called on the thread that ends the run; may wait, a bounded time.
+  virtual void Finish() {}
 };
 
 }  // namespace millrace::tracking

@@ -4,28 +4,24 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "tracking/append_file.h"
 #include "tracking/event.h"
 
 namespace millrace::tracking {
 
-// Appends the scalars of one kind to a file. Lines reach the kernel before OnScalars returns, so
-// that kill -9 loses none. metrics.jsonl holds kResult only: equal runs have equal files, byte for
-// byte.
+// Appends the scalars of one kind to a file, a line at a time. metrics.jsonl holds kResult only:
+// equal runs have equal files, byte for byte.
 class JsonLines final : public Sink {
  public:
   // Opens or creates `path` and cuts it to `keep_bytes`: what a resumed run writes continues there.
   // Throws Error when the file cannot be opened or is shorter than that.
   JsonLines(std::filesystem::path path, Scalars::Kind kind, std::uint64_t keep_bytes);
-  ~JsonLines() override;
-  JsonLines(const JsonLines&) = delete;
-  JsonLines& operator=(const JsonLines&) = delete;
 
   void OnScalars(const Scalars& scalars) override;
 
  private:
-  const std::filesystem::path path_;
+  AppendFile file_;
   const Scalars::Kind kind_;
-  int descriptor_ = -1;
 };
 
 }  // namespace millrace::tracking

@@ -77,6 +77,12 @@ struct CopiedRun {
     log.Add(std::make_unique<LinesSink>(lines));
   }
 
+  // All lines until now.
+  std::vector<std::string> Told() {
+    log.Flush();
+    return lines.all();
+  }
+
   Lines lines;
   tracking::RunLog log;
   LoaderStages loaders;
@@ -166,7 +172,7 @@ TEST_F(LocalCopyTest, WithoutTheSettingNothingHappens) {
   CopiedRun run(LoadRecipe(), dataset_);
   run.copy.Start(run.log);
   run.copy.Stop();
-  EXPECT_TRUE(run.lines.all().empty());
+  EXPECT_TRUE(run.Told().empty());
 }
 
 TEST_F(LocalCopyTest, AllShardsAreCopiedAndTold) {
@@ -179,7 +185,7 @@ TEST_F(LocalCopyTest, AllShardsAreCopiedAndTold) {
   for (std::size_t i = 0; i < 2; ++i) {
     EXPECT_TRUE(ReadFile(TrainFile(i)) == ReadFile(dataset_ / train().shards[i].file));
   }
-  const std::vector<std::string> lines = run->lines.all();
+  const std::vector<std::string> lines = run->Told();
   ASSERT_EQ(lines.size(), 6u) << testing::PrintToString(lines);
   EXPECT_THAT(lines[0], AllOf(StartsWith("copying 2 of 2 shards of train ("),
                               EndsWith(" to " + TrainFolder().string())));
@@ -195,7 +201,7 @@ TEST_F(LocalCopyTest, CompleteCopiesAreUsedWithoutCopying) {
   run->copy.Start(run->log);
   ASSERT_TRUE(run->lines.WaitFor("every shard of val"));
   run->copy.Stop();
-  EXPECT_THAT(run->lines.all(), testing::Each(StartsWith("every shard of ")));
+  EXPECT_THAT(run->Told(), testing::Each(StartsWith("every shard of ")));
   EXPECT_EQ(fs::last_write_time(TrainFile(0)), written);
   // It is the copies that are read.
   for (const storage::ShardInfo& shard : train().shards) Damage(dataset_ / shard.file);
@@ -211,7 +217,7 @@ TEST_F(LocalCopyTest, OnlyMissingShardsAreCopied) {
   const auto run = MakeRun();
   run->copy.Start(run->log);
   ASSERT_TRUE(run->lines.WaitFor("every shard of val"));
-  EXPECT_THAT(run->lines.all(), Contains(StartsWith("copying 1 of 2 shards of train (")));
+  EXPECT_THAT(run->Told(), Contains(StartsWith("copying 1 of 2 shards of train (")));
   EXPECT_EQ(fs::last_write_time(TrainFile(0)), written);
   EXPECT_EQ(Files(local_), kAllFiles);
 }
@@ -233,12 +239,12 @@ TEST_F(LocalCopyTest, DamagedShardIsToldAndTheOthersAreCopied) {
   const auto run = MakeRun();
   run->copy.Start(run->log);
   ASSERT_TRUE(run->lines.WaitFor("every shard of val"));
-  EXPECT_THAT(run->lines.all(),
+  EXPECT_THAT(run->Told(),
               Contains("a shard is not copied: " + shard.string() +
                        " is not what manifest.json says (its hash differs); run `millrace verify` "
                        "on the dataset"));
-  EXPECT_THAT(run->lines.all(), Contains(StartsWith("copied 1 of 2 shards of train (")));
-  EXPECT_THAT(run->lines.all(), Not(Contains(StartsWith("every shard of train"))));
+  EXPECT_THAT(run->Told(), Contains(StartsWith("copied 1 of 2 shards of train (")));
+  EXPECT_THAT(run->Told(), Not(Contains(StartsWith("every shard of train"))));
   EXPECT_EQ(Files(local_), std::vector(kAllFiles.begin() + 1, kAllFiles.end()));
 }
 
@@ -248,7 +254,7 @@ TEST_F(LocalCopyTest, CopyWithDamagedStructureIsMadeAnew) {
   const auto run = MakeRun();
   run->copy.Start(run->log);
   ASSERT_TRUE(run->lines.WaitFor("every shard of train"));
-  EXPECT_THAT(run->lines.all(),
+  EXPECT_THAT(run->Told(),
               Contains("the copy " + TrainFile(0).string() + " cannot be used and is made anew"));
   EXPECT_TRUE(ReadFile(TrainFile(0)) == ReadFile(dataset_ / train().shards[0].file));
 }
@@ -261,7 +267,7 @@ TEST_F(LocalCopyTest, CopyWithADamagedRecordIsRemovedAndTheRunGoesOn) {
   run->copy.Start(run->log);
   ASSERT_TRUE(run->lines.WaitFor("every shard of val"));
   EXPECT_EQ(Digests(run->loaders), Digests(plain));
-  EXPECT_THAT(run->lines.all(),
+  EXPECT_THAT(run->Told(),
               Contains(AllOf(
                   StartsWith("the copy " + TrainFile(0).string() +
                              " is damaged and was removed; its shard is read from the dataset: "),
@@ -281,7 +287,7 @@ TEST_F(LocalCopyTest, AnotherRunsCopiesAreUsedWhileItCopies) {
     fs::copy_file(dataset_ / train().shards[i].file, TrainFile(i));
   }
   EXPECT_TRUE(run->lines.WaitFor("every shard of train"));
-  EXPECT_THAT(run->lines.all(), Not(Contains(HasSubstr("copying 2 of 2 shards of train"))));
+  EXPECT_THAT(run->Told(), Not(Contains(HasSubstr("copying 2 of 2 shards of train"))));
 }
 
 TEST_F(LocalCopyTest, WhatAnotherRunLeavesMissingIsTakenOver) {
@@ -305,8 +311,8 @@ TEST_F(LocalCopyTest, TwoRunsAtOnceShareTheCopies) {
   EXPECT_TRUE(second->lines.WaitFor("every shard of val"));
   EXPECT_EQ(Files(local_), kAllFiles);
   EXPECT_EQ(Digests(first->loaders), Digests(second->loaders));
-  std::vector<std::string> lines = first->lines.all();
-  for (const std::string& line : second->lines.all()) lines.push_back(line);
+  std::vector<std::string> lines = first->Told();
+  for (const std::string& line : second->Told()) lines.push_back(line);
   EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
                           [](const std::string& line) { return line.starts_with("copying "); }),
             2)
@@ -329,13 +335,13 @@ TEST_F(LocalCopyTest, StoppedAtAnyMomentLeavesWholeShardsOnly) {
     run->copy.Start(run->log);
     std::this_thread::sleep_for(std::chrono::microseconds(200 * i));
     run->copy.Stop();
-    const std::size_t told = run->lines.all().size();
+    const std::size_t told = run->Told().size();
     for (const std::string& file : Files(local_)) EXPECT_THAT(kAllFiles, Contains(file));
     for (std::size_t shard = 0; shard < 2; ++shard) {
       if (!fs::exists(TrainFile(shard))) continue;
       EXPECT_TRUE(ReadFile(TrainFile(shard)) == ReadFile(dataset_ / train().shards[shard].file));
     }
-    EXPECT_EQ(run->lines.all().size(), told);
+    EXPECT_EQ(run->Told().size(), told);
     fs::remove_all(local_);
   }
 }
