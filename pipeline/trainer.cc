@@ -33,9 +33,11 @@
 #include "pipeline/loader_stages.h"
 #include "pipeline/local_copy.h"
 #include "pipeline/run_folder.h"
+#include "pipeline/run_parameters.h"
 #include "pipeline/training_run.h"
 #include "pipeline/training_setup.h"
 #include "tracking/json_lines.h"
+#include "tracking/tensorboard.h"
 #include "tracking/text_log.h"
 
 namespace millrace::pipeline {
@@ -275,6 +277,10 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   const std::uint64_t timings_bytes = std::filesystem::file_size(folder.timings(), code);
   log.Add(std::make_unique<tracking::JsonLines>(folder.timings(), tracking::Scalars::Kind::kTiming,
                                                 code ? 0 : timings_bytes));
+  log.Add(std::make_unique<tracking::TensorBoard>(
+      folder.root, tracking::ResumePoint{.step = start.state.step,
+                                         .evaluation_pending = start.state.evaluation_pending}));
+  log.Emit(RunParameters(recipe));
 
   log.Text(
       "training {} on {} ({} images, {} classes): {} epochs of {} steps, global batch {} = {} x {} "
@@ -362,6 +368,10 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     log.Text("interrupted at step {} of {}; checkpoint {}; go on with --resume auto",
              FormatCount(result.step), FormatCount(result.total_steps), result.checkpoint.string());
   }
+  log.Emit(tracking::Status{.state = run.interrupted() ? tracking::Status::State::kInterrupted
+                                                       : tracking::Status::State::kFinished,
+                            .step = result.step,
+                            .reason = ""});
   // A log that could not be written fails the run.
   log.Flush();
   return result;

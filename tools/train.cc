@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "tools/command.h"
 #include "tools/recipe_options.h"
 #include "tracking/console.h"
+#include "tracking/run_log.h"
 
 namespace millrace::tools {
 namespace {
@@ -43,6 +45,26 @@ nlohmann::ordered_json ToJson(const pipeline::TrainResult& result) {
   return json;
 }
 
+// The run, with the log told how it ended.
+pipeline::TrainResult Train(const pipeline::Recipe& recipe, const pipeline::TrainOptions& options) {
+  tracking::RunLog log;
+  log.Add(std::make_unique<tracking::Console>());
+  try {
+    pipeline::TrainResult result = pipeline::Train(recipe, options, log);
+    log.Finish();
+    return result;
+  } catch (const std::exception& error) {
+    try {
+      log.Emit(tracking::Status{
+          .state = tracking::Status::State::kFailed, .step = 0, .reason = error.what()});
+      log.Finish();
+    } catch (const std::exception&) {
+      // The log cannot be written: what has ended the run is worth more.
+    }
+    throw;
+  }
+}
+
 ExitCode Run(const Options& options) {
   KeepTensorMemory();
   // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
@@ -64,9 +86,7 @@ ExitCode Run(const Options& options) {
     }
     train.resume = options.resume;
   }
-  tracking::RunLog log;
-  log.Add(std::make_unique<tracking::Console>());
-  const pipeline::TrainResult result = pipeline::Train(recipe, train, log);
+  const pipeline::TrainResult result = Train(recipe, train);
   if (options.json) {
     // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
     fmt::print("{}\n",

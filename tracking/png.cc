@@ -10,8 +10,8 @@
 
 namespace millrace::tracking {
 
-void WritePng(const std::filesystem::path& path, std::uint32_t width, std::uint32_t height,
-              std::span<const std::uint8_t> pixels) {
+std::string EncodePng(std::uint32_t width, std::uint32_t height,
+                      std::span<const std::uint8_t> pixels) {
   MILLRACE_CHECK(width > 0 && height > 0 && pixels.size() == std::size_t{3} * width * height);
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
@@ -27,12 +27,17 @@ void WritePng(const std::filesystem::path& path, std::uint32_t width, std::uint3
                                   /*colormap=*/nullptr) == 0) {
       const std::string reason = image.message;
       png_image_free(&image);
-      Fail("cannot make the picture {}: {}", path.string(), reason);
+      Fail("cannot make a picture of {} x {}: {}", width, height, reason);
     }
     if (pass == 0) bytes.resize(size);
   }
   bytes.resize(size);
-  WriteFileAtomically(path, bytes);
+  return bytes;
+}
+
+void WritePng(const std::filesystem::path& path, std::uint32_t width, std::uint32_t height,
+              std::span<const std::uint8_t> pixels) {
+  WriteFileAtomically(path, EncodePng(width, height, pixels));
 }
 
 }  // namespace millrace::tracking
