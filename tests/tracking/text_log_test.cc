@@ -1,5 +1,6 @@
 #include "tracking/text_log.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +29,7 @@ class TextLogTest : public testing::Test {
 TEST_F(TextLogTest, LineHasItsTimeAndIsInTheFileAtOnce) {
   TextLog log(path_);
   log.OnText("resuming from step 7");
-  EXPECT_THAT(ReadFile(path_), MatchesRegex(std::string(kTime) + "resuming from step 7\n"));
+  EXPECT_THAT(ReadFile(path_), MatchesRegex(fmt::format("{}resuming from step 7\n", kTime)));
 }
 
 TEST_F(TextLogTest, TextsAreWrittenAsTheyAre) {
@@ -40,7 +41,7 @@ TEST_F(TextLogTest, TextsAreWrittenAsTheyAre) {
 TEST_F(TextLogTest, SecondLogAppends) {
   TextLog(path_).OnText("first");
   TextLog(path_).OnText("second");
-  EXPECT_THAT(ReadFile(path_), MatchesRegex(std::string(kTime) + "first\n" + kTime + "second\n"));
+  EXPECT_THAT(ReadFile(path_), MatchesRegex(fmt::format("{0}first\n{0}second\n", kTime)));
 }
 
 TEST_F(TextLogTest, ValidationResultsAreWrittenAndTrainingStepsAndTimingsAreNot) {
@@ -59,7 +60,7 @@ TEST_F(TextLogTest, ValidationResultsAreWrittenAndTrainingStepsAndTimingsAreNot)
                  .values = {{"top1", 0.70712345}, {"samples", 500}},
                  .texts = {}});
   EXPECT_THAT(ReadFile(path_),
-              MatchesRegex(std::string(kTime) + "val step 1234: top1 0.707123 samples 500\n"));
+              MatchesRegex(fmt::format("{}val step 1234: top1 0.707123 samples 500\n", kTime)));
 }
 
 TEST_F(TextLogTest, FullDiskIsAnErrorThatNamesTheFile) {
