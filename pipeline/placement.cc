@@ -1,75 +1,18 @@
 #include "pipeline/placement.h"
 
-#include <charconv>
+#include <algorithm>
+#include <cstdlib>
 #include <optional>
-#include <string_view>
 
 #include "base/error.h"
+#include "base/private_folder.h"
+#include "pipeline/launch/launchers.h"
+#include "pipeline/launch/variables.h"
 
 namespace millrace::pipeline {
 namespace {
 
-using Get = std::function<const char*(const char*)>;
-
-// An empty value counts as none: scripts set variables so to switch them off.
-std::optional<std::string> Text(const Get& get, const char* name) {
-  const char* text = get(name);
-  if (text == nullptr || *text == '\0') return {};
-  return text;
-}
-
-template <typename Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number number = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (code != std::errc{} || end != text.data() + text.size()) return {};
-  return number;
-}
-
-std::uint32_t Needed(const Get& get, const char* name, const char* beside) {
-  const auto text = Text(get, name);
-  if (!text) FailUsage("{} is set, but {} is not", beside, name);
-  const auto number = ParseNumber<std::uint32_t>(*text);
-  if (!number) FailUsage("{} is \"{}\", which is no number", name, *text);
-  return *number;
-}
-
-// "host:port"; the host may be an IPv6 address in brackets.
-void ReadMaster(const std::string& text, Placement& placement) {
-  const auto colon = text.rfind(':');
-  const auto port = colon == std::string::npos
-                        ? std::nullopt
-                        : ParseNumber<std::uint16_t>(std::string_view(text).substr(colon + 1));
-  if (!port || *port == 0 || colon == 0) {
-    FailUsage("MILLRACE_MASTER is \"{}\"; write host:port, as in node1:29500", text);
-  }
-  placement.master_address = text.substr(0, colon);
-  placement.master_port = *port;
-}
-
-Placement FromOwn(const Get& get) {
-  Placement placement;
-  placement.source = "millrace launch";
-  placement.process = Needed(get, "MILLRACE_PROCESS", "MILLRACE_PROCESSES");
-  placement.num_processes = Needed(get, "MILLRACE_PROCESSES", "MILLRACE_PROCESS");
-  placement.local_process = Needed(get, "MILLRACE_LOCAL_PROCESS", "MILLRACE_PROCESS");
-  placement.num_local_processes = Needed(get, "MILLRACE_LOCAL_PROCESSES", "MILLRACE_PROCESS");
-  placement.run_id = Text(get, "MILLRACE_RUN_ID").value_or("");
-  const auto store = Text(get, "MILLRACE_STORE");
-  const auto master = Text(get, "MILLRACE_MASTER");
-  if (store && master) {
-    FailUsage("MILLRACE_STORE and MILLRACE_MASTER are both set; processes meet in one place only");
-  }
-  if (store) placement.store_file = *store;
-  if (master) ReadMaster(*master, placement);
-  if (!store && !master && placement.num_processes > 1) {
-    FailUsage(
-        "MILLRACE_PROCESSES is {}, but neither MILLRACE_STORE nor MILLRACE_MASTER says where the "
-        "processes meet",
-        placement.num_processes);
-  }
-  return placement;
-}
+using launch::Variables;
 
 void RefuseImpossible(const Placement& placement) {
   if (placement.process >= placement.num_processes) {
@@ -86,13 +29,107 @@ void RefuseImpossible(const Placement& placement) {
   }
 }
 
+// The names of two launchers' variables for the same number.
+struct Names {
+  const char* process;
+  const char* num_processes;
+};
+constexpr Names kMillrace = {"MILLRACE_PROCESS", "MILLRACE_PROCESSES"};
+constexpr Names kOpenMpi = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"};
+constexpr Names kSlurm = {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"};
+
+// RANK and WORLD_SIZE that somebody has set beside a launcher must say the same as it does.
+void RefuseOtherRank(const Variables& variables, const Placement& placement, const Names& names) {
+  if (placement.num_processes == 1) return;
+  const auto refuse = [](const char* own, std::uint32_t is, const char* other, std::uint32_t says) {
+    FailUsage("{} is {}, but {} is {}; unset {} or start the program another way", own, is, other,
+              says, other);
+  };
+  const auto size = variables.Number("WORLD_SIZE");
+  if (size && *size != placement.num_processes) {
+    refuse(names.num_processes, placement.num_processes, "WORLD_SIZE", *size);
+  }
+  const auto rank = variables.Number("RANK");
+  if (rank && *rank != placement.process) {
+    refuse(names.process, placement.process, "RANK", *rank);
+  }
+}
+
+// Several torchruns that Slurm or mpirun has started side by side must be one run, or all of them
+// would write into one folder.
+void RefuseSeparateTorchruns(const Variables& variables) {
+  const std::uint32_t agents = variables.Number("GROUP_WORLD_SIZE").value_or(1);
+  for (const auto& [outer, name] :
+       {std::pair{launch::FromOpenMpi(variables), kOpenMpi.num_processes},
+        std::pair{launch::FromSlurm(variables), kSlurm.num_processes}}) {
+    if (!outer || outer->num_processes == 1 || outer->num_processes == agents) continue;
+    FailUsage(
+        "{} is {}, but GROUP_WORLD_SIZE is {}: each of {} processes of {} has started a torchrun "
+        "that does not know of the others; give torchrun --nnodes {} and one --rdzv-endpoint, or "
+        "start one process for each machine",
+        name, outer->num_processes, agents, outer->num_processes, outer->source,
+        outer->num_processes);
+  }
+}
+
+Placement Find(const Variables& variables) {
+  if (auto placement = launch::FromMillrace(variables)) {
+    RefuseOtherRank(variables, *placement, kMillrace);
+    return *placement;
+  }
+  if (auto placement = launch::FromTorchrun(variables)) {
+    RefuseSeparateTorchruns(variables);
+    return *placement;
+  }
+  if (auto placement = launch::FromOpenMpi(variables)) {
+    RefuseOtherRank(variables, *placement, kOpenMpi);
+    return *placement;
+  }
+  if (auto placement = launch::FromSlurm(variables)) {
+    RefuseOtherRank(variables, *placement, kSlurm);
+    // In the shell of a step of one task somebody may say more by hand.
+    if (placement->num_processes > 1) return *placement;
+  }
+  return launch::FromRank(variables).value_or(Placement{});
+}
+
 }  // namespace
 
-Placement PlacementFromEnvironment(const Get& get) {
-  Placement placement;
-  if (Text(get, "MILLRACE_PROCESS") || Text(get, "MILLRACE_PROCESSES")) placement = FromOwn(get);
+Placement PlacementFromEnvironment(const std::function<const char*(const char*)>& get) {
+  Placement placement = Find(Variables(get));
   RefuseImpossible(placement);
   return placement;
+}
+
+Placement ThisPlacement() {
+  Placement placement =
+      PlacementFromEnvironment([](const char* name) -> const char* { return std::getenv(name); });
+  if (!placement.store_file.empty()) CreatePrivateFolder(placement.store_file.parent_path());
+  return placement;
+}
+
+int CoresOfProcess(int cores, const Placement& placement) {
+  const int processes = static_cast<int>(placement.num_local_processes);
+  if (placement.owns_cores || processes <= 1) return std::max(cores, 1);
+  // What does not go up evenly falls to the first.
+  const int more = static_cast<int>(placement.local_process) < cores % processes ? 1 : 0;
+  return std::max(cores / processes + more, 1);
+}
+
+std::vector<int> GpusOfProcess(const std::vector<int>& gpus, const Placement& placement) {
+  const std::size_t processes = placement.num_local_processes;
+  if (processes <= 1 || gpus.empty()) return gpus;
+  const bool scheduled = placement.source == "Slurm" || placement.source == "Kubernetes";
+  if (gpus.size() == 1 && scheduled) return gpus;
+  if (gpus.size() % processes != 0) {
+    FailUsage(
+        "{} has started {} processes on this machine, which cannot share {} GPUs evenly; start one "
+        "process for each GPU, or one for all of them",
+        placement.source, processes, gpus.size());
+  }
+  const std::size_t each = gpus.size() / processes;
+  const auto begin = gpus.begin() + static_cast<std::ptrdiff_t>(each * placement.local_process);
+  return {begin, begin + static_cast<std::ptrdiff_t>(each)};
 }
 
 }  // namespace millrace::pipeline
