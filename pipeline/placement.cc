@@ -1,7 +1,6 @@
 #include "pipeline/placement.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 
 #include "base/error.h"
@@ -102,8 +101,7 @@ Placement PlacementFromEnvironment(const std::function<const char*(const char*)>
 }
 
 Placement ThisPlacement() {
-  Placement placement =
-      PlacementFromEnvironment([](const char* name) -> const char* { return std::getenv(name); });
+  Placement placement = PlacementFromEnvironment(launch::ProcessEnvironment());
   if (!placement.store_file.empty()) CreatePrivateFolder(placement.store_file.parent_path());
   return placement;
 }

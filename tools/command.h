@@ -23,6 +23,7 @@ void AddExport(CLI::App& app, Action& action);
 void AddProfile(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 void AddSynth(CLI::App& app, Action& action);
+void AddLaunch(CLI::App& app, Action& action);
 
 // Keeps freed memory in the process, in huge pages where the system has them, for work that uses
 // large tensors again and again. Call it before the first tensor and the first thread.
@@ -37,6 +38,8 @@ void ReturnFreedMemory();
 void ExplainBusErrors();
 
 // Set by the first SIGINT, SIGTERM or SIGHUP after the call; a second one ends the process at once.
+// What `millrace launch` passes on to its processes sets it too, but counts for none of the two:
+// a scheduler may have sent the same signal to all processes of a job by itself.
 const std::atomic<bool>& CatchInterrupts();
 
 }  // namespace millrace::tools

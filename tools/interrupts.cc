@@ -1,17 +1,23 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "tools/command.h"
 
 namespace millrace::tools {
 namespace {
 
+// Set from a signal handler.
 std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
+std::atomic<bool> signalled{false};  // by somebody else than the launcher
+std::atomic<pid_t> launcher{0};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<pid_t>::is_always_lock_free);
 
-void OnSignal(int signal) {
-  if (interrupted.exchange(true)) ::_exit(128 + signal);
+void OnSignal(int signal, siginfo_t* info, void*) {
+  const bool passed_on = info->si_code == SI_USER && info->si_pid == launcher;
+  if (!passed_on && signalled.exchange(true)) ::_exit(128 + signal);
+  if (interrupted.exchange(true)) return;
   static constexpr char kText[] =
       "\nstopping after the step under way; once more to stop at once\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
@@ -34,8 +40,10 @@ void ExplainBusErrors() {
 }
 
 const std::atomic<bool>& CatchInterrupts() {
+  if (std::getenv("MILLRACE_PROCESS") != nullptr) launcher = ::getppid();
   struct sigaction action {};
-  action.sa_handler = OnSignal;
+  action.sa_sigaction = OnSignal;
+  action.sa_flags = SA_SIGINFO;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
   // A lost terminal, unless nohup has said that it does not matter.

@@ -70,6 +70,7 @@ int Main(int argc, char** argv) {
   AddExport(app, action);
   AddConfig(app, action);
   AddSynth(app, action);
+  AddLaunch(app, action);
 
   try {
     app.parse(argc, argv);

@@ -13,14 +13,6 @@ namespace {
 // The port that torchrun takes when nobody names one.
 constexpr std::uint16_t kDefaultPort = 29500;
 
-// The place where the processes of this machine and user meet; `run_id` becomes a file name.
-std::filesystem::path StoreFile(const Variables& variables, const std::string& run_id) {
-  std::string name;
-  for (const char letter : run_id) name += letter == '/' ? '_' : letter;
-  return std::filesystem::path(variables.Text("TMPDIR").value_or("/tmp")) /
-         fmt::format("millrace-{}", ::getuid()) / name;
-}
-
 // "host:port"; an IPv6 address may stand in brackets.
 void ReadMaster(const std::string& text, Placement& placement) {
   const std::size_t colon = text.rfind(':');
@@ -58,6 +50,11 @@ std::uint16_t PortOfJob(std::uint32_t job, std::uint32_t step) {
 }
 
 }  // namespace
+
+std::filesystem::path StoreFolder(const Variables& variables) {
+  return std::filesystem::path(variables.Text("TMPDIR").value_or("/tmp")) /
+         fmt::format("millrace-{}", ::getuid());
+}
 
 std::optional<Placement> FromMillrace(const Variables& variables) {
   if (!variables.Has("MILLRACE_PROCESS") && !variables.Has("MILLRACE_PROCESSES")) return {};
@@ -135,7 +132,7 @@ std::optional<Placement> FromOpenMpi(const Variables& variables) {
     server.Add(" ");
   }
   placement.run_id = "openmpi-" + HashToHex(server.Digest());
-  placement.store_file = StoreFile(variables, placement.run_id);
+  placement.store_file = StoreFolder(variables) / placement.run_id;
   return placement;
 }
 
@@ -174,7 +171,7 @@ std::optional<Placement> FromSlurm(const Variables& variables) {
     // A controller that has lost its state counts jobs from 1 again; srun's port differs then.
     placement.run_id +=
         fmt::format("-{}", variables.Number("SLURM_STEP_LAUNCHER_PORT").value_or(0));
-    placement.store_file = StoreFile(variables, placement.run_id);
+    placement.store_file = StoreFolder(variables) / placement.run_id;
     return placement;
   }
   const auto address = variables.Text("MASTER_ADDR");

@@ -1,6 +1,7 @@
 // What each launcher tells the processes that it starts, one function a launcher.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
 #include "pipeline/launch/variables.h"
@@ -17,5 +18,8 @@ std::optional<Placement> FromOpenMpi(const Variables& variables);
 std::optional<Placement> FromSlurm(const Variables& variables);
 // RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT without torchrun.
 std::optional<Placement> FromRank(const Variables& variables);
+
+// The private folder of this user in which processes of this machine meet: in TMPDIR, or /tmp.
+std::filesystem::path StoreFolder(const Variables& variables);
 
 }  // namespace millrace::pipeline::launch

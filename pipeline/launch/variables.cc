@@ -1,6 +1,7 @@
 #include "pipeline/launch/variables.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <limits>
 
 #include "base/error.h"
@@ -12,6 +13,10 @@ std::optional<std::uint64_t> ParseNumber(std::string_view text) {
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (code != std::errc{} || end != text.data() + text.size()) return {};
   return number;
+}
+
+std::function<const char*(const char* name)> ProcessEnvironment() {
+  return [](const char* name) -> const char* { return std::getenv(name); };
 }
 
 std::optional<std::string> Variables::Text(const char* name) const {

@@ -12,6 +12,9 @@ namespace millrace::pipeline::launch {
 // A decimal number that is all of `text`.
 std::optional<std::uint64_t> ParseNumber(std::string_view text);
 
+// The variables of this process.
+std::function<const char*(const char* name)> ProcessEnvironment();
+
 // A variable with an empty value counts as not set: scripts switch variables off so. Throws Error
 // (exit code 2) from whatever reads numbers. `get` must outlive it.
 class Variables {
