@@ -10,6 +10,7 @@
 #include "model/deterministic.h"
 #include "pipeline/cpu_device.h"
 #include "pipeline/gpus.h"
+#include "pipeline/placement.h"
 
 namespace millrace::pipeline {
 
@@ -83,7 +84,8 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
     return static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height) *
            stages::kChannels;
   };
-  const int budget = recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : AvailableCores();
+  const int budget =
+      recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : CoresOfThisProcess();
   GraphOptions options;
   if (!devices.gpus.empty()) options.allocate = PinnedPixels(devices.gpus);
   options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
@@ -193,7 +195,7 @@ std::string DescribeWorkers(const WorkersAtWork& change) {
 int ComputeThreads(const Devices& devices) {
   // Beside a GPU there is little to compute.
   if (!devices.gpus.empty()) return 1;
-  return std::max(1, AvailableCores() / static_cast<int>(devices.cpu_lanes));
+  return std::max(1, CoresOfThisProcess() / static_cast<int>(devices.cpu_lanes));
 }
 
 void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe) {

@@ -34,7 +34,10 @@ std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
   }
   const CLI::App& verb = *verbs.front();
   std::string text = error.what();
-  if (const std::vector<std::string> unknown = verb.remaining(); !unknown.empty()) {
+  std::vector<std::string> unknown = verb.remaining();
+  // CLI11 counts the mark behind which launch's verb stands among them.
+  std::erase(unknown, "--");
+  if (!unknown.empty()) {
     std::vector<std::string> known;
     for (const CLI::Option* option : verb.get_options()) {
       for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
