@@ -90,7 +90,8 @@ Placement Find(const Variables& variables) {
     // In the shell of a step of one task somebody may say more by hand.
     if (placement->num_processes > 1) return *placement;
   }
-  return launch::FromRank(variables).value_or(Placement{});
+  if (auto placement = launch::FromRank(variables)) return *placement;
+  return launch::FromTrainJob(variables).value_or(Placement{});
 }
 
 }  // namespace

@@ -30,10 +30,10 @@ struct Placement {
 // What `get` says of the environment's variables (nullptr: not set), in this order: those of
 // millrace itself (docs/launch.md), torchrun, Open MPI, a Slurm job step, and RANK, WORLD_SIZE,
 // MASTER_ADDR and MASTER_PORT as PyTorchJobs and scripts set them, with JOB_COMPLETION_INDEX in
-// place of RANK in a Kubernetes Indexed Job. Whoever started this process itself comes first:
-// mpirun inside a Slurm job is Open MPI. None of them, or a batch script's shell: a single process.
-// Throws Error (exit code 2) that names the variables for what is missing, no number, or in
-// contradiction.
+// place of RANK in a Kubernetes Indexed Job, or the variables of a TrainJob. Whoever started this
+// process itself comes first: mpirun inside a Slurm job is Open MPI. None of them, or a batch
+// script's shell: a single process. Throws Error (exit code 2) that names the variables for what is
+// missing, no number, or in contradiction.
 Placement PlacementFromEnvironment(const std::function<const char*(const char*)>& get);
 
 // The same for this process. The folder of its store file exists afterwards and is private. Throws

@@ -97,12 +97,12 @@ void WriteAll(int descriptor, std::string_view text) {
 struct Stream {
   Descriptor from;
   int to = -1;
-  std::optional<LinePrefix> prefix;  // process 0 has none
+  LinePrefix lines;  // whole ones, so that those of two processes never mix
 
   void Write(const std::string& text) const {
     if (text.empty()) return;
     // A bar of process 0 may stand on the terminal's line, and is drawn again below.
-    WriteAll(to, prefix && ::isatty(to) == 1 ? "\r\x1b[K" + text : text);
+    WriteAll(to, ::isatty(to) == 1 ? "\r\x1b[K" + text : text);
   }
   // Passes on what is there.
   void Drain(LastMessage* message) {
@@ -114,14 +114,14 @@ struct Stream {
       const std::string_view piece(buffer.data(),
                                    static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
       if (message != nullptr) message->Add(piece);
-      Write(prefix ? prefix->Add(piece) : std::string(piece));
+      Write(lines.Add(piece));
       if (got == 0) break;
     }
     Finish();
   }
   void Finish() {
     if (from.number() < 0) return;
-    if (prefix) Write(prefix->Rest());
+    Write(lines.Rest());
     from.Close();
   }
 };
@@ -223,18 +223,18 @@ class Attempt {
       set("MILLRACE_STORE", store_.path().string());
       set("MILLRACE_RUN_ID", store_.run_id());
     }
-    // Process 0 keeps its bar where there is a terminal.
-    if (process->number == 0) {
-      child.out = options_.out;
+    std::string prefix;
+    if (process->number == 0) {  // it keeps its bar where there is a terminal
+      if (::isatty(options_.out) == 1) child.out = options_.out;
       if (::isatty(options_.err) == 1) child.err = options_.err;
+    } else {
+      prefix = fmt::format("[{}] ", process->number);
     }
     Child started(child);
     process->pid = started.pid();
-    process->out = {.from = std::move(started.out()), .to = options_.out, .prefix = {}};
-    process->err = {.from = std::move(started.err()), .to = options_.err, .prefix = {}};
-    if (process->number > 0) {
-      process->out.prefix = process->err.prefix = LinePrefix(fmt::format("[{}] ", process->number));
-    }
+    const LinePrefix lines(prefix);
+    process->out = {.from = std::move(started.out()), .to = options_.out, .lines = lines};
+    process->err = {.from = std::move(started.err()), .to = options_.err, .lines = lines};
     processes_.push_back(std::move(process));
   }
 

@@ -25,8 +25,8 @@ struct LaunchOptions {
   std::string master;                  // host:port of process 0; needed where nodes > 1
 
   std::function<void(const std::string& line)> say;  // what the launcher has to tell
-  int out = STDOUT_FILENO;  // where the output of all of them goes, lines of all but process 0
-  int err = STDERR_FILENO;  // with "[number] " in front
+  int out = STDOUT_FILENO;  // where the output of all of them goes, line by line, of all but
+  int err = STDERR_FILENO;  // process 0 with "[number] " in front; terminals are process 0's own
   // After a failure the others have so long to notice it themselves, and then, asked to end by
   // SIGTERM, so long until they are killed.
   std::chrono::milliseconds notice{2000};

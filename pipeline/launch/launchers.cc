@@ -231,4 +231,17 @@ std::optional<Placement> FromRank(const Variables& variables) {
   return placement;
 }
 
+std::optional<Placement> FromTrainJob(const Variables& variables) {
+  const auto address = variables.Text("PET_MASTER_ADDR");
+  if (!address) return {};
+  Placement placement;
+  placement.source = "Kubernetes";
+  placement.process = variables.Needed("PET_NODE_RANK", "PET_MASTER_ADDR");
+  placement.num_processes = variables.Needed("PET_NNODES", "PET_MASTER_ADDR");
+  if (placement.num_processes == 1) return placement;
+  placement.master_address = *address;
+  placement.master_port = variables.Port("PET_MASTER_PORT").value_or(kDefaultPort);
+  return placement;
+}
+
 }  // namespace millrace::pipeline::launch

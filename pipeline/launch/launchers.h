@@ -18,6 +18,8 @@ std::optional<Placement> FromOpenMpi(const Variables& variables);
 std::optional<Placement> FromSlurm(const Variables& variables);
 // RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT without torchrun.
 std::optional<Placement> FromRank(const Variables& variables);
+// The pods of a TrainJob of Kubeflow's trainer, whose variables are meant for a torchrun in each.
+std::optional<Placement> FromTrainJob(const Variables& variables);
 
 // The private folder of this user in which processes of this machine meet: in TMPDIR, or /tmp.
 std::filesystem::path StoreFolder(const Variables& variables);

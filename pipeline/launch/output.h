@@ -6,10 +6,11 @@
 
 namespace millrace::pipeline::launch {
 
-// Puts a text in front of each line of a stream that comes in pieces. One thread at a time.
+// Puts a text, which may be empty, in front of each line of a stream that comes in pieces. One
+// thread at a time.
 class LinePrefix {
  public:
-  explicit LinePrefix(std::string prefix) : prefix_(std::move(prefix)) {}
+  explicit LinePrefix(std::string prefix = "") : prefix_(std::move(prefix)) {}
 
   // The lines that `piece` completes, each with the prefix. A line longer than 64 KiB is cut.
   std::string Add(std::string_view piece);

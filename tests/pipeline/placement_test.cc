@@ -335,6 +335,21 @@ TEST(Placement, IndexedJobNumbersItsPods) {
   EXPECT_EQ(Where(Read({{"JOB_COMPLETION_INDEX", "2"}})), "0 of 1, 0 of 1 here");
 }
 
+TEST(Placement, TrainJobHasOneProcessAPod) {
+  // As the torch plugin of Kubeflow's trainer sets them for torchrun.
+  const Variables pod = {{"PET_NNODES", "2"},          {"PET_NPROC_PER_NODE", "8"},
+                         {"PET_NODE_RANK", "1"},       {"PET_MASTER_ADDR", "job-node-0-0.job"},
+                         {"PET_MASTER_PORT", "29500"}, {"JOB_COMPLETION_INDEX", "1"}};
+  const Placement placement = Read(pod);
+  EXPECT_EQ(Where(placement), "1 of 2, 0 of 1 here");
+  EXPECT_EQ(placement.source, "Kubernetes");
+  EXPECT_EQ(placement.master_address, "job-node-0-0.job");
+  EXPECT_EQ(placement.master_port, 29500);
+  EXPECT_EQ(Read(With(pod, kTorchrun)).source, "torchrun");
+  EXPECT_THAT(Refusal(With(pod, {{"PET_NODE_RANK", ""}})),
+              HasSubstr("PET_MASTER_ADDR is set, but PET_NODE_RANK is not"));
+}
+
 TEST(Placement, RankWithoutALauncherIsTakenWhole) {
   const Variables all = {{"RANK", "3"},       {"WORLD_SIZE", "4"},       {"MASTER_ADDR", "node1"},
                          {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "2"}, {"MASTER_PORT", "5"}};
