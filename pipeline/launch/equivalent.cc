@@ -153,12 +153,13 @@ std::string Mpirun(const LaunchOptions& options) {
     text += "# Run it on the machine that trains.\n";
   }
   text +=
-      "# For Open MPI, which gives each process one core without --bind-to none. The timeout [s] "
-      "is\n"
-      "# what Ctrl-C and SIGTERM leave for a checkpoint, from which the same command goes on.\n";
+      "# For Open MPI, which gives each process one core without --bind-to none. After Ctrl-C or\n"
+      "# SIGTERM it waits as long as the timeout says [s], in which the run writes a checkpoint; "
+      "the\n"
+      "# same command goes on from it.\n";
   return text + fmt::format(
                     "exec mpirun -n {}{} --bind-to none \\\n"
-                    "  --mca odls_base_sigkill_timeout 120 millrace {}\n",
+                    "  --mca odls_base_sigkill_timeout 30 millrace {}\n",
                     options.processes * options.nodes, where, ShellWords(Command(options)));
 }
 

@@ -3,14 +3,16 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 from slurm import Slurm, free_ports
-from support import TIME_LIMIT_S
+from support import TIME_LIMIT_S, checkpoints, default_signals, metrics
 
 LAUNCH_FILES = sorted((Path(__file__).resolve().parents[2] / "experiments/launch").iterdir())
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -152,6 +154,48 @@ def test_torchruns_that_do_not_know_of_each_other_are_refused(path, slurm):
                        judge(path))
     assert result.returncode != 0
     assert "SLURM_STEP_NUM_TASKS is 2, but GROUP_WORLD_SIZE is 1" in result.stderr
+
+
+# ---- how launchers stop what they have started ----
+
+INTERRUPTION = {
+    "torchrun": [*TORCHRUN, "--standalone", "--nproc-per-node", "1", "--no-python", "MILLRACE"],
+    # mpirun waits out its timeout, however soon the process ends.
+    "mpirun": [*MPIRUN, "-n", "1", "--bind-to", "none", "--mca", "odls_base_sigkill_timeout", "5",
+               "MILLRACE"],
+    "srun": ["srun", "-n", "1", "MILLRACE"],
+    # Slurm signals the launcher and its processes alike.
+    "launch in srun": ["srun", "-n", "1", "MILLRACE", "launch", "-n", "1", "--"],
+}
+
+
+@pytest.mark.parametrize("launcher", INTERRUPTION)
+def test_launcher_that_is_stopped_leaves_time_for_a_checkpoint(millrace, recipe, dataset, slurm, launcher):
+    command = [str(millrace.path) if word == "MILLRACE" else word for word in INTERRUPTION[launcher]]
+    with (millrace.folder / "said").open("wb") as said:
+        process = subprocess.Popen([*command, "train", recipe, "--data", dataset, "--out", "run",
+                                    "--set", "train.epochs=100"], cwd=millrace.folder, env=slurm.environment,
+                                   stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=default_signals)
+    try:
+        run = millrace.folder / "run"
+        deadline = time.monotonic() + TIME_LIMIT_S
+        while not (run / "metrics.jsonl").exists() or len(metrics(run)) < 3:
+            assert process.poll() is None and time.monotonic() < deadline, (millrace.folder / "said").read_text()
+            time.sleep(0.01)
+        if "srun" in command:
+            [job] = slurm.run("squeue", "--noheader", "--format=%i").stdout.split()
+            assert slurm.run("scancel", job).returncode == 0
+        else:
+            process.send_signal(signal.SIGTERM)
+        # What the launchers of others answer is theirs to choose.
+        assert process.wait(TIME_LIMIT_S) == (3 if "srun" in command else 1)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+    step = max(line["step"] for line in metrics(run))
+    assert f"interrupted at step {step} of 700; checkpoint" in (run / "log.txt").read_text()
+    assert checkpoints(run)[-1].name == f"step-{step:08}.safetensors"
 
 
 # ---- the files of experiments/launch ----
