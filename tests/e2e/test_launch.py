@@ -3,38 +3,11 @@
 import os
 import re
 import signal
-import time
 
 import pytest
+from processes import children, runs, until
 from support import TIME_LIMIT_S, checkpoints, metrics, same_runs
 from terminal import on_a_terminal
-
-
-def until(condition, process=None):
-    """Waits for it, as long as the process runs."""
-    deadline = time.monotonic() + TIME_LIMIT_S
-    while not condition():
-        assert process is None or process.poll() is None, "it ended too early"
-        assert time.monotonic() < deadline, "what was waited for does not come"
-        time.sleep(0.002)
-
-
-def children(process):
-    """Process numbers of those that it has started."""
-    try:
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except FileNotFoundError:
-        return []
-
-
-def runs(pid):
-    """Whether this process is there and more than a remainder that nobody has waited for."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture
