@@ -52,11 +52,13 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda PATHS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
   find_path(LibTorch_CUDA_INCLUDE_DIR cuda_runtime_api.h
     PATHS "${_libtorch_site}/nvidia" PATH_SUFFIXES cu13/include cuda_runtime/include NO_DEFAULT_PATH)
+  find_path(LibTorch_NCCL_INCLUDE_DIR nccl.h
+    PATHS "${_libtorch_site}/nvidia/nccl" PATH_SUFFIXES include NO_DEFAULT_PATH)
   find_library(LibTorch_CUDART_LIBRARY NAMES libcudart.so.13 libcudart.so.12
     PATHS "${_libtorch_site}/nvidia" PATH_SUFFIXES cu13/lib cuda_runtime/lib NO_DEFAULT_PATH)
   find_library(LibTorch_NVRTC_LIBRARY NAMES libnvrtc.so.13 libnvrtc.so.12
     PATHS "${_libtorch_site}/nvidia" PATH_SUFFIXES cu13/lib cuda_nvrtc/lib NO_DEFAULT_PATH)
-  if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY AND LibTorch_CUDA_INCLUDE_DIR
+  if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY AND LibTorch_CUDA_INCLUDE_DIR AND LibTorch_NCCL_INCLUDE_DIR
       AND LibTorch_CUDART_LIBRARY AND LibTorch_NVRTC_LIBRARY)
     set(LibTorch_CUDA_FOUND TRUE)
     foreach(name cudart nvrtc)
@@ -69,8 +71,10 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     add_library(LibTorch::cuda SHARED IMPORTED)
     set_target_properties(LibTorch::cuda PROPERTIES
       IMPORTED_LOCATION "${LibTorch_CUDA_LIBRARY}"
+      INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_NCCL_INCLUDE_DIR}"
       INTERFACE_LINK_LIBRARIES "LibTorch::cpu;${LibTorch_C10_CUDA_LIBRARY};LibTorch::cudart")
   endif()
 endif()
 mark_as_advanced(LibTorch_SYSTEM_FMT LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY
-  LibTorch_C10_CUDA_LIBRARY LibTorch_CUDA_INCLUDE_DIR LibTorch_CUDART_LIBRARY LibTorch_NVRTC_LIBRARY)
+  LibTorch_C10_CUDA_LIBRARY LibTorch_CUDA_INCLUDE_DIR LibTorch_CUDART_LIBRARY LibTorch_NVRTC_LIBRARY
+  LibTorch_NCCL_INCLUDE_DIR)

@@ -101,6 +101,30 @@ void ClassificationCounts::Merge(const ClassificationCounts& other) {
   add(confusion_, other.confusion_);
 }
 
+std::vector<std::int64_t> ClassificationCounts::ToNumbers() const {
+  std::vector<std::int64_t> numbers{samples_,    top1_,       top5_,
+                                    unanswered_, loss_units_, impossible_losses_};
+  numbers.insert(numbers.end(), class_samples_.begin(), class_samples_.end());
+  numbers.insert(numbers.end(), confusion_.begin(), confusion_.end());
+  return numbers;
+}
+
+ClassificationCounts ClassificationCounts::FromNumbers(std::int64_t classes,
+                                                       const std::vector<std::int64_t>& numbers) {
+  ClassificationCounts counts(classes);
+  MILLRACE_CHECK(numbers.size() == counts.ToNumbers().size());
+  auto next = numbers.begin();
+  for (std::int64_t* count : {&counts.samples_, &counts.top1_, &counts.top5_, &counts.unanswered_,
+                              &counts.loss_units_, &counts.impossible_losses_}) {
+    *count = *next++;
+  }
+  for (std::vector<std::int64_t>* list : {&counts.class_samples_, &counts.confusion_}) {
+    std::copy_n(next, list->size(), list->begin());
+    next += static_cast<std::ptrdiff_t>(list->size());
+  }
+  return counts;
+}
+
 double ClassificationCounts::Top1Rate() const {
   return samples_ == 0 ? 0 : static_cast<double>(top1_) / static_cast<double>(samples_);
 }

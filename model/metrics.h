@@ -26,6 +26,12 @@ class ClassificationCounts {
   // Adds another's counts. REQUIRES: the same number of classes
   void Merge(const ClassificationCounts& other);
 
+  // All counts as numbers, and back again, for their way to another process.
+  std::vector<std::int64_t> ToNumbers() const;
+  // REQUIRES: `numbers` are ToNumbers() of so many classes
+  static ClassificationCounts FromNumbers(std::int64_t classes,
+                                          const std::vector<std::int64_t>& numbers);
+
   std::int64_t classes() const { return classes_; }
   std::int64_t samples() const { return samples_; }
   std::int64_t top1() const { return top1_; }

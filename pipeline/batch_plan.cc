@@ -69,14 +69,14 @@ std::optional<Batch> BatchPlan::NextTraining() {
   return batch;
 }
 
-std::uint64_t BatchPlan::EvaluationBatches() const {
+std::uint64_t BatchPlan::evaluation_batches() const {
   return (options_.evaluate_samples + options_.evaluate_per_device - 1) /
          options_.evaluate_per_device;
 }
 
 std::optional<Batch> BatchPlan::NextEvaluation() {
   // Dealt round by round: in each round every rank of the world has at most one batch.
-  const std::uint64_t num_batches = EvaluationBatches();
+  const std::uint64_t num_batches = evaluation_batches();
   const auto lane = static_cast<std::uint32_t>(evaluation_batch_ % options_.lanes);
   const std::uint64_t round = evaluation_batch_ / options_.lanes;
   const std::uint64_t index = round * options_.world_size + options_.first_rank + lane;

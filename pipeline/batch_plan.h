@@ -40,6 +40,8 @@ class BatchPlan {
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
   std::uint64_t total_steps() const { return total_steps_; }  // where the run ends
 
+  std::uint64_t evaluation_batches() const;  // of one evaluation, all ranks together
+
   // Whether an evaluation follows when `steps_done` global steps are done.
   bool EvaluatesAfter(std::uint64_t steps_done) const;
 
@@ -50,7 +52,6 @@ class BatchPlan {
  private:
   std::optional<stages::Batch> NextTraining();
   std::optional<stages::Batch> NextEvaluation();
-  std::uint64_t EvaluationBatches() const;
 
   BatchPlanOptions options_;
   std::uint64_t global_batch_ = 0;

@@ -37,28 +37,32 @@ void Evaluation::CountUntil(std::size_t still_pending) {
   }
 }
 
-EvaluationLane::EvaluationLane(std::unique_ptr<model::Network> network, const model::Loss& loss,
-                               model::Amp amp, std::unique_ptr<LaneDevice> device,
-                               std::function<void(std::uint64_t samples)> on_batch)
-    : device_(std::move(device)),
-      network_(std::move(network)),
-      evaluation_(*network_, loss, amp, *device_),
-      counts_(network_->classes()),
-      on_batch_(std::move(on_batch)) {}
+EvaluationLane::EvaluationLane(Parts parts)
+    : parts_(std::move(parts)),
+      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device),
+      counts_(parts_.network->classes()) {}
 
 void EvaluationLane::Copy(stages::Slot& slot) {
-  RunOnDevice(*device_, [&] {
-    if (!std::exchange(entered_, true)) device_->Enter();
-    device_->Copy(slot);
+  RunOnDevice(*parts_.device, [&] {
+    if (!std::exchange(entered_, true)) parts_.device->Enter();
+    parts_.device->Copy(slot);
   });
 }
 
 void EvaluationLane::TrainStep(const stages::Slot& slot) {
-  RunOnDevice(*device_, [&] {
-    evaluation_.Add(slot);
-    if (slot.batch().last) counts_ = evaluation_.Finish();
-  });
-  on_batch_(slot.batch().size);
+  const std::lock_guard turn(parts_.group.turn());
+  try {
+    RunOnDevice(*parts_.device, [&] {
+      evaluation_.Add(slot);
+      if (!slot.batch().last) return;
+      counts_ = evaluation_.Finish();
+      parts_.group.Collect(slot.batch().step, parts_.evaluating_ranks, counts_);
+    });
+  } catch (...) {
+    parts_.group.Close();
+    throw;
+  }
+  parts_.on_batch(slot.batch().size);
 }
 
 }  // namespace millrace::pipeline

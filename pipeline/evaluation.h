@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 
 #include "model/loss.h"
@@ -11,6 +12,7 @@
 #include "model/precision.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane_device.h"
+#include "pipeline/lane_group.h"
 
 namespace millrace::pipeline {
 
@@ -43,25 +45,29 @@ class Evaluation {
 // What a lane does that only evaluates.
 class EvaluationLane final : public LaneWork {
  public:
-  // `on_batch` is told of the samples of each batch.
-  EvaluationLane(std::unique_ptr<model::Network> network, const model::Loss& loss, model::Amp amp,
-                 std::unique_ptr<LaneDevice> device,
-                 std::function<void(std::uint64_t samples)> on_batch);
+  struct Parts {
+    std::unique_ptr<LaneDevice> device;
+    std::unique_ptr<model::Network> network;
+    const model::Loss& loss;
+    model::Amp amp = model::Amp::kOff;
+    LaneGroup& group;                                     // made with this network
+    std::uint32_t evaluating_ranks = 1;                   // so many have batches, from rank 0 on
+    std::function<void(std::uint64_t samples)> on_batch;  // told of the samples of each batch
+  };
+  explicit EvaluationLane(Parts parts);
 
-  bool CopiesAhead() const override { return device_->CopiesAhead(); }
-  bool Busy() const noexcept override { return device_->Busy(); }
+  bool CopiesAhead() const override { return parts_.device->CopiesAhead(); }
+  bool Busy() const noexcept override { return parts_.device->Busy(); }
   void Copy(stages::Slot& slot) override;
   void TrainStep(const stages::Slot& slot) override;
 
-  // Of all its batches, once the last one is through.
+  // Once the last batch is through: of all its batches; on rank 0 of those of all ranks.
   const model::ClassificationCounts& counts() const { return counts_; }
 
  private:
-  std::unique_ptr<LaneDevice> device_;
-  std::unique_ptr<model::Network> network_;
+  Parts parts_;
   Evaluation evaluation_;
   model::ClassificationCounts counts_;
-  const std::function<void(std::uint64_t samples)> on_batch_;
   bool entered_ = false;
 };
 

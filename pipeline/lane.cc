@@ -7,6 +7,13 @@
 #include "stages/train_step.h"
 
 namespace millrace::pipeline {
+namespace {
+
+// Often enough to find a faulty device before much is lost; reading all weights once costs a
+// fraction of one update.
+constexpr std::uint64_t kStepsBetweenComparisons = 100;
+
+}  // namespace
 
 Lane::Lane(Parts parts)
     : parts_(std::move(parts)),
@@ -30,33 +37,42 @@ void Lane::Copy(stages::Slot& slot) {
 }
 
 void Lane::TrainStep(const stages::Slot& slot) {
-  RunOnDevice(*parts_.device, [&] {
-    if (slot.batch().phase == stages::Phase::kTrain) {
-      Train(slot);
-    } else {
-      Evaluate(slot);
-    }
-  });
+  const std::lock_guard turn(parts_.group.turn());
+  if (ended_) return;
+  try {
+    RunOnDevice(*parts_.device, [&] {
+      if (slot.batch().phase == stages::Phase::kTrain) {
+        Train(slot);
+      } else {
+        Evaluate(slot);
+      }
+    });
+  } catch (...) {
+    parts_.group.Close();
+    throw;
+  }
 }
 
 void Lane::Train(const stages::Slot& slot) {
   const stages::Batch& at = slot.batch();
   const bool first = at.micro_batch == 0;
-  LaneReport& report = Report(parts_.lane, at.step);
   if (first) {
-    report = {};
+    unfinished_.push_back({.step = at.step, .losses = {}, .digests = {}, .weights = {}});
     parts_.optimizer->SetLearningRate(parts_.run.LearningRate(at.step));
   }
+  UnfinishedStep& report = unfinished_.back();
   const stages::DeviceBatch batch = parts_.device->Take();
-  const bool alone = first && at.last && parts_.group.lanes() == 1;
   at::Tensor loss;
-  if (alone) {
+  if (first && at.last && parts_.group.world_size() == 1) {
     const auto step = [this](const stages::DeviceBatch& given) {
       at::Tensor mean = Accumulate(given, /*first=*/true);
       Update();
       return mean;
     };
     loss = parts_.device->Repeat(batch, step, state_);
+  } else if (at.last) {
+    parts_.group.Average(at.step, [&] { loss = Accumulate(batch, first); });
+    Update();
   } else {
     loss = Accumulate(batch, first);
   }
@@ -65,18 +81,16 @@ void Lane::Train(const stages::Slot& slot) {
   parts_.device->WaitUntilRead();
   if (!at.last) return;
 
-  if (!alone) {
-    parts_.group.Average(parts_.lane, gradients_);
-    Update();
+  if (parts_.group.world_size() > 1 && (at.step + 1) % kStepsBetweenComparisons == 0) {
+    report.weights = parts_.device->StartFetch({SumsOfWeights(*parts_.network)});
   }
-  if (parts_.run.EvaluatesAfter(at.step + 1)) parts_.group.ShareFirst(parts_.lane, buffers_);
-  if (parts_.lane != 0) return;
-
-  unfinished_.push_back(at.step);
-  const bool settle = !CopiesAhead() || parts_.run.NeedsWeightsAfter(at.step);
-  while (unfinished_.size() > (settle ? 0 : 1)) {
-    FinishOldestStep(settle && unfinished_.size() == 1);
+  if (parts_.run.EvaluatesAfter(at.step + 1)) parts_.group.ShareFirst(at.step, buffers_);
+  const bool wanted = !CopiesAhead() || parts_.run.NeedsWeightsAfter(at.step);
+  // The last one to be finished may be where the others say that the run is to end.
+  while (unfinished_.size() > (wanted || interrupted_ ? 0 : 1)) {
+    FinishOldestStep(unfinished_.size() == 1);
   }
+  ended_ = interrupted_;
 }
 
 at::Tensor Lane::Accumulate(const stages::DeviceBatch& batch, bool first) {
@@ -95,42 +109,48 @@ void Lane::Update() {
   parts_.scaler->Update();
 }
 
-LaneReport& Lane::Report(std::size_t lane, std::uint64_t step) const {
-  auto& reports = parts_.reports[lane];
-  return reports[step % reports.size()];
-}
-
 void Lane::FinishOldestStep(bool weights_are_of_it) {
-  const std::uint64_t step = unfinished_.front();
+  const UnfinishedStep oldest = std::move(unfinished_.front());
   unfinished_.pop_front();
-  double loss_sum = 0;
-  std::vector<std::uint64_t> digests;  // in the order of the global batch's pieces
-  const std::size_t lanes = parts_.reports.size();
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    double lane_sum = 0;
-    for (const auto& loss : Report(lane, step).losses) lane_sum += loss->Wait()[0].item<double>();
-    loss_sum += lane_sum;
+  StepReport mine{.digests = oldest.digests, .interrupted = parts_.run.Interrupted()};
+  for (const auto& loss : oldest.losses) mine.loss += loss->Wait()[0].item<double>();
+  if (oldest.weights) mine.weights = HashOfSums(oldest.weights->Wait()[0]);
+  const std::vector<StepReport> reports = parts_.group.Gather(oldest.step, mine);
+
+  LaneRun::FinishedStep finished{.step = oldest.step, .batch_digests = {}};
+  for (const StepReport& report : reports) {
+    finished.loss += report.loss;
+    interrupted_ = interrupted_ || report.interrupted;
   }
+  finished.loss /= static_cast<double>(reports.size()) * parts_.accumulation;
   for (std::uint32_t micro_batch = 0; micro_batch < parts_.accumulation; ++micro_batch) {
-    for (std::size_t lane = 0; lane < lanes; ++lane)
-      digests.push_back(Report(lane, step).digests[micro_batch]);
+    for (const StepReport& report : reports) {
+      finished.batch_digests.push_back(report.digests[micro_batch]);
+    }
   }
-  const double pieces = static_cast<double>(lanes) * parts_.accumulation;
-  const LaneState state{
-      .network = *parts_.network, .optimizer = *parts_.optimizer, .scaler = parts_.scaler.get()};
-  parts_.run.FinishStep(step, loss_sum / pieces, digests, weights_are_of_it ? &state : nullptr);
+  if (parts_.lane != 0) return;
+  const LaneState state = State();
+  finished.interrupted = interrupted_;
+  if (weights_are_of_it) finished.state = &state;
+  parts_.run.FinishStep(finished);
 }
 
 void Lane::Evaluate(const stages::Slot& slot) {
-  const bool last = slot.batch().last;
+  const bool first_rank = parts_.group.rank() == 0;
   evaluation_.Add(slot);
-  parts_.run.CountEvaluated(slot.batch().size);
-  if (last) parts_.run.AddEvaluation(evaluation_.Finish());
-  if (parts_.lane == 0) {
-    parts_.run.ContinueEvaluation(last, {.network = *parts_.network,
-                                         .optimizer = *parts_.optimizer,
-                                         .scaler = parts_.scaler.get()});
+  if (first_rank && !parts_.run.ContinueEvaluation(State())) {
+    ended_ = true;
+    return;
   }
+  if (!slot.batch().last) return;
+  model::ClassificationCounts counts = evaluation_.Finish();
+  parts_.group.Collect(slot.batch().step, parts_.run.EvaluatingRanks(), counts);
+  if (first_rank) parts_.run.FinishEvaluation(counts, State());
+}
+
+LaneState Lane::State() const {
+  return {
+      .network = *parts_.network, .optimizer = *parts_.optimizer, .scaler = parts_.scaler.get()};
 }
 
 }  // namespace millrace::pipeline

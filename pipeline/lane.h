@@ -1,9 +1,9 @@
 // A lane: a replica of the network on one device, its optimizer, and what they do with each batch.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,27 +12,18 @@
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/precision.h"
-#include "model/replica_group.h"
 #include "pipeline/evaluation.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane_device.h"
+#include "pipeline/lane_group.h"
 #include "pipeline/lane_run.h"
 
 namespace millrace::pipeline {
 
-// What the lanes of one step tell lane 0: each lane writes its own entry before the group meets,
-// lane 0 reads all after it. An entry is used again some steps later, because lane 0 reads a step's
-// losses when they have come, and other lanes may be one step ahead of it.
-struct LaneReport {
-  std::vector<std::unique_ptr<Fetch>> losses;  // of its micro-batches
-  std::vector<std::uint64_t> digests;          // the same
-};
-using LaneReports = std::vector<std::array<LaneReport, 4>>;  // by lane; by step, modulo
-
 class Lane final : public LaneWork {
  public:
   struct Parts {
-    std::uint32_t lane = 0;
+    std::uint32_t lane = 0;          // its number in this process
     std::uint32_t accumulation = 1;  // micro-batches per step
     std::unique_ptr<LaneDevice> device;
     std::unique_ptr<model::Network> network;
@@ -41,8 +32,7 @@ class Lane final : public LaneWork {
     model::Amp amp = model::Amp::kOff;
     const model::Loss& loss;
     LaneRun& run;
-    model::ReplicaGroup& group;
-    LaneReports& reports;
+    LaneGroup& group;  // made with this network
   };
   explicit Lane(Parts parts);
 
@@ -52,21 +42,31 @@ class Lane final : public LaneWork {
   void TrainStep(const stages::Slot& slot) override;
 
  private:
+  // A step whose report the others do not know yet.
+  struct UnfinishedStep {
+    std::uint64_t step = 0;
+    std::vector<std::unique_ptr<Fetch>> losses;  // of its micro-batches
+    std::vector<std::uint64_t> digests;          // the same
+    std::unique_ptr<Fetch> weights;              // SumsOfWeights(); nullptr: not taken
+  };
+
   void Train(const stages::Slot& slot);
   void Evaluate(const stages::Slot& slot);
 
   at::Tensor Accumulate(const stages::DeviceBatch& batch, bool first);
   void Update();
-  LaneReport& Report(std::size_t lane, std::uint64_t step) const;
-  // Tells the run of the oldest step that it does not know yet.
+  // Exchanges reports of the oldest step that is not finished, and tells the run.
   void FinishOldestStep(bool weights_are_of_it);
+  LaneState State() const;
 
   Parts parts_;
   std::vector<at::Tensor> gradients_;
   std::vector<at::Tensor> buffers_;
-  std::vector<at::Tensor> state_;         // all that a step changes but for gradients
-  std::deque<std::uint64_t> unfinished_;  // lane 0: steps of which the run does not know yet
+  std::vector<at::Tensor> state_;  // all that a step changes but for gradients
+  std::deque<UnfinishedStep> unfinished_;
   Evaluation evaluation_;
+  bool interrupted_ = false;  // all ranks know that the run is to end
+  bool ended_ = false;        // and it has, behind the same step on all
   bool entered_ = false;
 };
 

@@ -22,29 +22,38 @@ class LaneRun {
  public:
   virtual ~LaneRun() = default;
 
-  // Any lane.
+  // Any lane, with the same answer to all lanes of all processes.
   virtual double LearningRate(std::uint64_t step) const = 0;
   virtual bool EvaluatesAfter(std::uint64_t steps_done) const = 0;
-
-  // Lane 0, when it has given its device the update of `step`: whether the weights as they are then
-  // may be wanted (for a checkpoint, an evaluation, the end, an interruption). It then finishes all
-  // steps up to this one before it goes on. Other steps it may finish when their losses have come,
-  // some steps later.
+  // How many ranks, from 0 on, have batches of an evaluation.
+  virtual std::uint32_t EvaluatingRanks() const = 0;
+  // When a lane has given its device the update of `step`: whether the weights as they are then
+  // will be wanted (for a checkpoint, an evaluation, the end). It then finishes all steps up to
+  // this one before it goes on. Other steps it may finish when their losses have come, some steps
+  // later.
   virtual bool NeedsWeightsAfter(std::uint64_t step) const = 0;
 
-  // Lane 0, for every update in order: `loss` is the mean over the global batch, `batch_digests`
-  // are those of all its pieces in order. `state`: as it is after this update; nullptr when the
-  // device is further already.
-  virtual void FinishStep(std::uint64_t step, double loss,
-                          const std::vector<std::uint64_t>& batch_digests,
-                          const LaneState* state) = 0;
+  // Any lane: whether this process has been asked to end.
+  virtual bool Interrupted() const = 0;
 
-  // Any lane, after each batch of an evaluation, and with all its counts after its last one.
-  virtual void CountEvaluated(std::uint64_t samples) = 0;
-  virtual void AddEvaluation(const model::ClassificationCounts& lane_counts) = 0;
+  // The first lane of a process, for every update in order.
+  struct FinishedStep {
+    std::uint64_t step = 0;
+    double loss = 0;                           // mean over the global batch
+    std::vector<std::uint64_t> batch_digests;  // of all its pieces in order
+    // Some process has been asked to end. All lanes end behind the first step with such a word
+    // whose state there is.
+    bool interrupted = false;
+    // As it is after this update; nullptr when the device is further already.
+    const LaneState* state = nullptr;
+  };
+  virtual void FinishStep(const FinishedStep& finished) = 0;
 
-  // Lane 0, after each of its evaluation batches. `last`: the evaluation ends with it.
-  virtual void ContinueEvaluation(bool last, const LaneState& state) = 0;
+  // Rank 0, after each of its evaluation batches: whether the evaluation goes on.
+  virtual bool ContinueEvaluation(const LaneState& state) = 0;
+  // Rank 0, with the counts of all ranks.
+  virtual void FinishEvaluation(const model::ClassificationCounts& counts,
+                                const LaneState& state) = 0;
 };
 
 }  // namespace millrace::pipeline

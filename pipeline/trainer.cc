@@ -21,7 +21,6 @@
 #include "model/loss.h"
 #include "model/network.h"
 #include "model/precision.h"
-#include "model/replica_group.h"
 #include "model/schedule.h"
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
@@ -30,6 +29,7 @@
 #include "pipeline/gpus.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane.h"
+#include "pipeline/lane_groups.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/local_copy.h"
 #include "pipeline/run_folder.h"
@@ -315,15 +315,17 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
                    .schedule = std::move(replicas.schedule),
                    .evaluate_samples = plan_options.evaluate_samples,
                    .classes = classes,
+                   .evaluate_per_device = batch.evaluate_per_device,
                    .lanes = lanes,
+                   .world_size = world_size,
                    .interrupt = options.interrupt,
                    .log = log,
                    .stop = stop,
                    .stats = stats,
                    .gpus = gpu_monitor ? &*gpu_monitor : nullptr},
                   std::move(start.state));
-  model::ReplicaGroup group(lanes, [&stop] { return stop.stopped(); });
-  LaneReports reports(lanes);
+  LaneGroups groups({.store = model::Store::InProcess(), .world_size = world_size},
+                    ReplicasOf(replicas, devices), /*trains=*/true, stop);
   std::vector<std::unique_ptr<Lane>> made_lanes;
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
@@ -338,8 +340,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
         .amp = replicas.precision.amp,
         .loss = *loss,
         .run = run,
-        .group = group,
-        .reports = reports}));
+        .group = groups.of(lane)}));
     lane_work.push_back(made_lanes.back().get());
   }
   local_copy.Start(log);
@@ -395,16 +396,31 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   const model::Precision precision = UsePrecision(recipe);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
 
+  const BatchPlanOptions plan_options{.evaluate_samples = loaders.val()->size(),
+                                      .evaluate_per_device = batch.evaluate_per_device,
+                                      .lanes = lanes,
+                                      .world_size = lanes,
+                                      .evaluate_only = true};
+  const std::uint64_t num_batches = BatchPlan(plan_options).evaluation_batches();
+
   Stop stop;
   StageStats stats;
   std::atomic<std::uint64_t> done{0};
+  std::vector<std::unique_ptr<LaneDevice>> lane_devices;
+  std::vector<std::unique_ptr<model::Network>> networks;
+  std::vector<LaneGroups::Replica> replicas;
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+    networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
+    model::LoadWeights(*networks[lane], options.weights);
+    lane_devices.push_back(MakeLaneDevice(recipe, options.devices, lane, precision, loaders, log));
+    networks[lane]->MoveTo(lane_devices[lane]->device());
+    replicas.push_back({.network = networks[lane].get(), .device = lane_devices[lane]->device()});
+  }
+  LaneGroups groups({.store = model::Store::InProcess(), .world_size = lanes}, replicas,
+                    /*trains=*/false, stop);
   std::vector<std::unique_ptr<EvaluationLane>> evaluation_lanes;
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    auto network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
-    model::LoadWeights(*network, options.weights);
-    auto device = MakeLaneDevice(recipe, options.devices, lane, precision, loaders, log);
-    network->MoveTo(device->device());
     const auto on_batch = [&](std::uint64_t samples) {
       log.Emit(tracking::Progress{.label = "evaluate",
                                   .done = done += samples,
@@ -413,21 +429,21 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
                                   .detail = ""});
       if (options.interrupt != nullptr && *options.interrupt) stop.Request();
     };
-    evaluation_lanes.push_back(std::make_unique<EvaluationLane>(
-        std::move(network), *loss, precision.amp, std::move(device), on_batch));
+    evaluation_lanes.push_back(std::make_unique<EvaluationLane>(EvaluationLane::Parts{
+        .device = std::move(lane_devices[lane]),
+        .network = std::move(networks[lane]),
+        .loss = *loss,
+        .amp = precision.amp,
+        .group = groups.of(lane),
+        .evaluating_ranks = static_cast<std::uint32_t>(std::min<std::uint64_t>(lanes, num_batches)),
+        .on_batch = on_batch}));
     lane_work.push_back(evaluation_lanes.back().get());
   }
-  ReadAhead plan(
-      BatchPlan({.evaluate_samples = loaders.val()->size(),
-                 .evaluate_per_device = batch.evaluate_per_device,
-                 .lanes = lanes,
-                 .world_size = lanes,
-                 .evaluate_only = true}),
-      MakeReadAheadOptions(recipe, loaders, *loaders.val(), batch.evaluate_per_device, log));
+  ReadAhead plan(BatchPlan(plan_options), MakeReadAheadOptions(recipe, loaders, *loaders.val(),
+                                                               batch.evaluate_per_device, log));
   RunGraph(
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
-  model::ClassificationCounts counts(classes);
-  for (const auto& lane : evaluation_lanes) counts.Merge(lane->counts());
+  const model::ClassificationCounts counts = evaluation_lanes[0]->counts();
   if (counts.samples() != static_cast<std::int64_t>(loaders.val()->size())) {
     Fail("the evaluation was interrupted after {} of {} images", FormatCount(done.load()),
          FormatCount(loaders.val()->size()));

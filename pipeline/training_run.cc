@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -35,7 +34,7 @@ void AddGpuUse(const GpuMonitor& gpus, Scalars* timing) {
 }  // namespace
 
 TrainingRun::TrainingRun(Parts parts, ProgressState state)
-    : parts_(std::move(parts)), state_(std::move(state)), counts_(parts_.classes) {}
+    : parts_(std::move(parts)), state_(std::move(state)) {}
 
 bool TrainingRun::Interrupted() const {
   return parts_.interrupt != nullptr && parts_.interrupt->load(std::memory_order_relaxed);
@@ -48,14 +47,18 @@ bool TrainingRun::CheckpointDueAfter(std::uint64_t steps_done) const {
 
 bool TrainingRun::NeedsWeightsAfter(std::uint64_t step) const {
   const std::uint64_t done = step + 1;
-  return done == parts_.plan.total_steps() || EvaluatesAfter(done) || CheckpointDueAfter(done) ||
-         Interrupted();
+  return done == parts_.plan.total_steps() || EvaluatesAfter(done) || CheckpointDueAfter(done);
 }
 
-void TrainingRun::FinishStep(std::uint64_t step, double loss,
-                             const std::vector<std::uint64_t>& batch_digests,
-                             const LaneState* state) {
-  if (!std::isfinite(loss)) {
+std::uint32_t TrainingRun::EvaluatingRanks() const {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(parts_.world_size, parts_.plan.evaluation_batches()));
+}
+
+void TrainingRun::FinishStep(const FinishedStep& finished) {
+  const double loss = finished.loss;
+  const std::uint64_t step = finished.step;
+  if (parts_.keeps && !std::isfinite(loss)) {
     Fail(
         "the loss of step {} is {}: the training has diverged; the last good checkpoint is {}; try "
         "a smaller "
@@ -65,7 +68,7 @@ void TrainingRun::FinishStep(std::uint64_t step, double loss,
   }
   Hasher hasher;
   hasher.AddU64(state_.digest);
-  for (const std::uint64_t digest : batch_digests) hasher.AddU64(digest);
+  for (const std::uint64_t digest : finished.batch_digests) hasher.AddU64(digest);
   hasher.AddU64(std::bit_cast<std::uint64_t>(loss));
   state_.digest = hasher.Digest();
   state_.step = step + 1;
@@ -97,10 +100,10 @@ void TrainingRun::FinishStep(std::uint64_t step, double loss,
   const bool done = ends && !state_.evaluation_pending;
   const bool due = CheckpointDueAfter(state_.step) && !state_.evaluation_pending;
   // One that comes while the device is further already is heeded at its next step.
-  interrupted_ = state != nullptr && Interrupted() && !done;
+  interrupted_ = finished.state != nullptr && finished.interrupted && !done;
   if (due || interrupted_ || done) {
-    MILLRACE_CHECK(state != nullptr);
-    WriteCheckpoint(*state);
+    MILLRACE_CHECK(finished.state != nullptr);
+    WriteCheckpoint(*finished.state);
   }
   if (interrupted_) parts_.stop.Request();
 }
@@ -165,46 +168,28 @@ void TrainingRun::ShowProgress(double loss) {
       .seconds_left = seconds_left});
 }
 
-void TrainingRun::AddEvaluation(const model::ClassificationCounts& lane_counts) {
-  {
-    const std::lock_guard lock(evaluation_mutex_);
-    counts_.Merge(lane_counts);
-  }
-  evaluation_changed_.notify_one();
-}
-
-void TrainingRun::ContinueEvaluation(bool last, const LaneState& state) {
+bool TrainingRun::ContinueEvaluation(const LaneState& state) {
   if (Interrupted()) {
     interrupted_ = true;
     WriteCheckpoint(state);
     parts_.stop.Request();
-    return;
+    return false;
   }
-  std::unique_lock lock(evaluation_mutex_);
-  if (last) {
-    // Other lanes may still be at their last batch; one that failed is seen within this time.
-    constexpr auto kPoll = std::chrono::milliseconds(50);
-    const auto all = static_cast<std::int64_t>(parts_.evaluate_samples);
-    while (!evaluation_changed_.wait_for(lock, kPoll, [&] { return counts_.samples() == all; })) {
-      if (parts_.stop.stopped()) return;
-    }
-  }
-  lock.unlock();
+  ++evaluation_rounds_;
+  const std::uint64_t done =
+      evaluation_rounds_ * parts_.world_size * std::uint64_t{parts_.evaluate_per_device};
   parts_.log.Emit(Progress{.label = "validate",
-                           .done = evaluated_,
+                           .done = std::min(done, parts_.evaluate_samples),
                            .total = parts_.evaluate_samples,
                            .unit = "images",
                            .detail = ""});
-  if (last) FinishEvaluation(state);
+  return true;
 }
 
-void TrainingRun::FinishEvaluation(const LaneState& state) {
-  model::ClassificationCounts counts(parts_.classes);
-  {
-    const std::lock_guard lock(evaluation_mutex_);
-    std::swap(counts, counts_);
-    evaluated_ = 0;
-  }
+void TrainingRun::FinishEvaluation(const model::ClassificationCounts& counts,
+                                   const LaneState& state) {
+  MILLRACE_CHECK(counts.samples() == static_cast<std::int64_t>(parts_.evaluate_samples));
+  evaluation_rounds_ = 0;
   last_top1_ = counts.Top1Rate();
   const auto epoch = static_cast<std::uint32_t>((state_.step + parts_.plan.steps_per_epoch() - 1) /
                                                 parts_.plan.steps_per_epoch());
@@ -244,6 +229,7 @@ void TrainingRun::KeepIfBest(double top1, const model::Network& network) {
 }
 
 void TrainingRun::WriteCheckpoint(const LaneState& state) {
+  if (!parts_.keeps) return;
   // What was logged until now belongs to the checkpoint.
   parts_.log.Flush();
   std::error_code code;

@@ -3,11 +3,9 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -37,7 +35,11 @@ class TrainingRun final : public LaneRun {
     std::unique_ptr<model::Schedule> schedule;
     std::uint64_t evaluate_samples = 0;
     std::int64_t classes = 0;
-    std::size_t lanes = 1;
+    std::uint32_t evaluate_per_device = 0;
+    std::size_t lanes = 1;         // of this process
+    std::uint32_t world_size = 1;  // lanes of all processes
+    // Whether it logs, writes into the folder and judges losses: in the process of rank 0 alone.
+    bool keeps = true;
     const std::atomic<bool>* interrupt = nullptr;
     tracking::RunLog& log;
     Stop& stop;
@@ -55,20 +57,17 @@ class TrainingRun final : public LaneRun {
     return parts_.plan.EvaluatesAfter(steps_done);
   }
 
+  std::uint32_t EvaluatingRanks() const override;
   bool NeedsWeightsAfter(std::uint64_t step) const override;
+  bool Interrupted() const override;
 
   // Logs, writes the checkpoint that is due, and ends the run when it is done or interrupted.
-  void FinishStep(std::uint64_t step, double loss, const std::vector<std::uint64_t>& batch_digests,
-                  const LaneState* state) override;
+  void FinishStep(const FinishedStep& finished) override;
 
-  void CountEvaluated(std::uint64_t samples) override {
-    evaluated_.fetch_add(samples, std::memory_order_relaxed);
-  }
-  void AddEvaluation(const model::ClassificationCounts& lane_counts) override;
-
-  // Takes care of interruptions and progress; after lane 0's last batch, waits for the other lanes'
-  // batches and finishes the evaluation: logs, keeps the best, writes a checkpoint.
-  void ContinueEvaluation(bool last, const LaneState& state) override;
+  // Shows progress; when the process has been asked to end, writes a checkpoint and ends the run.
+  bool ContinueEvaluation(const LaneState& state) override;
+  // Logs, keeps the best, writes a checkpoint.
+  void FinishEvaluation(const model::ClassificationCounts& counts, const LaneState& state) override;
 
   // When the graph has ended.
   const ProgressState& state() const { return state_; }
@@ -81,14 +80,12 @@ class TrainingRun final : public LaneRun {
   double data_wait_share() const;
 
  private:
-  void FinishEvaluation(const LaneState& state);
   void KeepIfBest(double top1, const model::Network& network);
   void WriteCheckpoint(const LaneState& state);
   // Whether one is due after so many steps, evaluations and the end aside.
   bool CheckpointDueAfter(std::uint64_t steps_done) const;
   void LogStep(double loss);
   void ShowProgress(double loss);
-  bool Interrupted() const;
 
   Parts parts_;
   ProgressState state_;
@@ -111,10 +108,7 @@ class TrainingRun final : public LaneRun {
     double data_wait_s = 0;
   } since_log_;
 
-  std::atomic<std::uint64_t> evaluated_{0};  // samples of the evaluation under way, for progress
-  std::mutex evaluation_mutex_;
-  std::condition_variable evaluation_changed_;
-  model::ClassificationCounts counts_;  // guarded by evaluation_mutex_
+  std::uint64_t evaluation_rounds_ = 0;  // batches of each rank in the evaluation under way
 };
 
 }  // namespace millrace::pipeline

@@ -246,6 +246,15 @@ std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& 
                              std::uint8_t* pixels) { loaders.DecodeOnHost(slot, index, pixels); }});
 }
 
+std::vector<LaneGroups::Replica> ReplicasOf(const Replicas& replicas, const Devices& devices) {
+  std::vector<LaneGroups::Replica> list;
+  for (std::uint32_t lane = 0; lane < replicas.lanes.size(); ++lane) {
+    list.push_back(
+        {.network = replicas.lanes[lane].network.get(), .device = DeviceOf(devices, lane)});
+  }
+  return list;
+}
+
 Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices& devices,
                       const BatchPlan& plan) {
   model::UseDeterministicKernels(recipe.deterministic);

@@ -16,6 +16,7 @@
 #include "pipeline/devices.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane_device.h"
+#include "pipeline/lane_groups.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/read_ahead.h"
 #include "pipeline/recipe.h"
@@ -91,6 +92,9 @@ struct Replicas {
   std::unique_ptr<model::Schedule> schedule;
   model::Precision precision;
 };
+
+// What LaneGroups wants to know of them.
+std::vector<LaneGroups::Replica> ReplicasOf(const Replicas& replicas, const Devices& devices);
 
 // Kernels are from then on as deterministic as the recipe asks for. Throws Error (exit code 2) for
 // what is wrong with the recipe's sections.

@@ -14,11 +14,11 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "model/loss.h"
-#include "model/replica_group.h"
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/gpus.h"
 #include "pipeline/lane.h"
+#include "pipeline/lane_groups.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/training_setup.h"
 
@@ -89,11 +89,11 @@ class UnrecordedRun final : public LaneRun {
   // Every step is waited for, so that its call takes as long as the device does; the copy of the
   // next batch is under way meanwhile.
   bool NeedsWeightsAfter(std::uint64_t) const override { return true; }
-  void FinishStep(std::uint64_t, double, const std::vector<std::uint64_t>&,
-                  const LaneState*) override {}
-  void CountEvaluated(std::uint64_t) override {}
-  void AddEvaluation(const model::ClassificationCounts&) override {}
-  void ContinueEvaluation(bool, const LaneState&) override {}
+  std::uint32_t EvaluatingRanks() const override { return 0; }
+  bool Interrupted() const override { return false; }
+  void FinishStep(const FinishedStep&) override {}
+  bool ContinueEvaluation(const LaneState&) override { return false; }
+  void FinishEvaluation(const model::ClassificationCounts&, const LaneState&) override {}
 
  private:
   std::unique_ptr<model::Schedule> schedule_;
@@ -101,17 +101,15 @@ class UnrecordedRun final : public LaneRun {
 
 // What the lanes of one measurement share.
 struct SharedByLanes {
-  SharedByLanes(const Recipe& recipe, std::uint32_t lanes,
-                std::unique_ptr<model::Schedule> schedule, const Stop& stop)
+  SharedByLanes(const Recipe& recipe, const Devices& devices, Replicas& replicas, const Stop& stop)
       : loss(model::MakeLoss(recipe.params.Section("loss"))),
-        run(std::move(schedule)),
-        group(lanes, [&stop] { return stop.stopped(); }),
-        reports(lanes) {}
+        run(std::move(replicas.schedule)),
+        groups({.store = model::Store::InProcess(), .world_size = devices.lanes()},
+               ReplicasOf(replicas, devices), /*trains=*/true, stop) {}
 
   std::unique_ptr<model::Loss> loss;
   UnrecordedRun run;
-  model::ReplicaGroup group;
-  LaneReports reports;
+  LaneGroups groups;
 };
 
 // A lane with its share of what belongs to all.
@@ -166,8 +164,8 @@ MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const Ba
                         const BatchPlan& counts) {
   return [source, classes, batch, &counts](const Stop& stop) {
     Replicas replicas = MakeReplicas(source.recipe, classes, source.devices, counts);
-    const auto shared = std::make_shared<SharedByLanes>(source.recipe, source.devices.lanes(),
-                                                        std::move(replicas.schedule), stop);
+    const auto shared =
+        std::make_shared<SharedByLanes>(source.recipe, source.devices, replicas, stop);
     std::vector<std::unique_ptr<LaneWork>> made;
     for (std::uint32_t lane = 0; lane < source.devices.lanes(); ++lane) {
       Replica& replica = replicas.lanes[lane];
@@ -181,8 +179,7 @@ MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const Ba
                                                          .amp = replicas.precision.amp,
                                                          .loss = *shared->loss,
                                                          .run = shared->run,
-                                                         .group = shared->group,
-                                                         .reports = shared->reports}));
+                                                         .group = shared->groups.of(lane)}));
     }
     return made;
   };

@@ -78,30 +78,39 @@ class RecordingRun final : public LaneRun {
   double LearningRate(std::uint64_t step) const override { return 0.01 / (1 + double(step)); }
   bool EvaluatesAfter(std::uint64_t) const override { return false; }
   bool NeedsWeightsAfter(std::uint64_t step) const override { return step % 3 == 2; }
-  void FinishStep(std::uint64_t step, double loss, const std::vector<std::uint64_t>& batches,
-                  const LaneState* state) override {
-    steps.push_back(step);
-    losses.push_back(loss);
-    digests.push_back(batches);
-    if (state == nullptr) return;
+  std::uint32_t EvaluatingRanks() const override { return 1; }
+  bool Interrupted() const override { return steps.size() == interrupted_in; }
+  void FinishStep(const FinishedStep& finished) override {
+    steps.push_back(finished.step);
+    losses.push_back(finished.loss);
+    digests.push_back(finished.batch_digests);
+    if (finished.interrupted) interrupted.push_back(finished.step);
+    if (finished.state == nullptr) return;
     at::Tensor sum = at::zeros({}, at::kDouble);
-    for (const auto& entry : state->network.state()) sum += entry.tensor.detach().sum(at::kDouble);
-    weights[step] = sum.item<double>();
-    if (state->scaler != nullptr)
-      scales[step] = state->scaler->StateTensors()[0].tensor.item<double>();
+    for (const auto& entry : finished.state->network.state())
+      sum += entry.tensor.detach().sum(at::kDouble);
+    weights[finished.step] = sum.item<double>();
+    if (finished.state->scaler != nullptr) {
+      scales[finished.step] = finished.state->scaler->StateTensors()[0].tensor.item<double>();
+    }
   }
-  void CountEvaluated(std::uint64_t samples) override { evaluated += samples; }
-  void AddEvaluation(const model::ClassificationCounts& counts) override {
+  bool ContinueEvaluation(const LaneState&) override {
+    ++evaluation_batches;
+    return true;
+  }
+  void FinishEvaluation(const model::ClassificationCounts& counts, const LaneState&) override {
     evaluations.push_back(counts);
   }
-  void ContinueEvaluation(bool, const LaneState&) override {}
+
+  std::size_t interrupted_in = 1000;       // when so many steps are finished
+  std::vector<std::uint64_t> interrupted;  // steps that were said to be the last
 
   std::vector<std::uint64_t> steps;
   std::vector<double> losses;
   std::vector<std::vector<std::uint64_t>> digests;
   std::map<std::uint64_t, double> weights;  // after the steps for which there was a state
   std::map<std::uint64_t, double> scales;   // the same
-  std::uint64_t evaluated = 0;
+  std::size_t evaluation_batches = 0;
   std::vector<model::ClassificationCounts> evaluations;
 };
 
@@ -124,10 +133,11 @@ void Fill(stages::Slot& slot, const stages::Batch& batch) {
 
 // Seven steps, then two batches of an evaluation; as the graph would have the lane do them: copies
 // one batch ahead where the lane takes that.
-Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp) {
+Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp,
+               std::size_t interrupted_in = 1000) {
   Result result;
-  model::ReplicaGroup group(1, [] { return false; });
-  LaneReports reports(1);
+  result.run.interrupted_in = interrupted_in;
+  LaneGroup group;
   const auto loss = model::MakeLoss(Params("loss"));
   auto network = model::MakeNetwork(
       Params::FromJson(R"({"name": "resnet18", "width": 8})", "model"), kClasses, 1);
@@ -151,8 +161,7 @@ Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp) {
              .amp = amp,
              .loss = *loss,
              .run = result.run,
-             .group = group,
-             .reports = reports});
+             .group = group});
   std::vector<stages::Batch> plan;
   for (std::uint64_t step = 0; step < 7; ++step) {
     for (std::uint32_t micro_batch = 0; micro_batch < accumulation; ++micro_batch) {
@@ -200,7 +209,7 @@ TEST_P(LateLosses, AreThoseOfADeviceThatIsWaitedFor) {
   }
   EXPECT_GE(late.most_unfetched, 2 * GetParam()) << "nothing was late";
   EXPECT_EQ(late.run.evaluations, at_once.run.evaluations);
-  EXPECT_EQ(late.run.evaluated, kSamples + 2);
+  EXPECT_EQ(late.run.evaluation_batches, 2u);
   ASSERT_EQ(late.run.evaluations.size(), 1u);
   EXPECT_EQ(late.run.evaluations[0].samples(), kSamples + 2);
 }
@@ -211,6 +220,19 @@ TEST_P(LateLosses, BringTheWeightsOfTheirOwnStepWhereTheyAreNeeded) {
   EXPECT_EQ(at_once.run.weights.size(), 7u);
   ASSERT_THAT(late.run.weights, testing::ElementsAre(testing::Key(2), testing::Key(5)));
   for (const auto& [step, sum] : late.run.weights) EXPECT_EQ(sum, at_once.run.weights.at(step));
+}
+
+TEST_P(LateLosses, InterruptionEndsBehindTheNextStepOfWhichTheStateIsThere) {
+  const Result at_once = RunLane(false, GetParam(), model::Amp::kOff, 3);
+  EXPECT_THAT(at_once.run.steps, testing::ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(at_once.run.interrupted, testing::ElementsAre(3));
+  EXPECT_TRUE(at_once.run.weights.contains(3));
+  const Result late = RunLane(true, GetParam(), model::Amp::kOff, 3);
+  // Asked while the report of step 3 is made, when step 4 is under way.
+  EXPECT_THAT(late.run.steps, testing::ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(late.run.interrupted, testing::ElementsAre(3, 4));
+  EXPECT_THAT(late.run.weights, testing::ElementsAre(testing::Key(2), testing::Key(4)));
+  EXPECT_EQ(late.run.evaluation_batches, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Lane, LateLosses, testing::Values(1u, 3u));

@@ -1,0 +1,21 @@
+// What stands behind Store and ProcessGroup in c10d, for the files of this folder that use it: its
+// headers take long to compile.
+#pragma once
+
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include "model/process_group.h"
+#include "model/store.h"
+
+namespace millrace::model {
+
+struct Store::Impl {
+  c10::intrusive_ptr<c10d::Store> store;
+};
+
+struct ProcessGroup::Impl {
+  c10::intrusive_ptr<c10d::ProcessGroup> group;
+};
+
+}  // namespace millrace::model

@@ -1,0 +1,60 @@
+#include "model/gradient_reducer.h"
+
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#include <unordered_map>
+#include <vector>
+
+#include "model/c10d_types.h"
+
+namespace millrace::model {
+
+struct GradientReducer::Impl {
+  explicit Impl(std::unique_ptr<c10d::Reducer> made) : reducer(std::move(made)) {}
+  ~Impl() {
+    // Its own destructor may throw.
+    try {
+      reducer.reset();
+    } catch (const std::exception&) {
+    }
+  }
+
+  std::unique_ptr<c10d::Reducer> reducer;
+};
+
+GradientReducer::GradientReducer(ProcessGroup& group, std::span<const NamedTensor> parameters) {
+  std::vector<at::Tensor> tensors;
+  std::unordered_map<std::size_t, std::string> names;
+  for (auto parameter = parameters.rbegin(); parameter != parameters.rend(); ++parameter) {
+    names[tensors.size()] = parameter->name;
+    tensors.push_back(parameter->tensor);
+  }
+  const std::vector<bool> none_sparse(tensors.size(), false);
+  constexpr std::int64_t kFirstBucket = c10d::kDefaultFirstBucketBytes;
+  constexpr std::int64_t kBucket = c10d::kDefaultBucketBytesCap;
+  const auto buckets = std::get<0>(
+      c10d::compute_bucket_assignment_by_size(tensors, {kFirstBucket, kBucket}, none_sparse));
+  BetweenRanks("agreeing on buckets of gradients", [&] {
+    impl_ = std::make_unique<Impl>(std::make_unique<c10d::Reducer>(
+        tensors, buckets, group.impl().group, none_sparse, kBucket,
+        /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/true, names, kFirstBucket,
+        /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
+        std::vector<std::int64_t>{}));
+    // Otherwise it would put them together anew in the second step, in the order in which gradients
+    // happened to come in the first one, and gradients would move.
+    impl_->reducer->push_rebuilt_params_for_all_indices();
+    impl_->reducer->rebuild_buckets();
+  });
+}
+
+GradientReducer::~GradientReducer() = default;
+
+void GradientReducer::Average(const std::function<void()>& backward) {
+  BetweenRanks("averaging gradients", [&] {
+    // It wants to know what backward begins with only to find parameters that it leaves out.
+    impl_->reducer->prepare_for_backward({});
+    backward();
+  });
+}
+
+}  // namespace millrace::model
