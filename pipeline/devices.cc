@@ -107,16 +107,15 @@ std::string Devices::Text() const {
                       : fmt::format("cuda:{}", fmt::join(gpus, ","));
 }
 
-Devices DevicesForTraining(const Devices& devices) {
-  if (devices.gpus.size() < 2) return devices;
-  if (devices.choice.empty()) {
-    FailUsage("--devices {}: training on several GPUs is not possible yet; name one, as in cuda:{}",
-              devices.Text(), devices.gpus.front());
-  }
-  Devices first = devices;
-  first.gpus.resize(1);
-  first.choice += fmt::format("; training on the first alone, {}", first.Text());
-  return first;
+Devices ShareOf(const Devices& devices, const Placement& placement) {
+  Devices own = devices;
+  own.cores = CoresOfProcess(devices.cores, placement);
+  own.sharing = placement.num_local_processes;
+  if (own.sharing == 1 || devices.choice.empty() || devices.gpus.empty()) return own;
+  own.gpus = GpusOfProcess(devices.gpus, placement);
+  own.choice +=
+      fmt::format("; process {} of this machine on {}", placement.local_process, own.Text());
+  return own;
 }
 
 std::string DeviceName(const Devices& devices) {

@@ -5,12 +5,19 @@
 #include <string>
 #include <vector>
 
+#include "base/process.h"
+#include "pipeline/placement.h"
+
 namespace millrace::pipeline {
 
 // One lane each.
 struct Devices {
   std::uint32_t cpu_lanes = 1;  // where there are no GPUs
   std::vector<int> gpus;        // their numbers as CUDA counts them; not empty: lanes are on GPUs
+  // This process's part of the machine beside them: cores, and one of so many equal parts of the
+  // memory.
+  int cores = AvailableCores();
+  std::uint32_t sharing = 1;
   // What was chosen without being asked, and why, in a line for people; "" otherwise.
   std::string choice;
 
@@ -26,9 +33,9 @@ struct Devices {
   std::string Text() const;
 };
 
-// The first of several GPUs where nobody asked for more. Throws Error (exit code 2) where somebody
-// did: gradients are not averaged over GPUs yet.
-Devices DevicesForTraining(const Devices& devices);
+// What is left to a process among those of its machine (CoresOfProcess, GpusOfProcess); GPUs that
+// somebody named are each process's own. Throws Error (exit code 2) when they cannot be shared out.
+Devices ShareOf(const Devices& devices, const Placement& placement);
 
 // What the lanes compute with, by which a run can differ in its last bits: "cpu", "NVIDIA H100".
 std::string DeviceName(const Devices& devices);

@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/private_folder.h"
-#include "base/process.h"
 #include "pipeline/launch/launchers.h"
 #include "pipeline/launch/variables.h"
 
@@ -114,10 +113,6 @@ int CoresOfProcess(int cores, const Placement& placement) {
   // What does not go up evenly falls to the first.
   const int more = static_cast<int>(placement.local_process) < cores % processes ? 1 : 0;
   return std::max(cores / processes + more, 1);
-}
-
-int CoresOfThisProcess() {
-  return CoresOfProcess(AvailableCores(), PlacementFromEnvironment(launch::ProcessEnvironment()));
 }
 
 std::vector<int> GpusOfProcess(const std::vector<int>& gpus, const Placement& placement) {

@@ -43,9 +43,6 @@ Placement ThisPlacement();
 // The share of `cores`, which this process may run on, that it uses itself: at least 1.
 int CoresOfProcess(int cores, const Placement& placement);
 
-// The cores of this process, which may run on more: what "auto" in a recipe's [pipeline] goes by.
-int CoresOfThisProcess();
-
 // Which of `gpus`, which are those that this process sees or was given, are its own: an equal part
 // for each process of its machine, in order; all of them where it is the only one. One GPU that
 // Slurm or Kubernetes shows to one of several processes is its own. Throws Error (exit code 2) when

@@ -291,6 +291,8 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   recipe.max_steps = static_cast<std::uint64_t>(train.IntegerIn("max_steps", 0, kMax64, 0));
   recipe.validate_every_epochs =
       static_cast<std::uint32_t>(train.IntegerIn("validate_every_epochs", 0, kMax32, 1));
+  recipe.stall_timeout_s =
+      static_cast<std::uint32_t>(train.IntegerIn("stall_timeout_s", 1, 86400, 600));
   recipe.log_every_steps =
       static_cast<std::uint32_t>(train.IntegerIn("log_every_steps", 1, kMax32, 10));
   recipe.cuda_graph = train.Choice("cuda_graph", {"auto", "off"}, "auto") == "auto";

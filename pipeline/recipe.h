@@ -70,6 +70,7 @@ struct Recipe {
   std::uint32_t epochs = 0;
   std::uint64_t max_steps = 0;              // 0: no limit
   std::uint32_t validate_every_epochs = 1;  // 0: only at the end
+  std::uint32_t stall_timeout_s = 600;      // a device that others wait for so long ends the run
   std::uint32_t log_every_steps = 10;
   bool cuda_graph = true;  // GPUs may record the train step and replay it
 

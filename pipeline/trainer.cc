@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -32,6 +33,7 @@
 #include "pipeline/lane_groups.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/local_copy.h"
+#include "pipeline/peers.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/run_parameters.h"
 #include "pipeline/training_run.h"
@@ -170,13 +172,65 @@ std::string StageTable(const StageStats& stats) {
   return table;
 }
 
-}  // namespace
+// What all processes must agree on before they begin.
+void RequireSameRuns(Peers& peers, const Recipe& recipe, const RunIdentity& identity,
+                     const ComputeLayout& layout, std::uint32_t lanes) {
+  peers.RequireSame("number of devices", std::to_string(lanes));
+  peers.RequireSame("kind of device", layout.device);
+  peers.RequireSame("number of threads per device", std::to_string(layout.threads_per_lane));
+  peers.RequireSame("dataset fingerprint", identity.dataset_fingerprint);
+  const std::string wanted = peers.FromFirst("recipe", recipe.ToToml());
+  for (const std::string& line : DifferingSettings(wanted, recipe.ToToml())) {
+    // Where data lies is each machine's own.
+    if (line.starts_with("data.path:") || line.starts_with("data.local_copy:")) continue;
+    Fail("the processes of this run have different recipes, of the first and of this one: {}",
+         line);
+  }
+  peers.Meet("same recipe");
+}
 
-TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log) {
+// Where the others begin: where the first process says.
+Start FollowStart(Peers& peers, const Start& of_first, const RunIdentity& identity) {
+  const std::filesystem::path source = peers.FromFirst(
+      "checkpoint", of_first.checkpoint ? std::filesystem::absolute(of_first.source).string() : "");
+  Start start;
+  start.state.identity = identity;
+  if (peers.first() || source.empty()) return start;
+  start.source = source;
+  try {
+    start.checkpoint = model::ReadCheckpoint(source);
+    start.state = ProgressState::FromMetadata(start.checkpoint->metadata, source.string());
+  } catch (const Error& error) {
+    throw error.Within(
+        "this process cannot go on where the first one does; all must see the run's folder under "
+        "the same path");
+  }
+  start.state.RequireSameRun(identity, source.string());
+  start.state.identity = identity;
+  return start;
+}
+
+// Puts what a checkpoint holds into all replicas.
+void LoadCheckpoint(const Start& start, Replicas& replicas) {
+  for (Replica& replica : replicas.lanes) {
+    model::LoadWeights(*replica.network, start.checkpoint->weights, start.source.string());
+    try {
+      replica.optimizer->LoadState(start.checkpoint->optimizer);
+      // A run that goes over to float16 begins with the scaler's first values.
+      if (replica.scaler && !start.checkpoint->scaler.empty()) {
+        replica.scaler->LoadState(start.checkpoint->scaler);
+      }
+    } catch (const Error& error) {
+      throw error.Within(start.source.string());
+    }
+  }
+}
+
+TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& options,
+                      const Devices& devices, tracking::RunLog& log) {
   const RunFolder folder{options.out};
-  const Devices devices = DevicesForTraining(options.devices);
   const std::uint32_t lanes = devices.lanes();
-  const std::uint32_t world_size = lanes;
+  const std::uint32_t world_size = lanes * peers.count();
 
   // Everything is made and checked before the folder is touched.
   LoaderStages loaders(recipe, options.dataset);
@@ -190,7 +244,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       .evaluate_per_device = batch.evaluate_per_device,
       .accumulation = batch.accumulation,
       .lanes = lanes,
-      .first_rank = 0,
+      .first_rank = options.placement.process * lanes,
       .world_size = world_size,
       .epochs = recipe.epochs,
       .max_steps = recipe.max_steps,
@@ -206,7 +260,7 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     log.Text("{}", DescribeWorkers(change));
   };
   const ComputeLayout layout{
-      .lanes = lanes,
+      .lanes = world_size,
       .threads_per_lane = static_cast<std::uint32_t>(ComputeThreads(devices)),
       .device = DeviceName(devices)};
 
@@ -221,34 +275,27 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
       .classes = static_cast<std::uint64_t>(classes),
       .seed = recipe.seed,
       .global_batch = counts.global_batch()};
+  RequireSameRuns(peers, recipe, identity, layout, lanes);
   // Taken before anything of the folder is read, and as soon as there is a folder.
   std::optional<FolderLock> lock;
-  const auto take_lock = [&] { lock.emplace(folder.root, "another run"); };
-  if (std::error_code code; std::filesystem::is_directory(folder.root, code)) take_lock();
-  Start start = FindStart(options, folder, identity, log);
-  if (!lock) {
-    CreateFolders(folder.root);
-    take_lock();
-    RequireFreshFolder(folder);
+  Start start;
+  if (peers.first()) {
+    const auto take_lock = [&] { lock.emplace(folder.root, "another run"); };
+    if (std::error_code code; std::filesystem::is_directory(folder.root, code)) take_lock();
+    start = FindStart(options, folder, identity, log);
+    if (!lock) {
+      CreateFolders(folder.root);
+      take_lock();
+      RequireFreshFolder(folder);
+    }
+    if (start.checkpoint) TellDifferences(start.state, recipe, layout, log);
   }
-  if (start.checkpoint) TellDifferences(start.state, recipe, layout, log);
+  if (Start others = FollowStart(peers, start, identity); !peers.first()) start = std::move(others);
   start.state.config = recipe.ToToml();
   start.state.layout = layout;
-  if (start.checkpoint) {
-    for (Replica& replica : replicas.lanes) {
-      model::LoadWeights(*replica.network, start.checkpoint->weights, start.source.string());
-      try {
-        replica.optimizer->LoadState(start.checkpoint->optimizer);
-        // A run that goes over to float16 begins with the scaler's first values.
-        if (replica.scaler && !start.checkpoint->scaler.empty()) {
-          replica.scaler->LoadState(start.checkpoint->scaler);
-        }
-      } catch (const Error& error) {
-        throw error.Within(start.source.string());
-      }
-    }
-    start.checkpoint.reset();
-  }
+  if (start.checkpoint) LoadCheckpoint(start, replicas);
+  start.checkpoint.reset();
+  peers.Meet("loaded");
 
   TrainResult result;
   result.step = start.state.step;
@@ -261,26 +308,28 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     return result;
   }
 
-  CreateFolders(folder.checkpoints());
-  CreateFolders(folder.best());
-  for (const auto& path :
-       model::SetAsideNewer(folder.checkpoints(), static_cast<std::int64_t>(start.state.step))) {
-    log.Text("the run goes back: the checkpoint of a later step is kept as {}", path.string());
+  if (peers.first()) {
+    CreateFolders(folder.checkpoints());
+    CreateFolders(folder.best());
+    for (const auto& path :
+         model::SetAsideNewer(folder.checkpoints(), static_cast<std::int64_t>(start.state.step))) {
+      log.Text("the run goes back: the checkpoint of a later step is kept as {}", path.string());
+    }
+    WriteFileAtomically(folder.config(), recipe.ToToml());
+    WriteFileAtomically(folder.environment(),
+                        Environment(recipe, loaders, options, devices, graph_options, layout));
+    log.Add(std::make_unique<tracking::TextLog>(folder.log()));
+    log.Add(std::make_unique<tracking::JsonLines>(
+        folder.metrics(), tracking::Scalars::Kind::kResult, start.state.metrics_bytes));
+    std::error_code code;
+    const std::uint64_t timings_bytes = std::filesystem::file_size(folder.timings(), code);
+    log.Add(std::make_unique<tracking::JsonLines>(
+        folder.timings(), tracking::Scalars::Kind::kTiming, code ? 0 : timings_bytes));
+    log.Add(std::make_unique<tracking::TensorBoard>(
+        folder.root, tracking::ResumePoint{.step = start.state.step,
+                                           .evaluation_pending = start.state.evaluation_pending}));
+    log.Emit(RunParameters(recipe));
   }
-  WriteFileAtomically(folder.config(), recipe.ToToml());
-  WriteFileAtomically(folder.environment(),
-                      Environment(recipe, loaders, options, devices, graph_options, layout));
-  log.Add(std::make_unique<tracking::TextLog>(folder.log()));
-  log.Add(std::make_unique<tracking::JsonLines>(folder.metrics(), tracking::Scalars::Kind::kResult,
-                                                start.state.metrics_bytes));
-  std::error_code code;
-  const std::uint64_t timings_bytes = std::filesystem::file_size(folder.timings(), code);
-  log.Add(std::make_unique<tracking::JsonLines>(folder.timings(), tracking::Scalars::Kind::kTiming,
-                                                code ? 0 : timings_bytes));
-  log.Add(std::make_unique<tracking::TensorBoard>(
-      folder.root, tracking::ResumePoint{.step = start.state.step,
-                                         .evaluation_pending = start.state.evaluation_pending}));
-  log.Emit(RunParameters(recipe));
 
   log.Text(
       "training {} on {} ({} images, {} classes): {} epochs of {} steps, global batch {} = {} x {} "
@@ -318,14 +367,16 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
                    .evaluate_per_device = batch.evaluate_per_device,
                    .lanes = lanes,
                    .world_size = world_size,
-                   .interrupt = options.interrupt,
+                   .keeps = peers.first(),
+                   .interrupt = peers.interrupt(),
                    .log = log,
                    .stop = stop,
                    .stats = stats,
                    .gpus = gpu_monitor ? &*gpu_monitor : nullptr},
                   std::move(start.state));
-  LaneGroups groups({.store = model::Store::InProcess(), .world_size = world_size},
-                    ReplicasOf(replicas, devices), /*trains=*/true, stop);
+  const std::chrono::seconds timeout(recipe.stall_timeout_s);
+  LaneGroups groups(peers.MakeWorld(timeout), ReplicasOf(replicas, devices), /*trains=*/true, stop);
+  const Peers::Watched watched = peers.Watch(stop, groups, timeout);
   std::vector<std::unique_ptr<Lane>> made_lanes;
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
@@ -344,11 +395,22 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
     lane_work.push_back(made_lanes.back().get());
   }
   local_copy.Start(log);
-  RunGraph(
-      graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
+  bool ended_by_first = false;
+  try {
+    RunGraph(
+        graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
+  } catch (const model::LostRank&) {
+    ended_by_first = peers.EndedByFirst(/*waits=*/true);
+    if (!ended_by_first) throw;
+  }
   local_copy.Stop();
+  // An interruption between batches of an evaluation is the first process's alone.
+  if (run.interrupted()) peers.TellEnd();
+  peers.Meet("ended");
 
-  result.exit_code = run.interrupted() ? ExitCode::kInterrupted : ExitCode::kDone;
+  const bool interrupted =
+      run.interrupted() || ended_by_first || peers.EndedByFirst(/*waits=*/false);
+  result.exit_code = interrupted ? ExitCode::kInterrupted : ExitCode::kDone;
   result.step = run.state().step;
   result.checkpoint = run.last_checkpoint();
   result.top1 = run.last_top1();
@@ -378,19 +440,21 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   return result;
 }
 
-model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions& options,
-                                     tracking::RunLog& log) {
+model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
+                                         const EvaluateOptions& options, const Devices& devices,
+                                         tracking::RunLog& log) {
   if (!recipe.val) {
     recipe.params.Section("data").Blame("val",
                                         "is missing; an evaluation needs a validation loader");
   }
-  if (!options.devices.choice.empty()) log.Text("{}", options.devices.choice);
+  if (!devices.choice.empty()) log.Text("{}", devices.choice);
   LoaderStages loaders(recipe, options.dataset, {Phase::kEvaluate});
   RefuseOtherClasses(*loaders.val(), recipe);
   const auto classes = static_cast<std::int64_t>(loaders.val()->manifest().classes.size());
-  const std::uint32_t lanes = options.devices.lanes();
-  const BatchSizes batch = ResolveBatch(recipe, lanes);
-  GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, options.devices,
+  const std::uint32_t lanes = devices.lanes();
+  const std::uint32_t world_size = lanes * peers.count();
+  const BatchSizes batch = ResolveBatch(recipe, world_size);
+  GraphOptions graph_options = MakeGraphOptions(recipe, loaders, batch, devices,
                                                 /*trains=*/false, /*evaluates=*/true);
   model::UseDeterministicKernels(recipe.deterministic);
   const model::Precision precision = UsePrecision(recipe);
@@ -399,7 +463,8 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   const BatchPlanOptions plan_options{.evaluate_samples = loaders.val()->size(),
                                       .evaluate_per_device = batch.evaluate_per_device,
                                       .lanes = lanes,
-                                      .world_size = lanes,
+                                      .first_rank = options.placement.process * lanes,
+                                      .world_size = world_size,
                                       .evaluate_only = true};
   const std::uint64_t num_batches = BatchPlan(plan_options).evaluation_batches();
 
@@ -412,12 +477,16 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
     model::LoadWeights(*networks[lane], options.weights);
-    lane_devices.push_back(MakeLaneDevice(recipe, options.devices, lane, precision, loaders, log));
+    lane_devices.push_back(MakeLaneDevice(recipe, devices, lane, precision, loaders, log));
     networks[lane]->MoveTo(lane_devices[lane]->device());
     replicas.push_back({.network = networks[lane].get(), .device = lane_devices[lane]->device()});
   }
-  LaneGroups groups({.store = model::Store::InProcess(), .world_size = lanes}, replicas,
-                    /*trains=*/false, stop);
+  peers.RequireSame("number of devices", std::to_string(lanes));
+  peers.RequireSame("dataset fingerprint", HashToHex(loaders.val()->manifest().fingerprint));
+  peers.Meet("loaded");
+  const std::chrono::seconds timeout(recipe.stall_timeout_s);
+  LaneGroups groups(peers.MakeWorld(timeout), replicas, /*trains=*/false, stop);
+  const Peers::Watched watched = peers.Watch(stop, groups, timeout);
   std::vector<std::unique_ptr<EvaluationLane>> evaluation_lanes;
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
@@ -427,7 +496,7 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
                                   .total = loaders.val()->size(),
                                   .unit = "images",
                                   .detail = ""});
-      if (options.interrupt != nullptr && *options.interrupt) stop.Request();
+      if (peers.interrupt() != nullptr && *peers.interrupt()) stop.Request();
     };
     evaluation_lanes.push_back(std::make_unique<EvaluationLane>(EvaluationLane::Parts{
         .device = std::move(lane_devices[lane]),
@@ -435,7 +504,8 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
         .loss = *loss,
         .amp = precision.amp,
         .group = groups.of(lane),
-        .evaluating_ranks = static_cast<std::uint32_t>(std::min<std::uint64_t>(lanes, num_batches)),
+        .evaluating_ranks =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(world_size, num_batches)),
         .on_batch = on_batch}));
     lane_work.push_back(evaluation_lanes.back().get());
   }
@@ -444,10 +514,39 @@ model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions
   RunGraph(
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
   const model::ClassificationCounts counts = evaluation_lanes[0]->counts();
-  if (counts.samples() != static_cast<std::int64_t>(loaders.val()->size())) {
+  const bool interrupted = peers.interrupt() != nullptr && *peers.interrupt();
+  if (interrupted ||
+      (peers.first() && counts.samples() != static_cast<std::int64_t>(loaders.val()->size()))) {
     Fail("the evaluation was interrupted after {} of {} images", FormatCount(done.load()),
          FormatCount(loaders.val()->size()));
   }
+  peers.Meet("ended");
+  return counts;
+}
+
+}  // namespace
+
+TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log) {
+  const Devices devices = ShareOf(options.devices, options.placement);
+  Peers peers(options.placement, devices.lanes(), options.interrupt);
+  tracking::RunLog nobodys;
+  TrainResult result;
+  peers.Together(
+      [&] { result = TrainWith(peers, recipe, options, devices, peers.first() ? log : nobodys); });
+  return result;
+}
+
+std::optional<model::ClassificationCounts> Evaluate(const Recipe& recipe,
+                                                    const EvaluateOptions& options,
+                                                    tracking::RunLog& log) {
+  const Devices devices = ShareOf(options.devices, options.placement);
+  Peers peers(options.placement, devices.lanes(), options.interrupt);
+  tracking::RunLog nobodys;
+  std::optional<model::ClassificationCounts> counts;
+  peers.Together([&] {
+    counts = EvaluateWith(peers, recipe, options, devices, peers.first() ? log : nobodys);
+  });
+  if (!peers.first()) counts.reset();
   return counts;
 }
 

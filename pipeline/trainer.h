@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "model/metrics.h"
 #include "pipeline/devices.h"
+#include "pipeline/placement.h"
 #include "pipeline/recipe.h"
 #include "pipeline/stage_stats.h"
 #include "tracking/run_log.h"
@@ -21,7 +22,8 @@ namespace millrace::pipeline {
 struct TrainOptions {
   std::filesystem::path dataset;
   std::filesystem::path out;  // the run's folder
-  Devices devices;
+  Devices devices;            // of this process
+  Placement placement = {};
   // Where to go on: a checkpoint, or the newest valid one of `out` (`resume_newest`; none there: a
   // fresh start).
   std::optional<std::filesystem::path> resume;
@@ -45,20 +47,25 @@ struct TrainResult {
 };
 
 // Runs the recipe to its end, an interruption or a failure. Everything that could be wrong with
-// recipe, data, folder and checkpoint is checked before the first step. Throws Error; the run's
-// folder then holds whatever checkpoints were written before.
+// recipe, data, folder and checkpoint is checked before the first step. Of several processes the
+// first alone writes into the folder and to `log`. Throws Error, the first failure of any process;
+// the run's folder then holds whatever checkpoints were written before.
 TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log);
 
 struct EvaluateOptions {
   std::filesystem::path dataset;
   std::filesystem::path weights;  // exported weights or a checkpoint
-  Devices devices;
+  Devices devices;                // of this process
+  Placement placement = {};
   const std::atomic<bool>* interrupt = nullptr;
 };
 
-// Evaluates weights on the recipe's validation loader: every sample exactly once. Throws Error.
-model::ClassificationCounts Evaluate(const Recipe& recipe, const EvaluateOptions& options,
-                                     tracking::RunLog& log);
+// Evaluates weights on the recipe's validation loader: every sample exactly once. Of several
+// processes the first returns the counts of all, the others none. Throws Error, the first failure
+// of any process.
+std::optional<model::ClassificationCounts> Evaluate(const Recipe& recipe,
+                                                    const EvaluateOptions& options,
+                                                    tracking::RunLog& log);
 
 // Makes every component of the recipe as far as that is possible without data, and throws Error
 // (exit code 2) for whatever is wrong with it or not read by anything.

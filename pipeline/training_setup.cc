@@ -84,8 +84,7 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
     return static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height) *
            stages::kChannels;
   };
-  const int budget =
-      recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : CoresOfThisProcess();
+  const int budget = recipe.cpu_budget > 0 ? static_cast<int>(recipe.cpu_budget) : devices.cores;
   GraphOptions options;
   if (!devices.gpus.empty()) options.allocate = PinnedPixels(devices.gpus);
   options.workers = recipe.workers > 0 ? static_cast<int>(recipe.workers) : budget;
@@ -111,7 +110,7 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
     options.max_image_bytes = std::max(options.max_image_bytes, image_bytes(Phase::kEvaluate));
   }
   if (recipe.num_slots == 0) {
-    const std::uint64_t affordable = MemoryLimit() / kShareOfMemory /
+    const std::uint64_t affordable = MemoryLimit() / kShareOfMemory / devices.sharing /
                                      (std::uint64_t{options.max_batch} * options.max_image_bytes);
     options.max_slots = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(affordable, std::uint64_t{kMostSlotsPerLane} * lanes));
@@ -195,7 +194,7 @@ std::string DescribeWorkers(const WorkersAtWork& change) {
 int ComputeThreads(const Devices& devices) {
   // Beside a GPU there is little to compute.
   if (!devices.gpus.empty()) return 1;
-  return std::max(1, CoresOfThisProcess() / static_cast<int>(devices.cpu_lanes));
+  return std::max(1, devices.cores / static_cast<int>(devices.cpu_lanes));
 }
 
 void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe) {

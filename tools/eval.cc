@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "pipeline/trainer.h"
@@ -112,19 +113,21 @@ ExitCode Run(const Options& options) {
   const std::filesystem::path dataset = options.recipe.Dataset(recipe);
   tracking::RunLog log;
   log.Add(std::make_unique<tracking::Console>());
-  const ClassificationCounts counts =
+  const std::optional<ClassificationCounts> counts =
       pipeline::Evaluate(recipe,
                          {.dataset = dataset,
                           .weights = options.weights,
                           .devices = pipeline::Devices::Parse(options.devices),
+                          .placement = pipeline::ThisPlacement(),
                           .interrupt = &CatchInterrupts()},
                          log);
   log.Flush();
+  if (!counts) return ExitCode::kDone;  // the first process tells
   const storage::Manifest manifest = storage::ReadManifest(dataset);
   if (options.json) {
-    PrintJson(counts, manifest.classes);
+    PrintJson(*counts, manifest.classes);
   } else {
-    PrintTable(counts, manifest.classes);
+    PrintTable(*counts, manifest.classes);
   }
   return ExitCode::kDone;
 }

@@ -70,11 +70,13 @@ ExitCode Run(const Options& options) {
   // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
   std::signal(SIGPIPE, SIG_IGN);
   const pipeline::Recipe recipe = options.recipe.Load();
+  const pipeline::Placement placement = pipeline::ThisPlacement();
   pipeline::TrainOptions train{.dataset = options.recipe.Dataset(recipe),
                                .out = options.out.empty()
                                           ? std::filesystem::path("runs") / recipe.name
                                           : std::filesystem::path(options.out),
                                .devices = pipeline::Devices::Parse(options.devices),
+                               .placement = placement,
                                .resume = {},
                                .resume_newest = options.resume == "auto",
                                .interrupt = &CatchInterrupts()};
@@ -87,6 +89,7 @@ ExitCode Run(const Options& options) {
     train.resume = options.resume;
   }
   const pipeline::TrainResult result = Train(recipe, train);
+  if (placement.process > 0) return result.exit_code;
   if (options.json) {
     // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
     fmt::print("{}\n",

@@ -189,8 +189,7 @@ MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const Ba
 
 ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
                             tracking::RunLog& log) {
-  const Devices devices =
-      options.step == ProfiledStep::kReal ? DevicesForTraining(options.devices) : options.devices;
+  const Devices& devices = options.devices;
   const std::uint32_t lanes = devices.lanes();
   CheckRecipe(recipe);
   LoaderStages loaders(recipe, options.dataset, {stages::Phase::kTrain});

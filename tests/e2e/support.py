@@ -139,9 +139,9 @@ class Program:
 
     def start(self, *arguments, **options):
         """A command that goes on in the background, with the signals as in a terminal, however the tests were started."""
-        return subprocess.Popen([self.path, *map(str, arguments)], cwd=self.folder, env=self.environment,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                **{"stderr": subprocess.PIPE, "preexec_fn": default_signals, **options})
+        return subprocess.Popen([self.path, *map(str, arguments)], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, **{"env": self.environment, "stderr": subprocess.PIPE,
+                                                           "preexec_fn": default_signals, **options})
 
 
 def snapshot(*folders):

@@ -49,17 +49,36 @@ TEST(Devices, GpusAreWrittenAsTheyAreRead) {
   EXPECT_EQ(devices.lanes(), 2u);
 }
 
-TEST(Devices, SeveralGpusTrainOnlyWhereNobodyAskedForThem) {
+Placement OneOf(std::uint32_t processes, std::uint32_t number) {
+  return {.process = number,
+          .num_processes = processes,
+          .local_process = number,
+          .num_local_processes = processes,
+          .source = "torchrun"};
+}
+
+TEST(Devices, GpusThatNobodyNamedAreSharedOutEvenly) {
   Devices devices;
-  devices.gpus = {1, 3};
-  EXPECT_EQ(UsageErrorOf([&] { (void)DevicesForTraining(devices); }),
-            "--devices cuda:1,3: training on several GPUs is not possible yet; name one, as in "
-            "cuda:1");
-  devices.choice = "computing on cuda:1,3 (NVIDIA H100)";
-  const Devices one = DevicesForTraining(devices);
-  EXPECT_EQ(one.Text(), "cuda:1");
-  EXPECT_EQ(one.choice, "computing on cuda:1,3 (NVIDIA H100); training on the first alone, cuda:1");
-  EXPECT_EQ(DevicesForTraining(Devices::Parse("cpu:2")).Text(), "cpu:2");
+  devices.gpus = {0, 1, 2, 3};
+  devices.choice = "computing on cuda:0,1,2,3 (NVIDIA H100)";
+  EXPECT_EQ(ShareOf(devices, {}).Text(), "cuda:0,1,2,3");
+  EXPECT_EQ(ShareOf(devices, OneOf(2, 1)).Text(), "cuda:2,3");
+  EXPECT_EQ(ShareOf(devices, OneOf(2, 1)).choice,
+            "computing on cuda:0,1,2,3 (NVIDIA H100); process 1 of this machine on cuda:2,3");
+  EXPECT_EQ(ShareOf(devices, OneOf(4, 3)).Text(), "cuda:3");
+  EXPECT_THAT(UsageErrorOf([&] { (void)ShareOf(devices, OneOf(3, 0)); }),
+              ::testing::HasSubstr("cannot share 4 GPUs evenly"));
+  devices.choice = "";
+  EXPECT_EQ(ShareOf(devices, OneOf(2, 1)).Text(), "cuda:0,1,2,3") << "named";
+}
+
+TEST(Devices, CpuLanesAreEachProcessesOwnAndCoresAreShared) {
+  Devices all = Devices::Parse("cpu:2");
+  all.cores = 12;
+  const Devices share = ShareOf(all, OneOf(3, 1));
+  EXPECT_EQ(share.Text(), "cpu:2");
+  EXPECT_EQ(share.cores, 4);
+  EXPECT_EQ(share.sharing, 3u);
 }
 
 // What a program says depends on how it is built and on the machine; each must say something.
