@@ -12,18 +12,22 @@
 #include <ctime>
 #include <exception>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
 #include "base/params.h"
+#include "model/gradient_reducer.h"
 #include "model/loss.h"
 #include "model/loss_scaler.h"
 #include "model/metrics.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/precision.h"
+#include "model/process_group.h"
 #include "model/safetensors.h"
 #include "model/schedule.h"
+#include "model/store.h"
 #include "model/threads.h"
 #include "model/weights.h"
 
@@ -125,6 +129,52 @@ void Train(const Arguments& args) {
   WriteSafetensors(args.at(5), out, {});
 }
 
+// ranks SECTION OPTIMIZER CLASSES WEIGHTS INPUTS RANKS OUT: the same in float32 on so many ranks,
+// each with its part of every batch; the mean loss of each step, and rank 0's weights.
+void Ranks(const Arguments& args) {
+  const TensorFile inputs = ReadSafetensors(args.at(4));
+  const auto ranks = static_cast<std::uint32_t>(std::stoul(args.at(5)));
+  const auto steps = static_cast<std::int64_t>(inputs.tensors.size() / 2);
+  const auto loss = MakeLoss(Params::FromJson(R"({"label_smoothing": 0.1})", "loss"));
+  const Store store = Store::InProcess();
+  at::Tensor losses = at::zeros({ranks, steps});
+  std::vector<std::unique_ptr<Network>> networks;
+  for (std::uint32_t rank = 0; rank < ranks; ++rank) {
+    networks.push_back(Make(args.at(0), std::stoll(args.at(2)), 0));
+    LoadWeights(*networks.back(), std::filesystem::path(args.at(3)));
+  }
+  const auto work = [&](std::uint32_t rank) {
+    SetComputeThreads(1);
+    Network& network = *networks[rank];
+    const auto optimizer =
+        MakeOptimizer(Params::FromJson(args.at(1), "optimizer"), network.parameters());
+    ProcessGroup group({.store = store, .rank = rank, .world_size = ranks});
+    GradientReducer reducer(group, network.parameters());
+    for (std::int64_t i = 0; i < steps; ++i) {
+      const auto part = [&](const char* name) {
+        return Find(inputs, fmt::format("{}.{}", name, i)).chunk(ranks)[rank];
+      };
+      reducer.Average([&] {
+        optimizer->ZeroGradients();
+        const at::Tensor value = loss->Mean(network.Forward(part("images"), true), part("labels"));
+        value.backward();
+        losses[rank][i] = value.detach();
+      });
+      optimizer->Step();
+    }
+    // None leaves while others still need it.
+    store.Add("done", 1);
+    while (store.Add("done", 0) < ranks) std::this_thread::yield();
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::uint32_t rank = 0; rank < ranks; ++rank) threads.emplace_back(work, rank);
+  }
+  std::vector<NamedTensor> out = networks[0]->state();
+  out.push_back({"losses", losses.mean(0)});
+  WriteSafetensors(args.at(6), out, {});
+}
+
 // schedule SECTION LR STEPS_PER_EPOCH TOTAL: the rate of every step, one a line.
 void PrintSchedule(const Arguments& args) {
   const Params params = Params::FromJson(args.at(0), "schedule");
@@ -196,6 +246,8 @@ int Run(const Arguments& all) {
     Step(args);
   } else if (verb == "train") {
     Train(args);
+  } else if (verb == "ranks") {
+    Ranks(args);
   } else if (verb == "schedule") {
     PrintSchedule(args);
   } else if (verb == "counts") {
@@ -205,7 +257,7 @@ int Run(const Arguments& all) {
   } else if (verb == "bench") {
     Bench(args);
   } else {
-    fmt::print(stderr, "verbs: init step train schedule counts copy bench\n");
+    fmt::print(stderr, "verbs: init step train ranks schedule counts copy bench\n");
     return 2;
   }
   return 0;
