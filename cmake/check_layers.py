@@ -41,7 +41,7 @@ LIBRARIES = {
     "matio": (("matio.h",), ("storage/",)),
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "libpng": (("png.h",), ("storage/", "tracking/")),
-    "Protobuf": (("google/protobuf/", "tracking/tensorboard.pb.h"), ("tracking/",)),
+    "Protobuf": (("google/protobuf/", "tracking/journal.pb.h", "tracking/tensorboard.pb.h"), ("tracking/",)),
     "Highway": (("hwy/",), ("stages/",)),
     "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
     "NVTX": (("nvtx3/",), ("pipeline/nvtx_",)),
