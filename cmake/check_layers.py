@@ -42,6 +42,7 @@ LIBRARIES = {
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "libpng": (("png.h",), ("storage/", "tracking/")),
     "Protobuf": (("google/protobuf/", "tracking/journal.pb.h", "tracking/tensorboard.pb.h"), ("tracking/",)),
+    "libcurl": (("curl/",), ("tracking/http",)),
     "Highway": (("hwy/",), ("stages/",)),
     "CUDA": (("cuda", "nvrtc.h"), ("stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
     "NVTX": (("nvtx3/",), ("pipeline/nvtx_",)),

@@ -309,7 +309,8 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   recipe.cpu_budget = NumberOrAuto(pipeline, "cpu_budget", 1, 1024).value_or(0);
   recipe.read_ahead = NumberOrAuto(pipeline, "read_ahead", 0, 1 << 16);
 
-  root.Section("tracking").Choice("system", {"none"}, "none");
+  recipe.tracking_system =
+      root.Section("tracking").Choice("system", {"auto", "none", "mlflow"}, "auto");
   return recipe;
 }
 

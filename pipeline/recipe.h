@@ -82,6 +82,8 @@ struct Recipe {
   std::uint32_t num_slots = 0;              // 0: auto
   std::uint32_t cpu_budget = 0;             // cores that workers may use; 0: all
   std::optional<std::uint32_t> read_ahead;  // [batches] beyond those in flight; nothing: auto
+
+  std::string tracking_system;  // as tracking::ChooseSystem takes it
 };
 
 }  // namespace millrace::pipeline

@@ -39,6 +39,7 @@
 #include "pipeline/training_run.h"
 #include "pipeline/training_setup.h"
 #include "tracking/json_lines.h"
+#include "tracking/system.h"
 #include "tracking/tensorboard.h"
 #include "tracking/text_log.h"
 
@@ -264,6 +265,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       .threads_per_lane = static_cast<std::uint32_t>(ComputeThreads(devices)),
       .device = DeviceName(devices)};
 
+  const tracking::SystemChoice tracker = tracking::ChooseSystem(recipe.tracking_system);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
   Replicas replicas = MakeReplicas(recipe, classes, devices, counts);
   recipe.RefuseUnknown();
@@ -328,7 +330,20 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     log.Add(std::make_unique<tracking::TensorBoard>(
         folder.root, tracking::ResumePoint{.step = start.state.step,
                                            .evaluation_pending = start.state.evaluation_pending}));
+    if (auto remote = tracking::MakeRemote(
+            tracker.system,
+            {.name = recipe.name,
+             .dataset = std::filesystem::absolute(options.dataset),
+             .fingerprint = identity.dataset_fingerprint},
+            folder.root, [&log](const std::string& line) { log.Text("{}", line); })) {
+      log.Add(std::move(remote));
+    }
+    log.Text("{}", tracker.why);
     log.Emit(RunParameters(recipe));
+    for (const auto& path : {folder.config(), folder.environment()}) {
+      log.Emit(tracking::Artifact{.name = path.filename().string(),
+                                  .path = std::filesystem::absolute(path)});
+    }
   }
 
   log.Text(
@@ -430,6 +445,10 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   if (run.interrupted()) {
     log.Text("interrupted at step {} of {}; checkpoint {}; go on with --resume auto",
              FormatCount(result.step), FormatCount(result.total_steps), result.checkpoint.string());
+  }
+  if (!run.interrupted()) {
+    log.Emit(tracking::Artifact{.name = "checkpoints/" + result.checkpoint.filename().string(),
+                                .path = std::filesystem::absolute(result.checkpoint)});
   }
   log.Emit(tracking::Status{.state = run.interrupted() ? tracking::Status::State::kInterrupted
                                                        : tracking::Status::State::kFinished,

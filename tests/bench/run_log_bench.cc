@@ -14,16 +14,30 @@
 #include "base/hash.h"
 #include "tests/support/temporary_folder.h"
 #include "tracking/json_lines.h"
+#include "tracking/remote.h"
 #include "tracking/run_log.h"
+#include "tracking/tensorboard.h"
 #include "tracking/text_log.h"
 
 namespace millrace::tracking {
 namespace {
 
+// A tracker's server that is away.
+class Away final : public RemoteSink {
+ public:
+  std::string name() const override { return "the server"; }
+  Delivery Deliver(std::span<const RemoteEvent>) override {
+    return {.outcome = Delivery::Outcome::kTryLater, .reason = "away"};
+  }
+};
+
 void AddSinks(const test::TemporaryFolder& folder, RunLog& log) {
   log.Add(std::make_unique<TextLog>(folder / "log.txt"));
   log.Add(std::make_unique<JsonLines>(folder / "metrics.jsonl", Scalars::Kind::kResult, 0));
   log.Add(std::make_unique<JsonLines>(folder / "timings.jsonl", Scalars::Kind::kTiming, 0));
+  log.Add(std::make_unique<TensorBoard>(folder.path(), ResumePoint{}));
+  log.Add(std::make_unique<Remote>(std::make_unique<Away>(), folder / "journal", Remote::Options{},
+                                   [](const std::string&) {}));
 }
 
 Scalars StepScalars(std::uint64_t step) {

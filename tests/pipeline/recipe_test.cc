@@ -420,7 +420,7 @@ TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {
            {"decode.mode", "fats",
             "is \"fats\"; it must be one of exact, fast; did you mean \"fast\"?"},
            {"train.cuda_graph", "on", "is \"on\"; it must be one of auto, off"},
-           {"tracking.system", "mlflow", "is \"mlflow\"; it must be one of none"},
+           {"tracking.system", "polyaxon", "is \"polyaxon\"; it must be one of auto, none, mlflow"},
            {"pipeline.workers", "lots", "must be \"auto\" or a whole number"},
            {"pipeline.slots", "1.5", "must be \"auto\" or a whole number"},
            {"pipeline.cpu_budget", "true", "must be \"auto\" or a whole number"},

@@ -1,7 +1,7 @@
-// Gives a run's events to a sink, for judges that then read what it left: tracking_judge FOLDER
-// STEP PENDING. STEP and PENDING (0 or 1) are the ResumePoint; every line on standard input is a
-// JSON object {"<kind>": {<members as in tracking/event.h>}}. {"kill": {}} ends the process by
-// SIGKILL.
+// Gives a run's events to TensorBoard's files and the server that the environment names, for judges
+// that then read what it left: tracking_judge FOLDER STEP PENDING. STEP and PENDING (0 or 1) are
+// the ResumePoint; every line on standard input is a JSON object {"<kind>": {<members as in
+// tracking/event.h>}}. {"kill": {}} ends the process by SIGKILL.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "tracking/run_log.h"
+#include "tracking/system.h"
 #include "tracking/tensorboard.h"
 
 namespace millrace::tracking {
@@ -79,6 +80,7 @@ Event ReadEvent(const std::string& kind, const Json& json) {
                    .true_negatives = list("tn"),
                    .false_negatives = list("fn")};
   }
+  if (kind == "artifact") return Artifact{.name = name, .path = json.at("path").get<std::string>()};
   if (kind == "status") {
     return Status{.state = Status::State{json.at("state").get<std::uint8_t>()},
                   .step = step,
@@ -91,6 +93,10 @@ int Main(char** argv) {
   RunLog log;
   log.Add(std::make_unique<TensorBoard>(
       argv[1], ResumePoint{.step = std::stoull(argv[2]), .evaluation_pending = argv[3][0] == '1'}));
+  auto remote = MakeRemote(ChooseSystem("auto").system,
+                           {.name = "judged", .dataset = "/data/set", .fingerprint = "00ff"},
+                           argv[1], [&log](const std::string& line) { log.Text("{}", line); });
+  if (remote != nullptr) log.Add(std::move(remote));
   for (std::string line; std::getline(std::cin, line);) {
     const Json object = Json::parse(line);
     for (const auto& [kind, json] : object.items()) {

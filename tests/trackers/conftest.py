@@ -1,0 +1,107 @@
+"""The real servers, started from their pinned packages, and the programs that report to them. `./check trackers` sets
+MILLRACE_BUILD, the build folder (default: build/release)."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def build():
+    folder = Path(os.environ.get("MILLRACE_BUILD", ROOT / "build/release")).absolute()
+    assert (folder / "millrace").is_file(), f"{folder}/millrace is not there: run './check build', or set MILLRACE_BUILD"
+    return folder
+
+
+class MlflowServer:
+    """An MLflow server that can be killed and started again over the same data."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
+                       "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/store.db",
+                 "--artifacts-destination", self.folder / "artifacts", "--host", "127.0.0.1", "--port", str(self.port),
+                 "--workers", "1"], env=environment, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.uri + "/health", timeout=5):
+                return
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.2)
+        pytest.fail("the server does not start:\n" + (self.folder / "log").read_text())
+
+    def kill(self):
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def call(self, path, body=None, /, **query):
+        url = f"{self.uri}/api/2.0/mlflow/{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
+        request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode(),
+                                         headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def runs(self, experiment):
+        found = self.call("experiments/get-by-name", experiment_name=experiment)["experiment"]["experiment_id"]
+        return self.call("runs/search", {"experiment_ids": [found]}).get("runs", [])
+
+    def run(self, experiment):
+        """The only run of the experiment: id, status, and what it holds."""
+        [run] = self.runs(experiment)
+        return run
+
+    def history(self, run, key):
+        metrics = self.call("metrics/get-history", run_id=run["info"]["run_id"], metric_key=key).get("metrics", [])
+        return [(metric["step"], metric["value"]) for metric in metrics]
+
+    def artifacts(self, run, path=""):
+        files = self.call("artifacts/list", run_id=run["info"]["run_id"], path=path).get("files", [])
+        return sorted(file["path"] for file in files)
+
+    def artifact(self, run, path):
+        query = urllib.parse.urlencode({"run_uuid": run["info"]["run_id"], "path": path})
+        with urllib.request.urlopen(f"{self.uri}/get-artifact?{query}", timeout=60) as answer:
+            return answer.read()
+
+
+@pytest.fixture(scope="session")
+def started_mlflow(tmp_path_factory):
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def mlflow(started_mlflow):
+    """The server, up when the test begins."""
+    if started_mlflow.process is None:
+        started_mlflow.start()
+    return started_mlflow

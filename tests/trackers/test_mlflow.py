@@ -1,0 +1,303 @@
+"""Runs that report to a real MLflow server: everything arrives, once, whatever happens to server and run."""
+
+import base64
+import http.server
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LOSS = "training/supervised batch loss"
+RECIPE = """
+[data.train]
+ops = [{ op = "random_resized_crop", size = 32 }]
+[data.val]
+ops = [{ op = "resize", size = 36 }, { op = "center_crop", size = 32 }]
+[batch]
+per_device = 8
+[model]
+name = "resnet18"
+width = 8
+[loss]
+name = "cross_entropy"
+[optimizer]
+name = "sgd"
+lr = 0.003
+[schedule]
+name = "constant"
+[train]
+epochs = 2
+log_every_steps = 1
+"""
+NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy"}
+
+
+def train(step, loss=None):
+    return {"scalars": {"group": "train", "step": step, "epoch": 1, "values": {"loss": 1 / step if loss is None else loss}}}
+
+
+FINISHED = {"status": {"state": 1, "step": 100}}
+
+
+class Reporter:
+    """tracking_judge, reporting to an experiment of its own."""
+
+    def __init__(self, build, folder, uri, experiment):
+        self.program, self.folder, self.experiment = build / "tests/tracking/tracking_judge", folder, experiment
+        self.environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": experiment}
+        folder.mkdir()
+
+    def start(self, step=0):
+        return subprocess.Popen([self.program, self.folder, str(step), "0"], stdin=subprocess.PIPE, env=self.environment)
+
+    def __call__(self, *events, step=0):
+        process = self.start(step)
+        process.communicate("".join(json.dumps(event) + "\n" for event in events).encode(), timeout=120)
+        return process.returncode
+
+
+@pytest.fixture
+def reporter(build, tmp_path, mlflow, request):
+    return Reporter(build, tmp_path / "run", mlflow.uri, request.node.name)
+
+
+def tags_of(run):
+    return {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+
+
+def test_everything_arrives_as_it_was_told(reporter, mlflow, tmp_path):
+    (tmp_path / "file").write_bytes(bytes(range(256)) * 5000)
+    many = {f"setting.{i}": i / 7 for i in range(250)}
+    pixels = list(range(12))
+    reporter(
+        {"parameters": {"optimizer.lr": 0.1, "model.name": "résnet, 18", "deterministic": True, "odd,key": "", **many}},
+        train(10), train(20, "nan"), train(30, "inf"), train(40, "-inf"),
+        {"scalars": {"group": "val", "step": 40, "epoch": 2, "values": {"top1": 0.1 + 0.2, "top5": 1e-300}}},
+        {"picture": {"name": "validation: predictions_with_gt", "step": 40, "width": 2, "height": 2, "pixels": pixels}},
+        {"note": {"name": "about", "step": 1, "markdown": "*ten* classes"}},
+        {"artifact": {"name": "a folder/the+file é.bin", "path": str(tmp_path / "file")}},
+        *[train(step) for step in range(1000, 4000)], train(2**40), FINISHED)
+    run = mlflow.run(reporter.experiment)
+    assert (run["info"]["status"], run["info"]["run_name"]) == ("FINISHED", "judged")
+    assert run["info"]["start_time"] <= run["info"]["end_time"] <= 1000 * time.time()
+    parameters = {parameter["key"]: parameter["value"] for parameter in run["data"]["params"]}
+    assert {key: float(parameters.pop(key)) for key in many} == many
+    assert parameters == {"optimizer.lr": "0.1", "model.name": "résnet, 18", "deterministic": "true", "odd_key": ""}
+    losses = mlflow.history(run, LOSS)
+    assert math.isnan(float(losses[1][1]))
+    largest = 1.7976931348623157e308  # what the server's store makes of infinities
+    assert [losses[0], *losses[2:4]] == [(10, 0.1), (30, largest), (40, -largest)]
+    assert sorted(losses[4:]) == [*[(step, 1 / step) for step in range(1000, 4000)], (2**40, 1 / 2**40)]
+    assert mlflow.history(run, "validation/Accuracy") == [(2, 0.1 + 0.2)]
+    assert mlflow.history(run, "validation/Top-5 Accuracy") == [(2, 1e-300)]
+    tags = tags_of(run)
+    assert (tags["about"], tags["mlflow.loggedImages"]) == ("*ten* classes", "true")
+    assert mlflow.artifact(run, "a folder/the+file é.bin") == (tmp_path / "file").read_bytes()
+    shown, whole = mlflow.artifacts(run, "images")
+    assert shown.startswith("images/validation: predictions_with_gt+step+40+timestamp+")
+    assert shown.removesuffix("+compressed.png") == whole.removesuffix(".png")
+    assert mlflow.artifact(run, shown) == mlflow.artifact(run, whole)
+    assert mlflow.artifact(run, whole).startswith(b"\x89PNG")
+    [data] = run["inputs"]["dataset_inputs"]
+    assert (data["dataset"]["name"], data["dataset"]["digest"]) == ("set", "00ff")
+
+
+def test_run_that_is_killed_and_goes_on_is_one_run_without_gaps(reporter, mlflow):
+    assert reporter({"parameters": {"lr": 0.1}}, *[train(step) for step in range(1, 51)], {"kill": {}}) == -signal.SIGKILL
+    # From a checkpoint at step 30, with another setting.
+    assert reporter({"parameters": {"lr": 0.2}}, *[train(step) for step in range(31, 61)], {"kill": {}}, step=30) != 0
+    assert reporter(*[train(step) for step in range(61, 81)], FINISHED, step=60) == 0
+    run = mlflow.run(reporter.experiment)
+    assert mlflow.history(run, LOSS) == [(step, 1 / step) for step in range(1, 81)]
+    assert run["info"]["status"] == "FINISHED"
+    assert [(p["key"], p["value"]) for p in run["data"]["params"]] == [("lr", "0.1")]
+    assert tags_of(run)["changed.lr"] == "0.2"
+
+
+def arrived(mlflow, reporter):
+    """Whether the server has some of it."""
+    try:
+        return any(mlflow.history(run, LOSS) for run in mlflow.runs(reporter.experiment))
+    except urllib.error.HTTPError:  # there is no such experiment yet
+        return False
+
+
+def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, mlflow):
+    process = reporter.start()
+
+    def tell(*steps):
+        for step in steps:
+            process.stdin.write((json.dumps(train(step)) + "\n").encode())
+        process.stdin.flush()
+
+    tell(*range(1, 101))
+    deadline = time.monotonic() + 60
+    while not arrived(mlflow, reporter):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    mlflow.kill()
+    for begin in range(101, 401, 100):
+        tell(*range(begin, begin + 100))
+        time.sleep(1)
+    mlflow.start()
+    tell(*range(401, 501))
+    process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=120)
+    assert process.returncode == 0
+    run = mlflow.run(reporter.experiment)
+    assert mlflow.history(run, LOSS) == [(step, 1 / step) for step in range(1, 501)]
+    assert run["info"]["status"] == "FINISHED"
+
+
+def test_interrupted_creation_of_a_run_is_taken_up(reporter, mlflow):
+    reporter(train(1))
+    state = reporter.folder / "tracking/mlflow/run.json"
+    content = json.loads(state.read_text())
+    # As if it had been killed before it wrote down what the server answered.
+    state.write_text(json.dumps({**content, "run_id": ""}))
+    reporter(train(2), FINISHED, step=1)
+    assert mlflow.history(mlflow.run(reporter.experiment), LOSS) == [(1, 1), (2, 0.5)]
+    assert json.loads(state.read_text()) == content
+
+
+class Program:
+    def __init__(self, build, folder, **environment):
+        self.path, self.folder = build / "millrace", folder
+        self.environment = {**os.environ, **environment}
+
+    def __call__(self, *arguments):
+        return subprocess.run([self.path, *map(str, arguments)], cwd=self.folder, env=self.environment, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
+
+    def done(self, *arguments):
+        result = self(*arguments)
+        assert result.returncode == 0, result.stderr
+        return result
+
+
+@pytest.fixture
+def program(build, tmp_path, mlflow, request):
+    program = Program(build, tmp_path, MLFLOW_TRACKING_URI=mlflow.uri, MLFLOW_EXPERIMENT_NAME=request.node.name)
+    program.done("synth", "--to", "pictures", "--images", 60, "--classes", 3)
+    program.done("convert", "--from", "pictures", "--to", "data")
+    program.done("convert", "--from", "pictures", "--to", "data", "--split", "val")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return program
+
+
+def expected(run):
+    points = {}
+    for line in map(json.loads, [*(run / "metrics.jsonl").read_text().splitlines(),
+                                 *(run / "timings.jsonl").read_text().splitlines()]):
+        group, step, epoch = line.pop("group"), line.pop("step"), line.pop("epoch")
+        for name, value in line.items():
+            if isinstance(value, str):
+                continue
+            key = "lr/group_0" if name == "lr" else f"training/{NAMES.get(name, name)}"
+            if group == "val":
+                key = "validation/" + ("loss" if name == "loss" else NAMES.get(name, name))
+            points.setdefault(key, []).append((step if group == "train" else epoch, value))
+    return points
+
+
+def check_training(mlflow, experiment, folder):
+    run = mlflow.run(experiment)
+    wanted = expected(folder)
+    assert {metric["key"] for metric in run["data"]["metrics"]} == set(wanted)
+    for key, points in wanted.items():
+        assert mlflow.history(run, key) == points
+    assert run["info"]["status"] == "FINISHED"
+    [checkpoint] = (folder / "checkpoints").glob("step-*")
+    for name in ["config.toml", "environment.json", f"checkpoints/{checkpoint.name}"]:
+        assert mlflow.artifact(run, name) == (folder / name).read_bytes()
+    parameters = {parameter["key"]: parameter["value"] for parameter in run["data"]["params"]}
+    assert (parameters["optimizer.lr"], parameters["model.name"]) == ("0.003", "resnet18")
+
+
+def test_training_run_arrives_whole(program, mlflow, request):
+    done = program.done("train", "recipe.toml", "--data", "data", "--out", "run")
+    assert "reporting to MLflow: MLFLOW_TRACKING_URI is set" in done.stderr
+    check_training(mlflow, request.node.name, program.folder / "run")
+
+
+def test_project_file_runs_the_program_within_the_run_that_mlflow_made(build, program, mlflow, request, tmp_path):
+    assert build == ROOT / "build/release", "MLproject names the program of ./check build"
+    subprocess.run(
+        [sys.executable, "-m", "mlflow", "run", ROOT / "experiments/mlflow", "--env-manager", "local", "--experiment-name",
+         request.node.name, "-P", f"config={tmp_path}/recipe.toml", "-P", f"data={tmp_path}/data", "-P",
+         f"out={tmp_path}/run"], env={**program.environment, "MLFLOW_DISABLE_TELEMETRY": "true"}, check=True, timeout=300)
+    run = mlflow.run(request.node.name)
+    for key, points in expected(program.folder / "run").items():
+        assert mlflow.history(run, key) == points
+    assert run["info"]["status"] == "FINISHED"
+
+
+def test_run_without_its_server_ends_well_and_is_delivered_later(program, mlflow, request):
+    mlflow.kill()
+    result = program.done("train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=mlflow")
+    assert "reporting to MLflow: tracking.system names it" in result.stderr
+    assert result.stderr.count("cannot be reached") == 1
+    assert "deliver them with: millrace sync run" in result.stderr
+    mlflow.start()
+    assert "everything that run told is delivered" in program.done("sync", "run").stdout
+    check_training(mlflow, request.node.name, program.folder / "run")
+    # Once more changes nothing.
+    program.done("sync", "run")
+    check_training(mlflow, request.node.name, program.folder / "run")
+
+
+def test_command_lines_that_cannot_be_meant_are_refused(build, tmp_path, program):
+    plain = Program(build, program.folder)
+    for name in [name for name in plain.environment if name.startswith("MLFLOW_")]:
+        del plain.environment[name]
+    result = plain("train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=mlflow")
+    assert (result.returncode, result.stderr) == (
+        2, 'millrace: tracking.system is "mlflow": set MLFLOW_TRACKING_URI to the address of its server\n')
+    assert not (program.folder / "run").exists()
+    assert "was never told to report to a remote tracker" in plain("sync", "data").stderr
+    assert "nowhere is not a run's folder" in plain("sync", "nowhere").stderr
+    for uri, problem in {"file:///tmp/mlruns": "it must be the http:// or https:// address",
+                         "http://me:secret@host": "MLFLOW_TRACKING_USERNAME"}.items():
+        other = Program(build, program.folder, MLFLOW_TRACKING_URI=uri)
+        result = other("train", "recipe.toml", "--data", "data", "--out", "other")
+        assert result.returncode == 2
+        assert problem in result.stderr
+        assert "secret" not in result.stderr
+
+
+@pytest.mark.parametrize("credentials, header", [
+    ({"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "se:cret", "MLFLOW_TRACKING_TOKEN": "no"},
+     "Basic " + base64.b64encode(b"me:se:cret").decode()),
+    ({"MLFLOW_TRACKING_TOKEN": "tok"}, "Bearer tok")])
+def test_server_that_talks_nonsense_fails_no_run_and_learns_only_the_credentials(build, tmp_path, credentials, header):
+    headers = []
+
+    class Nonsense(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            headers.append(self.headers.get("Authorization"))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>welcome</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        reporter = Reporter(build, tmp_path / "run", f"http://127.0.0.1:{server.server_port}", "any")
+        reporter.environment.update(credentials)
+        assert reporter(train(1), FINISHED) == 0
+        server.shutdown()
+    assert headers and set(headers) == {header}
+    kept = b"".join(path.read_bytes() for path in reporter.folder.rglob("*") if path.is_file())
+    for secret in (b"cret", b"tok\""):
+        assert secret not in kept

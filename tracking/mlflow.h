@@ -1,0 +1,77 @@
+// MLflow: a run's events over its REST interface.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tracking/http.h"
+#include "tracking/remote.h"
+
+namespace millrace::tracking {
+
+// Where the server is and who we are there, by the variables that MLflow's own client reads.
+struct MlflowSettings {
+  std::string uri;              // MLFLOW_TRACKING_URI, without credentials and final slashes
+  std::string experiment_name;  // MLFLOW_EXPERIMENT_NAME; "Default"
+  std::string experiment_id;    // MLFLOW_EXPERIMENT_ID; wins over the name
+  std::string run_id;           // MLFLOW_RUN_ID: go on with this run
+  HttpOptions http;             // MLFLOW_TRACKING_USERNAME, _PASSWORD, _TOKEN, _INSECURE_TLS, ...
+
+  // From the environment, and user and password, where it has none, from ~/.mlflow/credentials.
+  // Throws Error (exit code 2) naming the variable and what is wrong with it.
+  static MlflowSettings FromEnvironment();
+};
+
+// What the server is told of the run as a whole.
+struct MlflowRun {
+  std::string name;
+  std::string dataset;      // its path
+  std::string fingerprint;  // of the dataset
+};
+
+// Which run of the server is ours stands in `folder`/run.json, so that the run is found again by
+// whoever goes on with it; no credential is in there. An interrupted creation is found again by a
+// tag.
+//
+// Scalars arrive under the tags and axes of tags.h, pictures so that MLflow's pages show them,
+// settings as parameters. What the server would refuse is made acceptable: characters that keys
+// must not have become '_', a setting that has changed since the run began, which MLflow does not
+// allow, becomes the tag "changed.<setting>". Messages, histograms and curves have no place there.
+class Mlflow final : public RemoteSink {
+ public:
+  // Throws Error when the file in `folder` is damaged.
+  Mlflow(MlflowSettings settings, MlflowRun run, std::filesystem::path folder);
+  ~Mlflow() override;
+
+  std::string name() const override { return "MLflow at " + settings_.uri; }
+  Delivery Deliver(std::span<const RemoteEvent> events) override;
+
+ private:
+  struct Requests;
+
+  void ReadState();
+  void WriteState() const;
+  void OpenExperiment();
+  // The run began at `time_ms`, at the latest.
+  void CreateRun(std::int64_t time_ms);
+  void OpenRun(std::int64_t time_ms);
+
+  const MlflowSettings settings_;
+  const MlflowRun run_;
+  const std::filesystem::path folder_;
+  std::unique_ptr<Requests> requests_;
+  std::string key_;            // by which an interrupted creation is found again
+  std::string experiment_id_;  // empty: not known yet
+  std::string run_id_;         // empty: not created yet
+  std::string artifact_uri_;
+  std::map<std::string, std::string> parameters_;  // that the server has
+  bool open_ = false;                              // since this process began
+};
+
+}  // namespace millrace::tracking
