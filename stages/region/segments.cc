@@ -8,8 +8,6 @@
 namespace millrace::stages::region {
 namespace {
 
-constexpr int kSide = static_cast<int>(storage::kBlockSide);
-
 // Pixels on every side of a region that its own pixels depend on: the next sample of chroma.
 constexpr int kContext = 2;
 

@@ -1,7 +1,5 @@
 // Any bytes as a stored JPEG: where the region decoder knows the pixels of a region, they are those
-// of libjpeg-turbo, and the twin of the device's decoder knows them too. The first eight bytes
-// choose the region; the index is that of the restart markers that are there.
-#include <algorithm>
+// of libjpeg-turbo, and the twin of the device's decoder knows them too.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -13,34 +11,17 @@
 
 #include "stages/decode.h"
 #include "stages/gpu/picture_plan.h"
-#include "stages/region/frame.h"
 #include "stages/region/region_decoder.h"
-#include "storage/jpeg_marker_codes.h"
+#include "tests/fuzz/region_input.h"
 #include "tests/stages/gpu/twin.h"
 
 namespace millrace::stages {
 namespace {
 
-constexpr int kMostPixels = 1 << 20;
-
 void Require(bool holds, const char* what) {
   if (holds) return;
   std::fprintf(stderr, "not so: %s\n", what);
   std::abort();
-}
-
-// The bytes between the markers of a scan. A zero behind 0xFF is no marker.
-std::vector<std::uint16_t> SegmentBytes(std::span<const std::byte> scan) {
-  std::vector<std::uint16_t> segments;
-  std::size_t begin = 0;
-  for (std::size_t at = 0; at + 1 < scan.size(); ++at) {
-    if (scan[at] != std::byte{0xFF} || scan[at + 1] == std::byte{0}) continue;
-    segments.push_back(static_cast<std::uint16_t>(std::min<std::size_t>(at - begin, 0xFFFF)));
-    const bool is_end = scan[at + 1] == static_cast<std::byte>(storage::kEoi);
-    begin = ++at + 1;
-    if (is_end) break;
-  }
-  return segments;
 }
 
 // What the device makes of the region, or nothing.
@@ -67,24 +48,11 @@ std::vector<std::uint8_t> DecodeByDevice(const storage::RecordView& record, Box 
   return {};
 }
 
-void Compare(std::span<const std::byte> choice, std::span<const std::byte> payload) {
-  const auto frame = region::ReadFrame(payload);
-  if (!frame || frame->picture.width > kMostPixels / frame->picture.height) return;
-  const std::vector<std::uint16_t> segments = SegmentBytes(payload.subspan(frame->scan));
-  const storage::RecordView record{
-      .width = static_cast<std::uint32_t>(frame->picture.width),
-      .height = static_cast<std::uint32_t>(frame->picture.height),
-      .payload = payload,
-      .region_index = {.segment_mcus = frame->restart_interval, .segment_bytes = segments}};
-  const auto chosen = [&](std::size_t i, int below) {
-    std::uint16_t number;
-    std::memcpy(&number, choice.data() + 2 * i, sizeof number);
-    return static_cast<int>(number) % below;
-  };
-  Box box{.x = chosen(0, frame->picture.width), .y = chosen(1, frame->picture.height)};
-  box.width = 1 + chosen(2, frame->picture.width - box.x);
-  box.height = 1 + chosen(3, frame->picture.height - box.y);
-
+void Compare(std::span<const std::byte> data) {
+  const auto input = ReadRegionInput(data);
+  if (!input) return;
+  const storage::RecordView& record = input->record;
+  const Box box = input->box;
   static region::RegionDecoder decoder;
   static region::RegionDecoder scalar(Kernels::kScalar);
   static Decoder judge(DecodeEngine::kLibjpegTurbo);
@@ -113,9 +81,6 @@ void Compare(std::span<const std::byte> choice, std::span<const std::byte> paylo
 }  // namespace millrace::stages
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  constexpr std::size_t kChoiceBytes = 8;
-  if (size < kChoiceBytes) return 0;
-  const auto bytes = std::as_bytes(std::span(data, size));
-  millrace::stages::Compare(bytes.first(kChoiceBytes), bytes.subspan(kChoiceBytes));
+  millrace::stages::Compare(std::as_bytes(std::span(data, size)));
   return 0;
 }
