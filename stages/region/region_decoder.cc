@@ -131,7 +131,12 @@ bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
       record.region_index.segment_bytes.subspan(at(rows.begin), at(rows.end) - at(rows.begin));
   const auto segment_blocks = static_cast<std::size_t>(choice_.segment_blocks);
   bytes_.Begin(std::accumulate(of_band.begin(), of_band.end(), std::size_t{0}), segment_blocks);
-  std::memset(coefficients_.data(), 0, coefficients_.size() * sizeof(std::int16_t));
+  for (int i = 0; i < num_planes(); ++i) {
+    const std::size_t blocks =
+        plane(i).row_blocks * static_cast<std::size_t>(rows.size() * plane(i).v);
+    std::memset(coefficients_.data() + plane(i).coefficients, 0,
+                blocks * storage::kBlockSize * sizeof(std::int16_t));
+  }
   segments_.clear();
   const BlockStep* steps = steps_.data();
   for (int i = 0; i < rows.size() * choice_.columns.size(); ++i, steps += segment_blocks + 1) {
