@@ -446,7 +446,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     log.Text("interrupted at step {} of {}; checkpoint {}; go on with --resume auto",
              FormatCount(result.step), FormatCount(result.total_steps), result.checkpoint.string());
   }
-  if (!run.interrupted()) {
+  if (peers.first() && !run.interrupted()) {
     log.Emit(tracking::Artifact{.name = "checkpoints/" + result.checkpoint.filename().string(),
                                 .path = std::filesystem::absolute(result.checkpoint)});
   }

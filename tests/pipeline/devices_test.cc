@@ -50,11 +50,11 @@ TEST(Devices, GpusAreWrittenAsTheyAreRead) {
 }
 
 Placement OneOf(std::uint32_t processes, std::uint32_t number) {
-  return {.process = number,
-          .num_processes = processes,
-          .local_process = number,
-          .num_local_processes = processes,
-          .source = "torchrun"};
+  Placement placement;
+  placement.process = placement.local_process = number;
+  placement.num_processes = placement.num_local_processes = processes;
+  placement.source = "torchrun";
+  return placement;
 }
 
 TEST(Devices, GpusThatNobodyNamedAreSharedOutEvenly) {
