@@ -242,6 +242,7 @@ std::optional<std::string> Peers::FindLost(const model::Store& store) {
           (now_ns - beat.seen_ns) / 1'000'000'000);
     }
     if (store.Find(Key("left", process)) || store.Find("failure")) continue;
+    store.Set(Key("left", process), "1");  // Leave() does not wait for it
     return fmt::format("{} {}", Name(process), how);
   }
   return std::nullopt;

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import support
+from slurm import Slurm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,3 +98,16 @@ def small_disk(tmp_path):
     yield make
     for folder in mounted:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A Slurm of this machine's own with two nodes, n1 and n2."""
+    if os.getuid() != 0:
+        pytest.skip("a Slurm of its own needs root")
+    folder = tmp_path_factory.mktemp("slurm")
+    # Daemons and tasks reach it whoever they are.
+    for parent in [folder, folder.parent]:
+        parent.chmod(0o755)
+    with Slurm(folder) as cluster:
+        yield cluster

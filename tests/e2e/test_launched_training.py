@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import support
@@ -13,6 +14,7 @@ from support import TIME_LIMIT_S, checkpoints, default_signals, metrics, same_ru
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", "--bind-to", "none"]
+ONE_CORE = min(os.sched_getaffinity(0))
 SHORT = ["--set", "checkpoint.every_steps=2", "--set", "deterministic=true", "--devices", "cpu:1"]
 
 
@@ -65,6 +67,20 @@ class Launched:
             self.process.wait()
 
 
+def task_of_slurm(folder, number):
+    """The process that Slurm counts so, of a training in `folder`: slurmd's child, not srun's."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if (process / "cwd").readlink() != folder or words[1:2] != [b"train"]:
+                continue
+            if f"SLURM_PROCID={number}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                return int(process.name)
+        except OSError:
+            continue  # it has ended meanwhile
+    raise AssertionError(f"there is no task {number}")
+
+
 @pytest.fixture
 def launched(path, dataset, tmp_path):
     """Makes a Launched, which is over when the test is."""
@@ -92,6 +108,27 @@ def test_run_is_the_same_under_every_launcher(launched, undisturbed, launcher):
     training = launched(launcher)
     training.finish()
     same_runs(undisturbed, training.run)
+
+
+@pytest.mark.parametrize("nodes", [1, 2], ids=["one machine", "two machines"])
+def test_run_is_the_same_under_srun(launched, undisturbed, slurm, nodes):
+    # As many compute threads as the processes of one machine have, and a name that is known here for the first node.
+    training = launched(["srun", "-N", nodes, "-n", 2, "taskset", "-c", ONE_CORE],
+                        {**slurm.environment, "MASTER_ADDR": "127.0.0.1"})
+    training.finish()
+    same_runs(undisturbed, training.run)
+
+
+def test_process_of_another_machine_that_is_killed_is_named(launched, slurm):
+    training = launched(["srun", "--kill-on-bad-exit=0", "-N", 2, "-n", 2],
+                        {**slurm.environment, "MASTER_ADDR": "127.0.0.1"})
+    training.start("--set", "train.epochs=100")
+    until(lambda: training.steps() >= 2, training.process)
+    os.kill(task_of_slurm(training.folder, 1), signal.SIGKILL)
+    begin = time.monotonic()
+    assert training.wait() != 0
+    assert time.monotonic() - begin < 10
+    assert "millrace: process 1 (rank 1, on " in training.said()
 
 
 @pytest.mark.parametrize("victim", [0, 1])

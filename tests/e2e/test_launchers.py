@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from slurm import Slurm, free_ports
+from slurm import free_ports
 from support import TIME_LIMIT_S, checkpoints, default_signals, metrics
 
 LAUNCH_FILES = sorted((Path(__file__).resolve().parents[2] / "experiments/launch").iterdir())
@@ -98,18 +98,6 @@ def test_mpirun_that_binds_gives_each_process_its_cores(path, standing):
         pytest.skip("needs two cores")
     told = standing(*MPIRUN, "-n", 2, "--bind-to", "core", judge(path))
     assert common(told, "owns_cores", "cores") == (True, 1)
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    if os.getuid() != 0:
-        pytest.skip("a Slurm of its own needs root")
-    folder = tmp_path_factory.mktemp("slurm")
-    # Daemons and tasks reach it whoever they are.
-    for parent in [folder, folder.parent]:
-        parent.chmod(0o755)
-    with Slurm(folder) as cluster:
-        yield cluster
 
 
 def test_srun_on_one_machine_meets_in_a_file(path, standing, slurm, tmp_path):
