@@ -260,10 +260,11 @@ TEST_F(GpuTraining, EvaluationCountsAreTheCpus) {
   const Run run = Train("run", "cuda:0", {});
   const auto evaluate = [&](const char* devices) {
     tracking::RunLog log;
-    return Evaluate(
-        MakeRecipe({}),
-        {.dataset = dataset_, .weights = run.result.checkpoint, .devices = Devices::Parse(devices)},
-        log);
+    EvaluateOptions options;
+    options.dataset = dataset_;
+    options.weights = run.result.checkpoint;
+    options.devices = Devices::Parse(devices);
+    return Evaluate(MakeRecipe({}), options, log).value();
   };
   const auto cpu = evaluate("cpu");
   const auto gpu = evaluate("cuda:0");
