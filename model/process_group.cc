@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "model/c10d_types.h"
@@ -44,6 +45,23 @@ at::Tensor AsTensor(std::span<const std::int64_t> numbers) {
   return tensor;
 }
 
+// All ranks' first collective on `device`. LibTorch (2.11) notes a group when it first talks, in a
+// map of the process that has no lock: the groups of one process do so in turns, and none goes on
+// before all have.
+void Meet(c10d::ProcessGroup& group, const c10::Device& device) {
+  static std::mutex in_turns;
+  const auto options = at::TensorOptions(at::kByte).device(device);
+  at::Tensor mine = at::zeros({1}, options);
+  at::Tensor all = at::empty({group.getSize()}, options);
+  const auto work = [&] {
+    const std::lock_guard lock(in_turns);
+    return group._allgather_base(all, mine);
+  }();
+  work->wait();
+  // Those whose bytes have come may still be at their note.
+  const std::lock_guard lock(in_turns);
+}
+
 }  // namespace
 
 void BetweenRanks(const std::string& what, const std::function<void()>& body) {
@@ -75,6 +93,8 @@ ProcessGroup::ProcessGroup(const ProcessGroupOptions& options)
           MakeNcclBackend(c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size,
                           options.timeout));
     }
+    Meet(*impl_->group, c10::kCPU);
+    if (options.device.is_cuda()) Meet(*impl_->group, options.device);
   });
 }
 

@@ -39,6 +39,17 @@ TEST(ProcessGroup, GathersNumbersByRankWhateverTheTiming) {
   }
 }
 
+TEST(ProcessGroup, GroupsOfOneProcessBeginAtOnceAgainAndAgain) {
+  constexpr std::uint32_t kRanks = 4;
+  for (int round = 0; round < 25; ++round) {
+    InGroup(kRanks, [&](ProcessGroup& group) {
+      const auto all = group.AllGather(std::vector<std::int64_t>{group.rank()});
+      ASSERT_EQ(all.size(), kRanks);
+      EXPECT_THAT(all.back(), testing::ElementsAre(kRanks - 1));
+    });
+  }
+}
+
 TEST(ProcessGroup, SharesTheFirstRanksTensors) {
   InGroup(3, [](ProcessGroup& group) {
     const at::Tensor floats = at::full({7}, 0.1 + group.rank());
