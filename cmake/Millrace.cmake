@@ -128,11 +128,12 @@ function(millrace_library name)
 endfunction()
 add_custom_target(check_headers)
 
-# millrace_kernels(<target> <name> FILES <files>)
-# Puts the text of kernels into <target>: defines `std::span<const KernelSource> <name>()` of stages/gpu/kernel_source.h,
+# millrace_kernels(<target> <name> NAMESPACE <namespace below millrace> FILES <files>)
+# Puts the text of kernels into <target>: defines `std::span<const KernelSource> <name>()` of base/gpu/kernel_source.h,
 # one source a file, called as the file is.
 function(millrace_kernels target name)
-  cmake_parse_arguments(ARG "" "" "FILES" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAMESPACE" "FILES" ${ARGN})
+  set(MILLRACE_KERNEL_NAMESPACE ${ARG_NAMESPACE})
   set(sources "")
   foreach(path IN LISTS ARG_FILES)
     get_filename_component(file_name "${path}" NAME)

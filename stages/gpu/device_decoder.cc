@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "stages/gpu/cuda_error.h"
+#include "base/gpu/cuda_error.h"
 #include "stages/gpu/device_kernels.h"
 #include "stages/image.h"
 

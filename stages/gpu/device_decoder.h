@@ -10,9 +10,9 @@
 #include <functional>
 #include <span>
 
+#include "base/gpu/kernel_module.h"
 #include "stages/geometry.h"
 #include "stages/gpu/batch_layout.h"
-#include "stages/gpu/kernel_module.h"
 #include "stages/gpu/memory.h"
 #include "stages/gpu/picture_plan.h"
 

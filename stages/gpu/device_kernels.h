@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "stages/gpu/kernel_source.h"
+#include "base/gpu/kernel_source.h"
 
 namespace millrace::stages::gpu {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "stages/gpu/cuda_error.h"
+#include "base/gpu/cuda_error.h"
 #include "stages/gpu/device_kernels.h"
 
 namespace millrace::stages::gpu {

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "stages/gpu/kernel_module.h"
+#include "base/gpu/kernel_module.h"
 #include "stages/gpu/kernels/normalize.inl"
 #include "stages/normalize.h"
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "stages/gpu/cuda_error.h"
+#include "base/gpu/cuda_error.h"
 
 namespace millrace::stages::gpu {
 namespace {

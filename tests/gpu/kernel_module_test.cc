@@ -1,4 +1,4 @@
-#include "stages/gpu/kernel_module.h"
+#include "base/gpu/kernel_module.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include "tests/gpu/device.h"
 #include "tests/support/error_text.h"
 
-namespace millrace::stages::gpu {
+namespace millrace {
 namespace {
 
 using ::testing::HasSubstr;
@@ -70,4 +70,4 @@ TEST_F(KernelModuleOnDevice, UnknownKernelIsNamed) {
 }
 
 }  // namespace
-}  // namespace millrace::stages::gpu
+}  // namespace millrace

@@ -1,8 +1,8 @@
-#include "stages/gpu/cuda_error.h"
+#include "base/gpu/cuda_error.h"
 
 #include "base/error.h"
 
-namespace millrace::stages::gpu {
+namespace millrace {
 
 void RequireCuda(cudaError_t result, std::string_view what) {
   if (result == cudaSuccess) return;
@@ -11,4 +11,4 @@ void RequireCuda(cudaError_t result, std::string_view what) {
   Fail("{}: {} ({})", what, cudaGetErrorString(result), cudaGetErrorName(result));
 }
 
-}  // namespace millrace::stages::gpu
+}  // namespace millrace

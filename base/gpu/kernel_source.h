@@ -5,11 +5,11 @@
 #include <span>
 #include <string_view>
 
-namespace millrace::stages::gpu {
+namespace millrace {
 
 struct KernelSource {
   std::string_view name;  // as #include "name" in another one says it
   std::string_view text;
 };
 
-}  // namespace millrace::stages::gpu
+}  // namespace millrace

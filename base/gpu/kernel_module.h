@@ -10,10 +10,10 @@
 #include <string>
 #include <string_view>
 
-#include "stages/gpu/cuda_error.h"
-#include "stages/gpu/kernel_source.h"
+#include "base/gpu/cuda_error.h"
+#include "base/gpu/kernel_source.h"
 
-namespace millrace::stages::gpu {
+namespace millrace {
 
 // Machine code (a cubin) of the source called `main`, which may include the others, for devices of
 // a compute capability (90 means 9.0). Multiplications and additions stay apart, so that floating
@@ -55,4 +55,4 @@ void Launch(cudaKernel_t kernel, const LaunchShape& shape, cudaStream_t stream,
               "a kernel cannot be launched");
 }
 
-}  // namespace millrace::stages::gpu
+}  // namespace millrace

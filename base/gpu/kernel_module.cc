@@ -1,4 +1,4 @@
-#include "stages/gpu/kernel_module.h"
+#include "base/gpu/kernel_module.h"
 
 #include <fmt/format.h>
 #include <nvrtc.h>
@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/error.h"
 
-namespace millrace::stages::gpu {
+namespace millrace {
 namespace {
 
 void RequireNvrtc(nvrtcResult result, std::string_view what) {
@@ -103,4 +103,4 @@ cudaKernel_t KernelModule::Find(const char* name) const {
   return kernel;
 }
 
-}  // namespace millrace::stages::gpu
+}  // namespace millrace

@@ -5,9 +5,9 @@
 
 #include <string_view>
 
-namespace millrace::stages::gpu {
+namespace millrace {
 
 // Throws Error "<what>: <what CUDA says> (<name of the error>)" unless `result` is success.
 void RequireCuda(cudaError_t result, std::string_view what);
 
-}  // namespace millrace::stages::gpu
+}  // namespace millrace
