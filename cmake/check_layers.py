@@ -44,7 +44,7 @@ LIBRARIES = {
     "Protobuf": (("google/protobuf/", "tracking/journal.pb.h", "tracking/tensorboard.pb.h"), ("tracking/",)),
     "libcurl": (("curl/",), ("tracking/http",)),
     "Highway": (("hwy/",), ("stages/",)),
-    "CUDA": (("cuda", "nvrtc.h"), ("base/gpu/", "stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
+    "CUDA": (("cuda", "nvrtc.h"), ("base/gpu/", "model/gpu/", "stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
     "NVTX": (("nvtx3/",), ("pipeline/nvtx_",)),
     "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",

@@ -5,11 +5,10 @@
 
 #include <cmath>
 
+#include "model/fused_norm.h"
+
 namespace millrace::model {
 namespace {
-
-constexpr double kBatchNormMomentum = 0.1;
-constexpr double kBatchNormEpsilon = 1e-5;
 
 // The bound of torch.nn.init.kaiming_uniform_(a=sqrt(5)), which PyTorch's layers start from. The
 // steps are PyTorch's, rounding included.
@@ -58,9 +57,24 @@ void BatchNorm2d::Finish() {
 }
 
 at::Tensor BatchNorm2d::Forward(const at::Tensor& x, bool training) const {
+  if (training && TakesFusedNorm(x)) return FusedNorm(*this, x);
   if (training) num_batches_tracked.add_(1);
-  return at::batch_norm(x, weight, bias, running_mean, running_var, training, kBatchNormMomentum,
-                        kBatchNormEpsilon, /*cudnn_enabled=*/true);
+  return at::batch_norm(x, weight, bias, running_mean, running_var, training, kMomentum, kEpsilon,
+                        /*cudnn_enabled=*/true);
+}
+
+at::Tensor BatchNorm2d::ForwardRelu(const at::Tensor& x, bool training) const {
+  if (training && TakesFusedNorm(x)) return FusedNormRelu(*this, x);
+  return Forward(x, training).relu_();
+}
+
+Fork BatchNorm2d::ForwardAddRelu(const at::Tensor& x, const at::Tensor& shortcut,
+                                 bool training) const {
+  if (training && TakesFusedNorm(x)) return FusedNormAddRelu(*this, x, shortcut);
+  at::Tensor out = Forward(x, training);
+  out += shortcut;
+  out.relu_();
+  return {.on = out, .shortcut = out};
 }
 
 Linear::Linear(std::int64_t in, std::int64_t out, at::Generator& generator)

@@ -40,14 +40,29 @@ struct Conv2d {
   at::Tensor weight;  // [out, in / groups, kernel, kernel]
 };
 
-// Batch normalisation over N, H and W with PyTorch's momentum 0.1 and epsilon 1e-5.
+// What two take: the layers that follow, and a shortcut around them. The same numbers; apart, so
+// that their gradients come apart.
+struct Fork {
+  at::Tensor on;
+  at::Tensor shortcut;
+};
+
+// Batch normalisation over N, H and W with PyTorch's momentum and epsilon. In training on a GPU the
+// kernels of fused_norm.h, where they take `x`.
 struct BatchNorm2d {
+  static constexpr double kMomentum = 0.1;
+  static constexpr double kEpsilon = 1e-5;
+
   BatchNorm2d() = default;
   explicit BatchNorm2d(std::int64_t channels);
 
   void Finish();
 
   at::Tensor Forward(const at::Tensor& x, bool training) const;
+  // With a rectifier behind it.
+  at::Tensor ForwardRelu(const at::Tensor& x, bool training) const;
+  // With `shortcut` added before the rectifier.
+  Fork ForwardAddRelu(const at::Tensor& x, const at::Tensor& shortcut, bool training) const;
 
   at::Tensor weight;
   at::Tensor bias;

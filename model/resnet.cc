@@ -36,6 +36,9 @@ struct ConvNorm {
   at::Tensor Forward(const at::Tensor& x, bool training) const {
     return norm.Forward(conv.Forward(x), training);
   }
+  at::Tensor ForwardRelu(const at::Tensor& x, bool training) const {
+    return norm.ForwardRelu(conv.Forward(x), training);
+  }
 
   Conv2d conv;
   BatchNorm2d norm;
@@ -43,14 +46,12 @@ struct ConvNorm {
 
 // A residual block: two or three convolutions beside a shortcut.
 struct Block {
-  at::Tensor Forward(const at::Tensor& x, bool training) const {
-    at::Tensor out = x;
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-      out = steps[i].Forward(out, training);
-      if (i + 1 < steps.size()) out.relu_();
-    }
-    out += shortcut ? shortcut->Forward(x, training) : x;
-    return out.relu_();
+  Fork Forward(const Fork& x, bool training) const {
+    at::Tensor out = x.on;
+    for (std::size_t i = 0; i + 1 < steps.size(); ++i) out = steps[i].ForwardRelu(out, training);
+    out = steps.back().conv.Forward(out);
+    return steps.back().norm.ForwardAddRelu(
+        out, shortcut ? shortcut->Forward(x.shortcut, training) : x.shortcut, training);
   }
 
   std::vector<ConvNorm> steps;
@@ -77,10 +78,11 @@ class ResNet final : public Network {
 
   at::Tensor Forward(const at::Tensor& images, bool training) override {
     at::Tensor x = images.contiguous(memory_format_);
-    x = stem_->Forward(x, training).relu_();
+    x = stem_->ForwardRelu(x, training);
     x = at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-    for (const Block& block : blocks_) x = block.Forward(x, training);
-    x = at::flatten(at::adaptive_avg_pool2d(x, {1, 1}), 1);
+    Fork fork{.on = x, .shortcut = x};
+    for (const Block& block : blocks_) fork = block.Forward(fork, training);
+    x = at::flatten(at::adaptive_avg_pool2d(fork.on, {1, 1}), 1);
     return classifier_.Forward(x);
   }
 

@@ -1,0 +1,23 @@
+#include "base/check.h"
+#include "model/fused_norm.h"
+
+namespace millrace::model {
+
+bool TakesFusedNorm(const at::Tensor&) { return false; }
+
+at::Tensor FusedNorm(const BatchNorm2d&, const at::Tensor&) {
+  MILLRACE_CHECK(false);
+  return {};
+}
+
+at::Tensor FusedNormRelu(const BatchNorm2d&, const at::Tensor&) {
+  MILLRACE_CHECK(false);
+  return {};
+}
+
+Fork FusedNormAddRelu(const BatchNorm2d&, const at::Tensor&, const at::Tensor&) {
+  MILLRACE_CHECK(false);
+  return {};
+}
+
+}  // namespace millrace::model
