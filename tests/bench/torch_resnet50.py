@@ -6,9 +6,11 @@ label smoothing 0.1, SGD with Nesterov momentum (fused), no weight decay on norm
 the device: what is measured is the step alone. Each figure is the median over windows, with the smallest and the largest.
 
 Usage: torch_resnet50.py [--batch 256] [--windows 7] [--seconds 3] [--amp bf16|fp16|off] [--tf32] [--eager-only] [--json F]
+                         [--kernels]
 """
 
 import argparse
+import collections
 import json
 import statistics
 import sys
@@ -50,6 +52,24 @@ def make_step(args: argparse.Namespace, compiled: str | None):
     return step
 
 
+def print_kernels(step) -> None:
+    """Which kernels take how long, as tests/bench/gpu_step.cc has it for millrace."""
+    steps = 5
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as profile:
+        for _ in range(steps):
+            step()
+        torch.cuda.synchronize()
+    kernels = collections.defaultdict(lambda: [0.0, 0])
+    for event in profile.events():
+        if event.device_type == torch.autograd.DeviceType.CUDA:
+            kernels[event.name][0] += event.device_time / 1000 / steps
+            kernels[event.name][1] += 1
+    print(f"by kernel: {sum(time for time, _ in kernels.values()):.3f} ms a step")
+    for name, (time_ms, calls) in sorted(kernels.items(), key=lambda item: -item[1][0]):
+        print(f"{time_ms:9.3f} ms {calls // steps:5} x  {name[:140]}")
+
+
 def measure(args: argparse.Namespace, compiled: str | None) -> list[float]:
     """Images/s of each window."""
     wait = torch.cuda.synchronize if args.device.startswith("cuda") else (lambda: None)
@@ -69,6 +89,8 @@ def measure(args: argparse.Namespace, compiled: str | None) -> list[float]:
             step()
         wait()
         rates.append(steps * args.batch / (time.perf_counter() - begin))
+    if args.kernels:
+        print_kernels(step)
     return rates
 
 
@@ -84,6 +106,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=int, default=10, help="steps; cuDNN tries its kernels in them")
     parser.add_argument("--eager-only", action="store_true", help="do not compile, which takes a minute")
     parser.add_argument("--modes", default="default", help="of torch.compile, by commas: default,max-autotune")
+    parser.add_argument("--kernels", action="store_true", help="print which kernels take how long")
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args()
     torch.backends.cudnn.benchmark = True
