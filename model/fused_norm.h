@@ -23,6 +23,10 @@ at::Tensor FusedNorm(const BatchNorm2d& norm, const at::Tensor& x);
 // With a rectifier behind it.
 at::Tensor FusedNormRelu(const BatchNorm2d& norm, const at::Tensor& x);
 
+// With a rectifier and torchvision's pooling behind it: the largest of 3 x 3 pixels, every other
+// one, with a border of one. [N, C, (H + 1) / 2, (W + 1) / 2], of fewer than 2^32 pixels.
+Fork FusedNormReluPool(const BatchNorm2d& norm, const at::Tensor& x);
+
 // With `residual` (of the type, shape and order of x) added before the rectifier.
 Fork FusedNormAddRelu(const BatchNorm2d& norm, const at::Tensor& x, const at::Tensor& residual);
 

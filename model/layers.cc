@@ -68,6 +68,13 @@ at::Tensor BatchNorm2d::ForwardRelu(const at::Tensor& x, bool training) const {
   return Forward(x, training).relu_();
 }
 
+Fork BatchNorm2d::ForwardReluPool(const at::Tensor& x, bool training) const {
+  if (training && TakesFusedNorm(x)) return FusedNormReluPool(*this, x);
+  const at::Tensor out = at::max_pool2d(Forward(x, training).relu_(), /*kernel_size=*/3,
+                                        /*stride=*/2, /*padding=*/1);
+  return {.on = out, .shortcut = out};
+}
+
 Fork BatchNorm2d::ForwardAddRelu(const at::Tensor& x, const at::Tensor& shortcut,
                                  bool training) const {
   if (training && TakesFusedNorm(x)) return FusedNormAddRelu(*this, x, shortcut);

@@ -61,6 +61,9 @@ struct BatchNorm2d {
   at::Tensor Forward(const at::Tensor& x, bool training) const;
   // With a rectifier behind it.
   at::Tensor ForwardRelu(const at::Tensor& x, bool training) const;
+  // With a rectifier and a pooling behind it: the largest of 3 x 3 pixels, every other one, with a
+  // border of one.
+  Fork ForwardReluPool(const at::Tensor& x, bool training) const;
   // With `shortcut` added before the rectifier.
   Fork ForwardAddRelu(const at::Tensor& x, const at::Tensor& shortcut, bool training) const;
 

@@ -15,6 +15,11 @@ at::Tensor FusedNormRelu(const BatchNorm2d&, const at::Tensor&) {
   return {};
 }
 
+Fork FusedNormReluPool(const BatchNorm2d&, const at::Tensor&) {
+  MILLRACE_CHECK(false);
+  return {};
+}
+
 Fork FusedNormAddRelu(const BatchNorm2d&, const at::Tensor&, const at::Tensor&) {
   MILLRACE_CHECK(false);
   return {};

@@ -78,9 +78,7 @@ class ResNet final : public Network {
 
   at::Tensor Forward(const at::Tensor& images, bool training) override {
     at::Tensor x = images.contiguous(memory_format_);
-    x = stem_->ForwardRelu(x, training);
-    x = at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-    Fork fork{.on = x, .shortcut = x};
+    Fork fork = stem_->norm.ForwardReluPool(stem_->conv.Forward(x), training);
     for (const Block& block : blocks_) fork = block.Forward(fork, training);
     x = at::flatten(at::adaptive_avg_pool2d(fork.on, {1, 1}), 1);
     return classifier_.Forward(x);

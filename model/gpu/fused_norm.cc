@@ -4,7 +4,9 @@
 #include <c10/cuda/CUDAStream.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <limits>
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "model/gpu/norm_kernels.h"
@@ -57,6 +59,48 @@ at::Tensor Coefficients(const BatchNorm2d& norm, const at::Tensor& x, const Norm
   return coefficients;
 }
 
+// What becomes of the sums of a gradient.
+struct WeightGradients {
+  at::Tensor weight;
+  at::Tensor bias;
+  at::Tensor coefficients;  // of the gradient of x
+};
+
+WeightGradients FinishGradient(const NormKernels& kernels, const Grid& grid, const at::Tensor& x,
+                               const at::Tensor& partials, const at::Tensor& coefficients,
+                               cudaStream_t stream) {
+  WeightGradients gradients{
+      .weight = Scratch(x, grid.channels),
+      .bias = Scratch(x, grid.channels),
+      .coefficients = Scratch(x, std::int64_t{gpu::kGradientCoefficients} * grid.channels)};
+  kernels.Finish(
+      gpu::FinishGradientWork{
+          .grid = grid,
+          .rows = GridOf(kernels, x).rows,
+          .partials = partials.const_data_ptr<float>(),
+          .coefficients = coefficients.const_data_ptr<float>(),
+          .weight_gradient = gradients.weight.mutable_data_ptr<float>(),
+          .bias_gradient = gradients.bias.mutable_data_ptr<float>(),
+          .gradient_coefficients = gradients.coefficients.mutable_data_ptr<float>()},
+      stream);
+  return gradients;
+}
+
+// The gradients of the two who take what comes out, in the order of the kernels. The second, or
+// both, may be undefined.
+struct TwoGradients {
+  explicit TwoGradients(const variable_list& gradients)
+      : one(gradients[0]), two(gradients.size() > 1 ? gradients[1] : at::Tensor()) {
+    if (!one.defined()) std::swap(one, two);
+    if (one.defined()) one = one.contiguous(kOrder);
+    if (two.defined()) two = two.contiguous(kOrder);
+  }
+  const void* second() const { return two.defined() ? two.const_data_ptr() : nullptr; }
+
+  at::Tensor one;
+  at::Tensor two;
+};
+
 struct NormFunction : torch::autograd::Function<NormFunction> {
   // Weight and bias are those of `norm`, named for autograd's sake.
   static variable_list forward(AutogradContext* context, const BatchNorm2d* norm, After after,
@@ -96,56 +140,107 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const at::Tensor& coefficients = saved[1];
     const at::Tensor& mask = saved[2];
     const auto after = static_cast<After>(context->saved_data["after"].toInt());
-    at::Tensor dy = gradients[0];
-    at::Tensor dy_too = gradients.size() > 1 ? gradients[1] : at::Tensor();
-    if (!dy.defined()) std::swap(dy, dy_too);
-    if (!dy.defined()) return variable_list(kArguments);
-    dy = dy.contiguous(kOrder);
-    if (dy_too.defined()) dy_too = dy_too.contiguous(kOrder);
+    const TwoGradients dy(gradients);
+    if (!dy.one.defined()) return variable_list(kArguments);
 
     const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
     const Grid grid = GridOf(kernels, x);
     const at::Tensor partials =
         Scratch(x, std::int64_t{grid.parts} * gpu::kPartials * grid.channels);
-    const at::Tensor gradient_coefficients =
-        Scratch(x, std::int64_t{gpu::kGradientCoefficients} * grid.channels);
-    const at::Tensor weight_gradient = Scratch(x, grid.channels);
-    const at::Tensor bias_gradient = Scratch(x, grid.channels);
-    const at::Tensor g = mask.defined() ? at::empty_like(x) : dy;
+    const at::Tensor g = mask.defined() ? at::empty_like(x) : dy.one;
     at::Tensor dx = at::empty_like(x);
     kernels.Reduce(after,
                    {.grid = grid,
                     .x = x.const_data_ptr(),
                     .coefficients = coefficients.const_data_ptr<float>(),
-                    .dy = dy.const_data_ptr(),
-                    .dy_too = dy_too.defined() ? dy_too.const_data_ptr() : nullptr,
+                    .dy = dy.one.const_data_ptr(),
+                    .dy_too = dy.second(),
                     .mask = mask.defined() ? mask.const_data_ptr<gpu::u8>() : nullptr,
                     .g = mask.defined() ? g.mutable_data_ptr() : nullptr,
                     .partials = partials.mutable_data_ptr<float>()},
                    stream);
-    kernels.Finish(
-        gpu::FinishGradientWork{
-            .grid = grid,
-            .partials = partials.const_data_ptr<float>(),
-            .coefficients = coefficients.const_data_ptr<float>(),
-            .weight_gradient = weight_gradient.mutable_data_ptr<float>(),
-            .bias_gradient = bias_gradient.mutable_data_ptr<float>(),
-            .gradient_coefficients = gradient_coefficients.mutable_data_ptr<float>()},
-        stream);
+    const WeightGradients of_weights =
+        FinishGradient(kernels, grid, x, partials, coefficients, stream);
     kernels.Gradient(after,
                      {.grid = grid,
                       .x = x.const_data_ptr(),
                       .g = g.const_data_ptr(),
                       .coefficients = coefficients.const_data_ptr<float>(),
-                      .gradient_coefficients = gradient_coefficients.const_data_ptr<float>(),
+                      .gradient_coefficients = of_weights.coefficients.const_data_ptr<float>(),
                       .dx = dx.mutable_data_ptr()},
                      stream);
-    return {{}, {}, dx, weight_gradient, bias_gradient, mask.defined() ? g : at::Tensor()};
+    return {{}, {}, dx, of_weights.weight, of_weights.bias, mask.defined() ? g : at::Tensor()};
   }
 
  private:
   static constexpr std::size_t kArguments = 6;  // of forward() behind the context
+};
+
+struct NormPoolFunction : torch::autograd::Function<NormPoolFunction> {
+  static variable_list forward(AutogradContext* context, const BatchNorm2d* norm,
+                               const at::Tensor& x, const at::Tensor& /*weight*/,
+                               const at::Tensor& /*bias*/) {
+    const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
+    const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+    const at::Tensor coefficients = Coefficients(*norm, x, kernels, stream);
+    const at::Tensor y = at::empty({x.size(0), x.size(1), Pooled(x.size(2)), Pooled(x.size(3))},
+                                   x.options(), kOrder);
+    const at::Tensor choices = at::empty({y.numel()}, y.options().dtype(at::kByte));
+    kernels.ApplyPool({.grid = GridOf(kernels, y),
+                       .shape = ShapeOf(x),
+                       .x = x.const_data_ptr(),
+                       .coefficients = coefficients.const_data_ptr<float>(),
+                       .y = y.mutable_data_ptr(),
+                       .choices = choices.mutable_data_ptr()},
+                      stream);
+    context->save_for_backward({x, coefficients, choices});
+    context->set_materialize_grads(false);
+    return {y, y.variable_data()};
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor& x = saved[0];
+    const at::Tensor& coefficients = saved[1];
+    const TwoGradients dy(gradients);
+    if (!dy.one.defined()) return variable_list(kArguments);
+
+    const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
+    const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+    const Grid grid = GridOf(kernels, dy.one);
+    const at::Tensor partials =
+        Scratch(x, std::int64_t{grid.parts} * gpu::kPartials * grid.channels);
+    at::Tensor dx = at::empty_like(x);
+    gpu::PoolGradientWork work{.grid = grid,
+                               .shape = ShapeOf(x),
+                               .x = x.const_data_ptr(),
+                               .coefficients = coefficients.const_data_ptr<float>(),
+                               .dy = dy.one.const_data_ptr(),
+                               .dy_too = dy.second(),
+                               .choices = saved[2].const_data_ptr(),
+                               .partials = partials.mutable_data_ptr<float>(),
+                               .gradient_coefficients = nullptr,
+                               .dx = dx.mutable_data_ptr()};
+    kernels.ReducePool(work, stream);
+    const WeightGradients of_weights =
+        FinishGradient(kernels, grid, x, partials, coefficients, stream);
+    work.gradient_coefficients = of_weights.coefficients.const_data_ptr<float>();
+    kernels.GradientPool(work, stream);
+    return {{}, dx, of_weights.weight, of_weights.bias};
+  }
+
+ private:
+  static constexpr std::size_t kArguments = 4;
+
+  static std::int64_t Pooled(std::int64_t pixels) { return (pixels + 1) / 2; }
+
+  static gpu::PoolShape ShapeOf(const at::Tensor& x) {
+    return {.height = static_cast<gpu::u32>(x.size(2)),
+            .width = static_cast<gpu::u32>(x.size(3)),
+            .pooled_height = static_cast<gpu::u32>(Pooled(x.size(2))),
+            .pooled_width = static_cast<gpu::u32>(Pooled(x.size(3)))};
+  }
 };
 
 variable_list Run(const BatchNorm2d& norm, After after, const at::Tensor& x,
@@ -167,6 +262,13 @@ at::Tensor FusedNorm(const BatchNorm2d& norm, const at::Tensor& x) {
 
 at::Tensor FusedNormRelu(const BatchNorm2d& norm, const at::Tensor& x) {
   return Run(norm, After::kRelu, x, {})[0];
+}
+
+Fork FusedNormReluPool(const BatchNorm2d& norm, const at::Tensor& x) {
+  MILLRACE_CHECK(TakesFusedNorm(x) &&
+                 x.size(0) * x.size(2) * x.size(3) <= std::numeric_limits<gpu::u32>::max());
+  const variable_list outputs = NormPoolFunction::apply(&norm, x, norm.weight, norm.bias);
+  return {.on = outputs[0], .shortcut = outputs[1]};
 }
 
 Fork FusedNormAddRelu(const BatchNorm2d& norm, const at::Tensor& x, const at::Tensor& residual) {

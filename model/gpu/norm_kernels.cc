@@ -71,6 +71,9 @@ NormKernels::NormKernels(c10::ScalarType type)
       sums_{module_.Find("Sums"), module_.Find("SumsRelu"), module_.Find("SumsAddRelu")},
       finish_gradient_(module_.Find("FinishGradient")),
       gradient_{module_.Find("Gradient"), module_.Find("GradientRelu"), module_.Find("Gradient")},
+      apply_pool_(module_.Find("ApplyReluPool")),
+      sums_pool_(module_.Find("SumsReluPool")),
+      gradient_pool_(module_.Find("GradientReluPool")),
       most_blocks_(Multiprocessors() * kBlocksOnMultiprocessor) {}
 
 Grid NormKernels::GridOf(u64 rows, u32 channels) const {
@@ -88,6 +91,18 @@ void NormKernels::Finish(const FinishWork& work, cudaStream_t stream) const {
 
 void NormKernels::Apply(After after, const ApplyWork& work, cudaStream_t stream) const {
   Launch(apply_[static_cast<int>(after)], ShapeOf(work.grid), stream, work);
+}
+
+void NormKernels::ApplyPool(const PoolWork& work, cudaStream_t stream) const {
+  Launch(apply_pool_, ShapeOf(work.grid), stream, work);
+}
+
+void NormKernels::ReducePool(const PoolGradientWork& work, cudaStream_t stream) const {
+  Launch(sums_pool_, ShapeOf(work.grid), stream, work);
+}
+
+void NormKernels::GradientPool(const PoolGradientWork& work, cudaStream_t stream) const {
+  Launch(gradient_pool_, ShapeOf(work.grid), stream, work);
 }
 
 void NormKernels::Reduce(After after, const ReduceWork& work, cudaStream_t stream) const {

@@ -27,10 +27,13 @@ class NormKernels {
   void Statistics(const StatisticsWork& work, cudaStream_t stream) const;
   void Finish(const FinishWork& work, cudaStream_t stream) const;
   void Apply(After after, const ApplyWork& work, cudaStream_t stream) const;
+  void ApplyPool(const PoolWork& work, cudaStream_t stream) const;
   void Reduce(After after, const ReduceWork& work, cudaStream_t stream) const;
+  void ReducePool(const PoolGradientWork& work, cudaStream_t stream) const;
   void Finish(const FinishGradientWork& work, cudaStream_t stream) const;
   // With kAddAndRelu `work.g` is what Reduce() has left.
   void Gradient(After after, const InputWork& work, cudaStream_t stream) const;
+  void GradientPool(const PoolGradientWork& work, cudaStream_t stream) const;
 
  private:
   explicit NormKernels(c10::ScalarType type);
@@ -42,6 +45,9 @@ class NormKernels {
   const cudaKernel_t sums_[3];
   const cudaKernel_t finish_gradient_;
   const cudaKernel_t gradient_[3];
+  const cudaKernel_t apply_pool_;
+  const cudaKernel_t sums_pool_;
+  const cudaKernel_t gradient_pool_;
   u32 most_blocks_ = 0;  // that run at once, about
 };
 

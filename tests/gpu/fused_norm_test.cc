@@ -36,13 +36,16 @@ TEST(NormSources, CompileForEveryDevice) {
 struct Kind {
   const char* name;
   bool relu;
+  bool pool;
   bool residual;
   bool two;  // take what comes out
 };
-constexpr Kind kKinds[] = {{"alone", false, false, false},
-                           {"rectified", true, false, false},
-                           {"added", true, true, false},
-                           {"added and forked", true, true, true}};
+constexpr Kind kKinds[] = {
+    {"alone", false, false, false, false}, {"rectified", true, false, false, false},
+    {"pooled", true, true, false, false},  {"pooled and forked", true, true, false, true},
+    {"added", true, false, true, false},   {"added and forked", true, false, true, true}};
+constexpr const Kind& kAdded = kKinds[4];
+constexpr const Kind& kForked = kKinds[5];
 
 class FusedNormOnDevice : public test::OnDevice {
  protected:
@@ -52,12 +55,15 @@ class FusedNormOnDevice : public test::OnDevice {
     const auto normal = [](at::IntArrayRef of) {
       return at::randn(of, at::TensorOptions(at::kCUDA).dtype(at::kFloat));
     };
-    const auto pictures = [&] { return normal(sizes).to(type).contiguous(kOrder); };
+    std::vector<std::int64_t> behind = sizes;
+    if (kind.pool) behind = {sizes[0], sizes[1], (sizes[2] + 1) / 2, (sizes[3] + 1) / 2};
+    const auto pictures = [&] { return normal(behind).to(type).contiguous(kOrder); };
     NormCase made;
     made.x = (normal(sizes) * 3 + normal({1, sizes[1], 1, 1})).to(type).contiguous(kOrder);
     made.weight = normal({sizes[1]});
     made.bias = normal({sizes[1]});
     made.relu = kind.relu;
+    made.pool = kind.pool;
     made.dy = pictures();
     if (kind.residual) made.residual = pictures();
     if (kind.two) made.dy_too = pictures();
@@ -84,6 +90,8 @@ class FusedNormOnDevice : public test::OnDevice {
     if (with.residual.defined()) {
       inputs.push_back(leaf(with.residual));
       y = FusedNormAddRelu(norm, inputs[0], inputs[3]);
+    } else if (with.pool) {
+      y = FusedNormReluPool(norm, inputs[0]);
     } else {
       y.on = with.relu ? FusedNormRelu(norm, inputs[0]) : FusedNorm(norm, inputs[0]);
     }
@@ -168,7 +176,7 @@ TEST_F(FusedNormOnDevice, GraphGivesTheBitsOfTheStepItself) {
 }
 
 TEST_F(FusedNormOnDevice, OnlyTheShortcutMayBeTaken) {
-  NormCase with = RandomCase({2, 16, 9, 9}, at::kFloat, kKinds[2]);
+  NormCase with = RandomCase({2, 16, 9, 9}, at::kFloat, kAdded);
   const BatchNorm2d norm = NormOf(with);
   const at::Tensor x = with.x.detach().set_requires_grad(true);
   const Fork y = FusedNormAddRelu(norm, x, with.residual);
@@ -177,7 +185,7 @@ TEST_F(FusedNormOnDevice, OnlyTheShortcutMayBeTaken) {
 }
 
 TEST_F(FusedNormOnDevice, OtherOrdersOfGradientsAndResidualAreTaken) {
-  NormCase with = RandomCase({3, 64, 7, 9}, at::kFloat, kKinds[3]);
+  NormCase with = RandomCase({3, 64, 7, 9}, at::kFloat, kForked);
   const NormAnswer wanted = test::NormByAten(with);
   with.dy = with.dy.contiguous();
   with.dy_too = with.dy_too.contiguous();

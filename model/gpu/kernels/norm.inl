@@ -286,9 +286,9 @@ MILLRACE_KERNEL void HalveSums(const Grid& grid, u32 thread, u32 left, SumsShare
   }
 }
 
-MILLRACE_KERNEL void StoreSums(const ReduceWork& work, u32 part, u32 tile, u32 thread,
+MILLRACE_KERNEL void StoreSums(const Grid& grid, float* partials, u32 part, u32 tile, u32 thread,
                                const SumsShared& shared) {
-  const Place place = PlaceOf(work.grid, part, tile, thread);
+  const Place place = PlaceOf(grid, part, tile, thread);
   if (!place.works || place.row != 0) return;
   Values sum;
   Values product;
@@ -297,9 +297,9 @@ MILLRACE_KERNEL void StoreSums(const ReduceWork& work, u32 part, u32 tile, u32 t
     sum.of[k] = shared.g[k][thread];
     product.of[k] = shared.product[k][thread];
   }
-  float* const partials = work.partials + static_cast<u64>(part) * kPartials * work.grid.channels;
-  Write<float>(partials, place.column, sum);
-  Write<float>(partials + work.grid.channels, place.column, product);
+  float* const of_part = partials + static_cast<u64>(part) * kPartials * grid.channels;
+  Write<float>(of_part, place.column, sum);
+  Write<float>(of_part + grid.channels, place.column, product);
 }
 
 struct FinishSumsShared {
@@ -338,7 +338,7 @@ MILLRACE_KERNEL void StoreGradients(const FinishGradientWork& work, u32 block, u
   if (thread >= kFinishChannels || channel >= channels) return;
   const float scale = work.coefficients[kScale * channels + channel];
   const float inverse = work.coefficients[kInverseDeviation * channels + channel];
-  const float rows = static_cast<float>(work.grid.rows);
+  const float rows = static_cast<float>(work.rows);
   const float g = shared.g[thread];
   const float weight_gradient = shared.product[thread] * inverse;
   work.bias_gradient[channel] = g;

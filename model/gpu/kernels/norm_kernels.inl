@@ -1,6 +1,6 @@
 // The kernels of batch normalisation for numbers of the type `Element`, which the file that
 // includes this one names.
-#include "norm.inl"
+#include "norm_pool.inl"
 
 namespace millrace::model::gpu {
 
@@ -27,16 +27,21 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   StoreCoefficients(work, blockIdx.x, threadIdx.x, shared);
 }
 
+// Behind the sums of every thread.
+MILLRACE_KERNEL void StoreAllSums(const Grid& grid, float* partials, SumsShared* shared) {
+  for (u32 left = kThreads / grid.columns; left > 1; left = Half(left)) {
+    __syncthreads();
+    HalveSums(grid, threadIdx.x, left, shared);
+  }
+  __syncthreads();
+  StoreSums(grid, partials, blockIdx.x, blockIdx.y, threadIdx.x, *shared);
+}
+
 template <After kAfter>
 MILLRACE_KERNEL void Reduce(const ReduceWork& work) {
   __shared__ SumsShared shared;
   GatherSums<Element, kAfter>(work, blockIdx.x, blockIdx.y, threadIdx.x, &shared);
-  for (u32 left = kThreads / work.grid.columns; left > 1; left = Half(left)) {
-    __syncthreads();
-    HalveSums(work.grid, threadIdx.x, left, &shared);
-  }
-  __syncthreads();
-  StoreSums(work, blockIdx.x, blockIdx.y, threadIdx.x, shared);
+  StoreAllSums(work.grid, work.partials, &shared);
 }
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
@@ -76,6 +81,19 @@ extern "C" __global__ void __launch_bounds__(kThreads) Gradient(const InputWork 
 }
 extern "C" __global__ void __launch_bounds__(kThreads) GradientRelu(const InputWork work) {
   ApplyGradient<Element, After::kRelu>(work, blockIdx.x, blockIdx.y, threadIdx.x);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads, 2) ApplyReluPool(const PoolWork work) {
+  ApplyPool<Element>(work, blockIdx.x, blockIdx.y, threadIdx.x);
+}
+extern "C" __global__ void __launch_bounds__(kThreads, 2) SumsReluPool(const PoolGradientWork work) {
+  __shared__ SumsShared shared;
+  GatherPoolSums<Element>(work, blockIdx.x, blockIdx.y, threadIdx.x, &shared);
+  StoreAllSums(work.grid, work.partials, &shared);
+}
+extern "C" __global__ void __launch_bounds__(kThreads, 2)
+    GradientReluPool(const PoolGradientWork work) {
+  ApplyPoolGradient<Element>(work, blockIdx.x, blockIdx.y, threadIdx.x);
 }
 
 }  // namespace millrace::model::gpu

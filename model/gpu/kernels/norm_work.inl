@@ -70,6 +70,7 @@ struct ReduceWork {
 
 struct FinishGradientWork {
   Grid grid;
+  u64 rows;  // of x
   const float* partials;
   const float* coefficients;
   float* weight_gradient;
@@ -83,6 +84,37 @@ struct InputWork {
   const void* g;
   const float* coefficients;
   const float* gradient_coefficients;
+  void* dx;
+};
+
+// Pictures before and behind the pooling [pixels].
+struct PoolShape {
+  u32 height;
+  u32 width;
+  u32 pooled_height;
+  u32 pooled_width;
+};
+
+// Rows of the grids are pixels behind the pooling: fewer than 2^32.
+struct PoolWork {
+  Grid grid;
+  PoolShape shape;
+  const void* x;
+  const float* coefficients;
+  void* y;
+  void* choices;  // a byte for each number
+};
+
+struct PoolGradientWork {
+  Grid grid;
+  PoolShape shape;
+  const void* x;
+  const float* coefficients;
+  const void* dy;
+  const void* dy_too;  // what is added to it; nullptr: nothing
+  const void* choices;
+  float* partials;                     // written by the first pass
+  const float* gradient_coefficients;  // read by the second
   void* dx;
 };
 

@@ -17,6 +17,7 @@ struct NormCase {
   at::Tensor weight;
   at::Tensor bias;
   bool relu = false;
+  bool pool = false;    // behind the rectifier
   at::Tensor residual;  // added before the rectifier
   at::Tensor dy;
   at::Tensor dy_too;  // of the second who takes the answer
@@ -50,6 +51,7 @@ inline NormAnswer NormByAten(const NormCase& with) {
     y = y + inputs[3];
   }
   if (with.relu) y = at::relu(y);
+  if (with.pool) y = at::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
   at::Tensor dy = with.dy.to(at::kDouble);
   if (with.dy_too.defined()) dy = dy + with.dy_too.to(at::kDouble);
   const auto gradients = torch::autograd::grad({y}, inputs, {dy});

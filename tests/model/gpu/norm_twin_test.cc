@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "model/gpu/kernels/norm.inl"
+#include "model/gpu/kernels/norm_pool.inl"
 #include "tests/model/gpu/norm_reference.h"
 
 namespace millrace::model::gpu {
@@ -72,6 +72,13 @@ void Apply(const ApplyWork& work) {
   });
 }
 
+void StoreAllSums(const Grid& grid, float* partials, u32 part, u32 tile, SumsShared* shared) {
+  ForHalves(kThreads / grid.columns, [&](u32 left) {
+    ForThreads(kThreads, [&](u32 thread) { HalveSums(grid, thread, left, shared); });
+  });
+  ForThreads(kThreads, [&](u32 thread) { StoreSums(grid, partials, part, tile, thread, *shared); });
+}
+
 template <typename Element, After kAfter>
 void Reduce(const ReduceWork& work) {
   const auto shared = std::make_unique<SumsShared>();
@@ -79,10 +86,7 @@ void Reduce(const ReduceWork& work) {
     ForThreads(kThreads, [&](u32 thread) {
       GatherSums<Element, kAfter>(work, part, tile, thread, shared.get());
     });
-    ForHalves(kThreads / work.grid.columns, [&](u32 left) {
-      ForThreads(kThreads, [&](u32 thread) { HalveSums(work.grid, thread, left, shared.get()); });
-    });
-    ForThreads(kThreads, [&](u32 thread) { StoreSums(work, part, tile, thread, *shared); });
+    StoreAllSums(work.grid, work.partials, part, tile, shared.get());
   });
 }
 
@@ -106,56 +110,128 @@ void Gradient(const InputWork& work) {
   });
 }
 
+const void* DataOf(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.const_data_ptr() : nullptr;
+}
+float* NumbersOf(const at::Tensor& tensor) { return tensor.data_ptr<float>(); }
+at::Tensor Floats(std::int64_t count) { return at::full({count}, NAN, at::kFloat); }
+
+// What both kinds of a step have in common: numbers lie as [rows, channels].
+struct Twin {
+  Twin(const NormCase& with, u32 blocks)
+      : most_blocks(blocks),
+        grid(GridOf(static_cast<u64>(with.x.numel() / with.x.size(1)),
+                    static_cast<u32>(with.x.size(1)), blocks)),
+        coefficients(Floats(std::int64_t{kCoefficients} * grid.channels)),
+        gradient_coefficients(Floats(std::int64_t{kGradientCoefficients} * grid.channels)) {
+    answer = {.y = {},
+              .running_mean = at::zeros({grid.channels}),
+              .running_var = at::ones({grid.channels}),
+              .dx = at::full_like(with.x, NAN),
+              .weight_gradient = Floats(grid.channels),
+              .bias_gradient = Floats(grid.channels),
+              .residual_gradient = {}};
+    const at::Tensor partials = Partials(grid);
+    const at::Tensor counts = Floats(grid.parts);
+    i64 batches = 41;
+    Statistics({grid, DataOf(with.x), NumbersOf(partials), NumbersOf(counts)},
+               with.x.scalar_type() == at::kFloat);
+    Finish(FinishWork{grid, NumbersOf(partials), NumbersOf(counts), NumbersOf(with.weight),
+                      NumbersOf(with.bias), NumbersOf(answer.running_mean),
+                      NumbersOf(answer.running_var), &batches,
+                      static_cast<float>(BatchNorm2d::kMomentum),
+                      static_cast<float>(BatchNorm2d::kEpsilon), NumbersOf(coefficients)});
+    EXPECT_EQ(batches, 42);
+  }
+
+  static at::Tensor Partials(const Grid& of) {
+    return Floats(std::int64_t{of.parts} * kPartials * of.channels);
+  }
+
+  void FinishSums(const Grid& of, const at::Tensor& partials) {
+    Finish(FinishGradientWork{of, grid.rows, NumbersOf(partials), NumbersOf(coefficients),
+                              NumbersOf(answer.weight_gradient), NumbersOf(answer.bias_gradient),
+                              NumbersOf(gradient_coefficients)});
+  }
+
+  u32 most_blocks;
+  Grid grid;
+  at::Tensor coefficients;
+  at::Tensor gradient_coefficients;
+  NormAnswer answer;
+};
+
 // Matrices are [rows, channels].
 template <typename Element, After kAfter>
 NormAnswer ByTwin(const NormCase& with, u32 most_blocks) {
-  const Grid grid =
-      GridOf(static_cast<u64>(with.x.size(0)), static_cast<u32>(with.x.size(1)), most_blocks);
-  const auto floats = [](std::int64_t count) { return at::full({count}, NAN, at::kFloat); };
-  const at::Tensor partials = floats(std::int64_t{grid.parts} * kPartials * grid.channels);
-  const at::Tensor counts = floats(grid.parts);
-  const at::Tensor coefficients = floats(std::int64_t{kCoefficients} * grid.channels);
-  const at::Tensor gradient_coefficients =
-      floats(std::int64_t{kGradientCoefficients} * grid.channels);
-  const at::Tensor mask = at::empty({with.x.numel() / kVector}, at::kByte);
-  i64 batches = 41;
-  NormAnswer answer{.y = at::full_like(with.x, NAN),
-                    .running_mean = at::zeros({grid.channels}),
-                    .running_var = at::ones({grid.channels}),
-                    .dx = at::full_like(with.x, NAN),
-                    .weight_gradient = floats(grid.channels),
-                    .bias_gradient = floats(grid.channels),
-                    .residual_gradient = at::full_like(with.x, NAN)};
-  const auto data = [](const at::Tensor& tensor) {
-    return tensor.defined() ? tensor.data_ptr() : nullptr;
-  };
-  const auto numbers = [](const at::Tensor& tensor) { return tensor.data_ptr<float>(); };
-  Statistics({grid, data(with.x), numbers(partials), numbers(counts)},
-             std::is_same_v<Element, float>);
-  Finish(FinishWork{grid, numbers(partials), numbers(counts), numbers(with.weight),
-                    numbers(with.bias), numbers(answer.running_mean), numbers(answer.running_var),
-                    &batches, static_cast<float>(BatchNorm2d::kMomentum),
-                    static_cast<float>(BatchNorm2d::kEpsilon), numbers(coefficients)});
-  EXPECT_EQ(batches, 42);
-  Apply<Element, kAfter>({grid, data(with.x), numbers(coefficients), data(with.residual),
-                          data(answer.y), mask.data_ptr<u8>()});
   constexpr bool kMasked = kAfter == After::kAddAndRelu;
-  partials.fill_(NAN);
-  Reduce<Element, kAfter>({grid, data(with.x), numbers(coefficients), data(with.dy),
-                           data(with.dy_too), mask.data_ptr<u8>(), data(answer.residual_gradient),
-                           numbers(partials)});
-  Finish(FinishGradientWork{grid, numbers(partials), numbers(coefficients),
-                            numbers(answer.weight_gradient), numbers(answer.bias_gradient),
-                            numbers(gradient_coefficients)});
+  Twin twin(with, most_blocks);
+  const at::Tensor mask = at::empty({with.x.numel() / kVector}, at::kByte);
+  twin.answer.y = at::full_like(with.x, NAN);
+  const at::Tensor g = kMasked ? at::full_like(with.x, NAN) : with.dy;
+  Apply<Element, kAfter>({twin.grid, DataOf(with.x), NumbersOf(twin.coefficients),
+                          DataOf(with.residual), twin.answer.y.mutable_data_ptr(),
+                          mask.data_ptr<u8>()});
+  const at::Tensor partials = Twin::Partials(twin.grid);
+  Reduce<Element, kAfter>({twin.grid, DataOf(with.x), NumbersOf(twin.coefficients), DataOf(with.dy),
+                           DataOf(with.dy_too), mask.data_ptr<u8>(), g.mutable_data_ptr(),
+                           NumbersOf(partials)});
+  twin.FinishSums(twin.grid, partials);
   Gradient<Element, kMasked ? After::kNothing : kAfter>(
-      {grid, data(with.x), data(kMasked ? answer.residual_gradient : with.dy),
-       numbers(coefficients), numbers(gradient_coefficients), data(answer.dx)});
-  if (!kMasked) answer.residual_gradient.reset();
-  return answer;
+      {twin.grid, DataOf(with.x), DataOf(g), NumbersOf(twin.coefficients),
+       NumbersOf(twin.gradient_coefficients), twin.answer.dx.mutable_data_ptr()});
+  if (kMasked) twin.answer.residual_gradient = g;
+  return twin.answer;
+}
+
+// Pictures are [N, C, H, W], channels last.
+template <typename Element>
+NormAnswer PoolByTwin(const NormCase& with, u32 most_blocks) {
+  Twin twin(with, most_blocks);
+  const auto size = [&](int d) { return static_cast<u32>(with.x.size(d)); };
+  const PoolShape shape{size(2), size(3), (size(2) + 1) / 2, (size(3) + 1) / 2};
+  const Grid grid = GridOf(u64{size(0)} * shape.pooled_height * shape.pooled_width,
+                           twin.grid.channels, most_blocks);
+  twin.answer.y = at::full_like(with.dy, NAN);
+  const at::Tensor choices = at::empty({with.dy.numel()}, at::kByte);
+  const PoolWork forward{grid,
+                         shape,
+                         DataOf(with.x),
+                         NumbersOf(twin.coefficients),
+                         twin.answer.y.mutable_data_ptr(),
+                         choices.mutable_data_ptr()};
+  ForBlocks(grid, [&](u32 part, u32 tile) {
+    ForThreads(kThreads, [&](u32 thread) { ApplyPool<Element>(forward, part, tile, thread); });
+  });
+  const at::Tensor partials = Twin::Partials(grid);
+  const PoolGradientWork backward{grid,
+                                  shape,
+                                  DataOf(with.x),
+                                  NumbersOf(twin.coefficients),
+                                  DataOf(with.dy),
+                                  DataOf(with.dy_too),
+                                  choices.const_data_ptr(),
+                                  NumbersOf(partials),
+                                  NumbersOf(twin.gradient_coefficients),
+                                  twin.answer.dx.mutable_data_ptr()};
+  const auto shared = std::make_unique<SumsShared>();
+  ForBlocks(grid, [&](u32 part, u32 tile) {
+    ForThreads(kThreads, [&](u32 thread) {
+      GatherPoolSums<Element>(backward, part, tile, thread, shared.get());
+    });
+    StoreAllSums(grid, NumbersOf(partials), part, tile, shared.get());
+  });
+  twin.FinishSums(grid, partials);
+  ForBlocks(grid, [&](u32 part, u32 tile) {
+    ForThreads(kThreads,
+               [&](u32 thread) { ApplyPoolGradient<Element>(backward, part, tile, thread); });
+  });
+  return twin.answer;
 }
 
 template <typename Element>
 NormAnswer ByTwin(const NormCase& with, u32 most_blocks) {
+  if (with.pool) return PoolByTwin<Element>(with, most_blocks);
   if (with.residual.defined()) return ByTwin<Element, After::kAddAndRelu>(with, most_blocks);
   if (with.relu) return ByTwin<Element, After::kRelu>(with, most_blocks);
   return ByTwin<Element, After::kNothing>(with, most_blocks);
@@ -205,6 +281,40 @@ TEST(NormTwin, GivesWhatAtenGivesInFloat64) {
           SCOPED_TRACE(testing::Message()
                        << shape.rows << " x " << shape.channels << ", after "
                        << static_cast<int>(after) << ", " << type << ", " << most_blocks);
+          ExpectNear(ByTwin(with, most_blocks), wanted, type);
+        }
+      }
+    }
+  }
+}
+
+TEST(NormTwin, PoolsAsAtenDoes) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(7);
+  // Even and odd sizes, a single pixel, channels that two blocks share.
+  for (const std::vector<std::int64_t>& sizes : std::vector<std::vector<std::int64_t>>{
+           {3, 8, 6, 8}, {2, 16, 7, 9}, {5, 8, 1, 1}, {1, 8, 2, 13}, {2, 264, 5, 4}}) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      for (const bool two : {false, true}) {
+        const auto normal = [&](std::vector<std::int64_t> of) {
+          return at::randn(of, generator, at::kFloat);
+        };
+        const auto pictures = [&](std::vector<std::int64_t> of) {
+          return normal(std::move(of)).to(type).contiguous(c10::MemoryFormat::ChannelsLast);
+        };
+        NormCase with;
+        with.x = pictures(sizes);
+        with.weight = normal({sizes[1]});
+        with.weight[2] = 0;
+        with.bias = normal({sizes[1]});
+        with.relu = with.pool = true;
+        const std::vector<std::int64_t> pooled = {sizes[0], sizes[1], (sizes[2] + 1) / 2,
+                                                  (sizes[3] + 1) / 2};
+        with.dy = pictures(pooled);
+        if (two) with.dy_too = pictures(pooled);
+        const NormAnswer wanted = test::NormByAten(with);
+        for (const u32 most_blocks : {1u, 5u, 500u}) {
+          SCOPED_TRACE(testing::Message() << at::IntArrayRef(sizes) << ", " << type
+                                          << ", two: " << two << ", " << most_blocks);
           ExpectNear(ByTwin(with, most_blocks), wanted, type);
         }
       }
