@@ -5,6 +5,7 @@
 // The work of configs/imagenet-resnet50.toml on a batch of noise, without a CUDA graph. FILE gets
 // the kernels of one step one by one, in their order.
 #include <ATen/ATen.h>
+#include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/profiler_kineto.h>
@@ -103,7 +104,8 @@ int Main(std::int64_t batch_size, model::Amp amp, const char* file) {
   for (int i = 0; i < 20; ++i) step();
   c10::cuda::device_synchronize();
   const std::chrono::duration<double> seconds = Clock::now() - begin;
-  fmt::print("batch {}: {:.1f} images/s without a graph\n", batch_size,
+  fmt::print("{}, batch {}: {:.1f} images/s without a graph\n",
+             at::cuda::getCurrentDeviceProperties()->name, batch_size,
              20 * static_cast<double>(batch_size) / seconds.count());
 
   const impl::ProfilerConfig config(impl::ProfilerState::KINETO);

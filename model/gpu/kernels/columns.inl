@@ -84,24 +84,6 @@ MILLRACE_KERNEL Values OfColumn(const float* of_channels, const Place& place) {
   return Unpack<float>(Read<float>(of_channels, place.column));
 }
 
-// Numbers of so many rows: mean, and the sum of the squares of the distances from it.
-struct Moments {
-  float count;
-  float mean;
-  float squares;
-};
-
-// Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
-// (1979).
-MILLRACE_KERNEL Moments Merge(const Moments& a, const Moments& b) {
-  if (b.count == 0) return a;
-  const float count = a.count + b.count;
-  const float share = b.count / count;
-  const float distance = b.mean - a.mean;
-  return {count, MulAdd(distance, share, a.mean),
-          a.squares + MulAdd(distance * distance, a.count * share, b.squares)};
-}
-
 // Which of `left` things that lie one behind the other takes in which: the first half the second,
 // until one is left.
 MILLRACE_KERNEL u32 Half(u32 left) { return (left + 1) / 2; }

@@ -11,9 +11,11 @@
 #ifdef __CUDACC__
 #define MILLRACE_KERNEL __device__ __forceinline__
 #define MILLRACE_UNROLL _Pragma("unroll")
+#define MILLRACE_UNROLL_FOUR _Pragma("unroll 4")
 #else
 #define MILLRACE_KERNEL inline
 #define MILLRACE_UNROLL
+#define MILLRACE_UNROLL_FOUR
 #endif
 
 namespace millrace::model::gpu {

@@ -19,30 +19,83 @@ MILLRACE_KERNEL float Normalized(float x, float mean, float scale, float bias) {
 // What is no number is let through, as by ATen.
 MILLRACE_KERNEL bool LetThrough(float y) { return !(y <= 0); }
 
+// ---- sums over the rows of a block, and over all blocks ----
+
+// Two for each channel.
+struct SumsShared {
+  float first[kVector][kThreads];
+  float second[kVector][kThreads];
+};
+
+MILLRACE_KERNEL void PutSums(u32 thread, const Values& first, const Values& second,
+                             SumsShared* shared) {
+  MILLRACE_UNROLL
+  for (u32 k = 0; k < kVector; ++k) {
+    shared->first[k][thread] = first.of[k];
+    shared->second[k][thread] = second.of[k];
+  }
+}
+
+// Again and again, with left = Half(left), from the rows that a block takes together down to 1.
+MILLRACE_KERNEL void HalveSums(const Grid& grid, u32 thread, u32 left, SumsShared* shared) {
+  const u32 other = thread + Half(left) * grid.columns;
+  if (other >= left * grid.columns) return;
+  MILLRACE_UNROLL
+  for (u32 k = 0; k < kVector; ++k) {
+    shared->first[k][thread] += shared->first[k][other];
+    shared->second[k][thread] += shared->second[k][other];
+  }
+}
+
+// What a block leaves of a column.
+MILLRACE_KERNEL void StorePartials(const Grid& grid, const Place& place, const Values& first,
+                                   const Values& second, float* partials) {
+  float* const of_part = partials + static_cast<u64>(place.part) * kPartials * grid.channels;
+  Write<float>(of_part, place.column, first);
+  Write<float>(of_part + grid.channels, place.column, second);
+}
+
+struct FinishShared {
+  float first[kFinishThreads];
+  float second[kFinishThreads];
+};
+
+// As HalveSums(), from kSlices down to 1.
+MILLRACE_KERNEL void HalveSlices(u32 thread, u32 left, FinishShared* shared) {
+  const u32 other = thread + Half(left) * kFinishChannels;
+  if (other >= left * kFinishChannels) return;
+  shared->first[thread] += shared->first[other];
+  shared->second[thread] += shared->second[other];
+}
+
 // ---- statistics ----
 
 struct MomentsShared {
+  SumsShared sums;  // of the distances from a number near, and of their squares
   float count[kThreads];
-  float mean[kVector][kThreads];
-  float squares[kVector][kThreads];
 };
 
-// First phase. Sums are of distances from a number of the thread's own: those of numbers far from 0
-// would lose the digits that the variance is made of.
+// Sums are of distances from a number of the block's own: those of numbers far from 0 would lose
+// the digits that the variance is made of.
+template <typename Element>
+MILLRACE_KERNEL Values NearOf(const StatisticsWork& work, const Place& place) {
+  const u64 row = static_cast<u64>(place.part) * place.together;
+  return Unpack<Element>(Read<Element>(
+      work.x, VectorOf(work.grid, place, row < work.grid.rows ? row : work.grid.rows - 1)));
+}
+
+// First phase.
 template <typename Element>
 MILLRACE_KERNEL void GatherMoments(const StatisticsWork& work, u32 part, u32 tile, u32 thread,
                                    MomentsShared* shared) {
   const Place place = PlaceOf(work.grid, part, tile, thread);
-  Values shift;
   Values sum;
   Values squares;
   float count = 0;
   MILLRACE_UNROLL
-  for (u32 k = 0; k < kVector; ++k) shift.of[k] = sum.of[k] = squares.of[k] = 0;
+  for (u32 k = 0; k < kVector; ++k) sum.of[k] = squares.of[k] = 0;
   if (place.works) {
-    const u64 near = static_cast<u64>(part) * place.together + place.row;
-    shift = Unpack<Element>(Read<Element>(
-        work.x, VectorOf(work.grid, place, near < work.grid.rows ? near : work.grid.rows - 1)));
+    const Values near = NearOf<Element>(work, place);
     ForRows<4>(
         work.grid, place, /*backwards=*/true,
         [&](u64 row) { return Read<Element>(work.x, VectorOf(work.grid, place, row)); },
@@ -50,83 +103,70 @@ MILLRACE_KERNEL void GatherMoments(const StatisticsWork& work, u32 part, u32 til
           const Values x = Unpack<Element>(packed);
           MILLRACE_UNROLL
           for (u32 k = 0; k < kVector; ++k) {
-            const float distance = x.of[k] - shift.of[k];
+            const float distance = x.of[k] - near.of[k];
             sum.of[k] += distance;
             squares.of[k] = MulAdd(distance, distance, squares.of[k]);
           }
           count += 1;
         });
   }
+  PutSums(thread, sum, squares, &shared->sums);
   shared->count[thread] = count;
-  MILLRACE_UNROLL
-  for (u32 k = 0; k < kVector; ++k) {
-    const float mean = count == 0 ? 0 : sum.of[k] / count;
-    const float rest = squares.of[k] - sum.of[k] * mean;
-    shared->mean[k][thread] = shift.of[k] + mean;
-    shared->squares[k][thread] = rest < 0 ? 0 : rest;
-  }
 }
 
-// Again and again, with left = Half(left), from the rows that a block takes together down to 1.
 MILLRACE_KERNEL void HalveMoments(const Grid& grid, u32 thread, u32 left, MomentsShared* shared) {
+  HalveSums(grid, thread, left, &shared->sums);
   const u32 other = thread + Half(left) * grid.columns;
-  if (other >= left * grid.columns) return;
-  const float count = shared->count[thread];
-  const float other_count = shared->count[other];
-  MILLRACE_UNROLL
-  for (u32 k = 0; k < kVector; ++k) {
-    const Moments merged = Merge({count, shared->mean[k][thread], shared->squares[k][thread]},
-                                 {other_count, shared->mean[k][other], shared->squares[k][other]});
-    shared->mean[k][thread] = merged.mean;
-    shared->squares[k][thread] = merged.squares;
-  }
-  shared->count[thread] = count + other_count;
+  if (other < left * grid.columns) shared->count[thread] += shared->count[other];
 }
 
-// Last phase.
+// The sum of squares of the distances from the mean, from that of the distances from another number
+// and from their sum.
+MILLRACE_KERNEL float SquaresAroundMean(float sum, float squares, float count) {
+  const float around = squares - sum * (sum / count);
+  return around < 0 ? 0 : around;
+}
+
+// Last phase: mean, and sum of the squares of the distances from it.
+template <typename Element>
 MILLRACE_KERNEL void StoreMoments(const StatisticsWork& work, u32 part, u32 tile, u32 thread,
                                   const MomentsShared& shared) {
   const Place place = PlaceOf(work.grid, part, tile, thread);
   if (!place.works || place.row != 0) return;
-  Values mean;
+  const float count = shared.count[thread];
+  Values mean = NearOf<Element>(work, place);
   Values squares;
   MILLRACE_UNROLL
   for (u32 k = 0; k < kVector; ++k) {
-    mean.of[k] = shared.mean[k][thread];
-    squares.of[k] = shared.squares[k][thread];
+    const float sum = shared.sums.first[k][thread];
+    squares.of[k] = count == 0 ? 0 : SquaresAroundMean(sum, shared.sums.second[k][thread], count);
+    if (count != 0) mean.of[k] += sum / count;
   }
-  float* const partials = work.partials + static_cast<u64>(part) * kPartials * work.grid.channels;
-  Write<float>(partials, place.column, mean);
-  Write<float>(partials + work.grid.channels, place.column, squares);
-  if (place.column == 0) work.counts[part] = shared.count[thread];
+  StorePartials(work.grid, place, mean, squares, work.partials);
+  if (place.column == 0) work.counts[part] = count;
 }
 
-// ---- what the parts amount to ----
-
-struct FinishShared {
-  Moments of[kFinishThreads];
-};
-
-// First phase: every 32nd part.
+// First phase of what comes behind all blocks: every 32nd part, around the first part's mean.
 MILLRACE_KERNEL void FinishSlice(const FinishWork& work, u32 block, u32 thread,
                                  FinishShared* shared) {
+  const u32 channels = work.grid.channels;
   const u32 channel = block * kFinishChannels + thread % kFinishChannels;
-  Moments all{0, 0, 0};
-  if (channel < work.grid.channels) {
+  float sum = 0;
+  float squares = 0;
+  if (channel < channels) {
+    const float near = work.partials[channel];
+    MILLRACE_UNROLL_FOUR
     for (u32 part = thread / kFinishChannels; part < work.grid.parts; part += kSlices) {
       const float* const partials =
-          work.partials + static_cast<u64>(part) * kPartials * work.grid.channels + channel;
-      all = Merge(all, {work.counts[part], partials[0], partials[work.grid.channels]});
+          work.partials + static_cast<u64>(part) * kPartials * channels + channel;
+      const float distance = partials[0] - near;
+      const float weighted = work.counts[part] * distance;
+      sum += weighted;
+      squares += MulAdd(weighted, distance, partials[channels]);
     }
   }
-  shared->of[thread] = all;
-}
-
-// As HalveMoments(), from kSlices down to 1.
-MILLRACE_KERNEL void HalveSlices(u32 thread, u32 left, FinishShared* shared) {
-  const u32 other = thread + Half(left) * kFinishChannels;
-  if (other >= left * kFinishChannels) return;
-  shared->of[thread] = Merge(shared->of[thread], shared->of[other]);
+  shared->first[thread] = sum;
+  shared->second[thread] = squares;
 }
 
 // Last phase. The running variance is that of the population from which the batch was drawn, as
@@ -137,15 +177,18 @@ MILLRACE_KERNEL void StoreCoefficients(const FinishWork& work, u32 block, u32 th
   const u32 channel = block * kFinishChannels + thread;
   if (block == 0 && thread == 0) *work.batches += 1;
   if (thread >= kFinishChannels || channel >= channels) return;
-  const Moments all = shared.of[thread];
-  const float inverse = 1.0F / SquareRoot(all.squares / all.count + work.epsilon);
-  work.coefficients[kMean * channels + channel] = all.mean;
+  const float rows = static_cast<float>(work.grid.rows);
+  const float sum = shared.first[thread];
+  const float squares = SquaresAroundMean(sum, shared.second[thread], rows);
+  const float mean = work.partials[channel] + sum / rows;
+  const float inverse = 1.0F / SquareRoot(squares / rows + work.epsilon);
+  work.coefficients[kMean * channels + channel] = mean;
   work.coefficients[kScale * channels + channel] = work.weight[channel] * inverse;
   work.coefficients[kBias * channels + channel] = work.bias[channel];
   work.coefficients[kInverseDeviation * channels + channel] = inverse;
   const float keep = 1.0F - work.momentum;
-  const float variance = all.squares / (all.count - 1);
-  work.running_mean[channel] = MulAdd(keep, work.running_mean[channel], work.momentum * all.mean);
+  const float variance = squares / (rows - 1);
+  work.running_mean[channel] = MulAdd(keep, work.running_mean[channel], work.momentum * mean);
   work.running_var[channel] = MulAdd(keep, work.running_var[channel], work.momentum * variance);
 }
 
@@ -198,11 +241,6 @@ MILLRACE_KERNEL void ApplyNorm(const ApplyWork& work, u32 part, u32 tile, u32 th
 
 // ---- sums of the gradient ----
 
-struct SumsShared {
-  float g[kVector][kThreads];
-  float product[kVector][kThreads];
-};
-
 template <typename Element, After kAfter>
 MILLRACE_KERNEL void GatherSums(const ReduceWork& work, u32 part, u32 tile, u32 thread,
                                 SumsShared* shared) {
@@ -227,7 +265,7 @@ MILLRACE_KERNEL void GatherSums(const ReduceWork& work, u32 part, u32 tile, u32 
       Packed<Element> dy_too;
       u32 mask;
     };
-    ForRows<2>(
+    ForRows<1>(
         work.grid, place, /*backwards=*/true,
         [&](u64 row) {
           const u64 vector = VectorOf(work.grid, place, row);
@@ -269,21 +307,7 @@ MILLRACE_KERNEL void GatherSums(const ReduceWork& work, u32 part, u32 tile, u32 
           }
         });
   }
-  MILLRACE_UNROLL
-  for (u32 k = 0; k < kVector; ++k) {
-    shared->g[k][thread] = sum.of[k];
-    shared->product[k][thread] = product.of[k];
-  }
-}
-
-MILLRACE_KERNEL void HalveSums(const Grid& grid, u32 thread, u32 left, SumsShared* shared) {
-  const u32 other = thread + Half(left) * grid.columns;
-  if (other >= left * grid.columns) return;
-  MILLRACE_UNROLL
-  for (u32 k = 0; k < kVector; ++k) {
-    shared->g[k][thread] += shared->g[k][other];
-    shared->product[k][thread] += shared->product[k][other];
-  }
+  PutSums(thread, sum, product, shared);
 }
 
 MILLRACE_KERNEL void StoreSums(const Grid& grid, float* partials, u32 part, u32 tile, u32 thread,
@@ -294,25 +318,19 @@ MILLRACE_KERNEL void StoreSums(const Grid& grid, float* partials, u32 part, u32 
   Values product;
   MILLRACE_UNROLL
   for (u32 k = 0; k < kVector; ++k) {
-    sum.of[k] = shared.g[k][thread];
-    product.of[k] = shared.product[k][thread];
+    sum.of[k] = shared.first[k][thread];
+    product.of[k] = shared.second[k][thread];
   }
-  float* const of_part = partials + static_cast<u64>(part) * kPartials * grid.channels;
-  Write<float>(of_part, place.column, sum);
-  Write<float>(of_part + grid.channels, place.column, product);
+  StorePartials(grid, place, sum, product, partials);
 }
 
-struct FinishSumsShared {
-  float g[kFinishThreads];
-  float product[kFinishThreads];
-};
-
 MILLRACE_KERNEL void FinishSumsSlice(const FinishGradientWork& work, u32 block, u32 thread,
-                                     FinishSumsShared* shared) {
+                                     FinishShared* shared) {
   const u32 channel = block * kFinishChannels + thread % kFinishChannels;
   float g = 0;
   float product = 0;
   if (channel < work.grid.channels) {
+    MILLRACE_UNROLL_FOUR
     for (u32 part = thread / kFinishChannels; part < work.grid.parts; part += kSlices) {
       const float* const partials =
           work.partials + static_cast<u64>(part) * kPartials * work.grid.channels + channel;
@@ -320,27 +338,20 @@ MILLRACE_KERNEL void FinishSumsSlice(const FinishGradientWork& work, u32 block, 
       product += partials[work.grid.channels];
     }
   }
-  shared->g[thread] = g;
-  shared->product[thread] = product;
-}
-
-MILLRACE_KERNEL void HalveSumsSlices(u32 thread, u32 left, FinishSumsShared* shared) {
-  const u32 other = thread + Half(left) * kFinishChannels;
-  if (other >= left * kFinishChannels) return;
-  shared->g[thread] += shared->g[other];
-  shared->product[thread] += shared->product[other];
+  shared->first[thread] = g;
+  shared->second[thread] = product;
 }
 
 MILLRACE_KERNEL void StoreGradients(const FinishGradientWork& work, u32 block, u32 thread,
-                                    const FinishSumsShared& shared) {
+                                    const FinishShared& shared) {
   const u32 channels = work.grid.channels;
   const u32 channel = block * kFinishChannels + thread;
   if (thread >= kFinishChannels || channel >= channels) return;
   const float scale = work.coefficients[kScale * channels + channel];
   const float inverse = work.coefficients[kInverseDeviation * channels + channel];
   const float rows = static_cast<float>(work.rows);
-  const float g = shared.g[thread];
-  const float weight_gradient = shared.product[thread] * inverse;
+  const float g = shared.first[thread];
+  const float weight_gradient = shared.second[thread] * inverse;
   work.bias_gradient[channel] = g;
   work.weight_gradient[channel] = weight_gradient;
   work.gradient_coefficients[kSlope * channels + channel] =

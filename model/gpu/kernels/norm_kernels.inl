@@ -12,7 +12,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) Statistics(const Statisti
     HalveMoments(work.grid, threadIdx.x, left, &shared);
   }
   __syncthreads();
-  StoreMoments(work, blockIdx.x, blockIdx.y, threadIdx.x, shared);
+  StoreMoments<Element>(work, blockIdx.x, blockIdx.y, threadIdx.x, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
@@ -46,11 +46,11 @@ MILLRACE_KERNEL void Reduce(const ReduceWork& work) {
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
     FinishGradient(const FinishGradientWork work) {
-  __shared__ FinishSumsShared shared;
+  __shared__ FinishShared shared;
   FinishSumsSlice(work, blockIdx.x, threadIdx.x, &shared);
   for (u32 left = kSlices; left > 1; left = Half(left)) {
     __syncthreads();
-    HalveSumsSlices(threadIdx.x, left, &shared);
+    HalveSlices(threadIdx.x, left, &shared);
   }
   __syncthreads();
   StoreGradients(work, blockIdx.x, threadIdx.x, shared);
@@ -86,7 +86,8 @@ extern "C" __global__ void __launch_bounds__(kThreads) GradientRelu(const InputW
 extern "C" __global__ void __launch_bounds__(kThreads, 2) ApplyReluPool(const PoolWork work) {
   ApplyPool<Element>(work, blockIdx.x, blockIdx.y, threadIdx.x);
 }
-extern "C" __global__ void __launch_bounds__(kThreads, 2) SumsReluPool(const PoolGradientWork work) {
+extern "C" __global__ void __launch_bounds__(kThreads, 2)
+    SumsReluPool(const PoolGradientWork work) {
   __shared__ SumsShared shared;
   GatherPoolSums<Element>(work, blockIdx.x, blockIdx.y, threadIdx.x, &shared);
   StoreAllSums(work.grid, work.partials, &shared);

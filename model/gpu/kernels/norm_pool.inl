@@ -65,8 +65,7 @@ MILLRACE_KERNEL void ApplyPool(const PoolWork& work, u32 part, u32 tile, u32 thr
           inside[i] = y > 0 && y <= work.shape.height && x > 0 && x <= work.shape.width;
           if (inside[i]) {
             window[i] = Read<Element>(
-                work.x, VectorOf(work.grid, place,
-                                 PixelRow(work.shape, at.picture, y - 1, x - 1)));
+                work.x, VectorOf(work.grid, place, PixelRow(work.shape, at.picture, y - 1, x - 1)));
           }
         }
         // The middle is always inside.
@@ -96,9 +95,9 @@ MILLRACE_KERNEL void ApplyPool(const PoolWork& work, u32 part, u32 tile, u32 thr
         Values y;
         MILLRACE_UNROLL
         for (u32 k = 0; k < kVector; ++k) {
-          y.of[k] = sign.of[k] == 0 ? Normalized(mean.of[k], mean.of[k], 0, bias.of[k])
-                                    : Normalized(best.of[k] * sign.of[k], mean.of[k], scale.of[k],
-                                                 bias.of[k]);
+          y.of[k] = sign.of[k] == 0
+                        ? Normalized(mean.of[k], mean.of[k], 0, bias.of[k])
+                        : Normalized(best.of[k] * sign.of[k], mean.of[k], scale.of[k], bias.of[k]);
           const bool let_through = LetThrough(y.of[k]);
           y.of[k] = let_through ? y.of[k] : 0;
           choices.words[k / 4] |= (let_through ? from[k] : kNoPixel) << (k % 4 * 8);
@@ -126,8 +125,7 @@ MILLRACE_KERNEL SquareValues SquareGradients(const PoolGradientWork& work, const
   Choices choices[kSquare];
   MILLRACE_UNROLL
   for (u32 w = 0; w < kSquare; ++w) {
-    const bool inside =
-        at.y + w / 2 < shape.pooled_height && at.x + w % 2 < shape.pooled_width;
+    const bool inside = at.y + w / 2 < shape.pooled_height && at.x + w % 2 < shape.pooled_width;
     const u64 vector =
         VectorOf(work.grid, place, inside ? row + w / 2 * shape.pooled_width + w % 2 : row);
     dy[w] = Read<Element>(work.dy, vector);
@@ -165,25 +163,29 @@ MILLRACE_KERNEL SquareValues SquareGradients(const PoolGradientWork& work, const
 
 // Calls use(vector of x, x, g) for each pixel of a square that the picture has.
 template <typename Element, typename Use>
-MILLRACE_KERNEL void ForSquare(const PoolGradientWork& work, const Place& place, u64 row,
-                               Use use) {
+MILLRACE_KERNEL void ForSquare(const PoolGradientWork& work, const Place& place, u64 row, Use use) {
   const PoolPlace at = PoolPlaceOf(work.shape, row);
+  const u64 first =
+      VectorOf(work.grid, place, PixelRow(work.shape, at.picture, 2 * at.y, 2 * at.x));
+  const u32 columns = work.grid.channels / kVector;
   Packed<Element> x[kSquare];
-  u64 vectors[kSquare];
   bool inside[kSquare];
   MILLRACE_UNROLL
   for (u32 pixel = 0; pixel < kSquare; ++pixel) {
-    const u32 down = 2 * at.y + pixel / 2;
-    const u32 right = 2 * at.x + pixel % 2;
-    inside[pixel] = down < work.shape.height && right < work.shape.width;
-    vectors[pixel] =
-        VectorOf(work.grid, place, PixelRow(work.shape, at.picture, down, right));
-    if (inside[pixel]) x[pixel] = Read<Element>(work.x, vectors[pixel]);
+    inside[pixel] =
+        2 * at.y + pixel / 2 < work.shape.height && 2 * at.x + pixel % 2 < work.shape.width;
+    if (inside[pixel]) {
+      x[pixel] =
+          Read<Element>(work.x, first + (pixel / 2 * work.shape.width + pixel % 2) * columns);
+    }
   }
   const SquareValues g = SquareGradients<Element>(work, place, at, row);
   MILLRACE_UNROLL
   for (u32 pixel = 0; pixel < kSquare; ++pixel) {
-    if (inside[pixel]) use(vectors[pixel], Unpack<Element>(x[pixel]), g.of[pixel]);
+    if (inside[pixel]) {
+      use(first + (pixel / 2 * work.shape.width + pixel % 2) * columns, Unpack<Element>(x[pixel]),
+          g.of[pixel]);
+    }
   }
 }
 
@@ -210,11 +212,7 @@ MILLRACE_KERNEL void GatherPoolSums(const PoolGradientWork& work, u32 part, u32 
           });
         });
   }
-  MILLRACE_UNROLL
-  for (u32 k = 0; k < kVector; ++k) {
-    shared->g[k][thread] = sum.of[k];
-    shared->product[k][thread] = product.of[k];
-  }
+  PutSums(thread, sum, product, shared);
 }
 
 template <typename Element>
