@@ -57,19 +57,19 @@ void BatchNorm2d::Finish() {
 }
 
 at::Tensor BatchNorm2d::Forward(const at::Tensor& x, bool training) const {
-  if (training && TakesFusedNorm(x)) return FusedNorm(*this, x);
+  if (TakesFusedNorm(x, training)) return FusedNorm(*this, x, training);
   if (training) num_batches_tracked.add_(1);
   return at::batch_norm(x, weight, bias, running_mean, running_var, training, kMomentum, kEpsilon,
                         /*cudnn_enabled=*/true);
 }
 
 at::Tensor BatchNorm2d::ForwardRelu(const at::Tensor& x, bool training) const {
-  if (training && TakesFusedNorm(x)) return FusedNormRelu(*this, x);
+  if (TakesFusedNorm(x, training)) return FusedNormRelu(*this, x, training);
   return Forward(x, training).relu_();
 }
 
 Fork BatchNorm2d::ForwardReluPool(const at::Tensor& x, bool training) const {
-  if (training && TakesFusedNorm(x)) return FusedNormReluPool(*this, x);
+  if (TakesFusedNorm(x, training)) return FusedNormReluPool(*this, x, training);
   const at::Tensor out = at::max_pool2d(Forward(x, training).relu_(), /*kernel_size=*/3,
                                         /*stride=*/2, /*padding=*/1);
   return {.on = out, .shortcut = out};
@@ -77,7 +77,7 @@ Fork BatchNorm2d::ForwardReluPool(const at::Tensor& x, bool training) const {
 
 Fork BatchNorm2d::ForwardAddRelu(const at::Tensor& x, const at::Tensor& shortcut,
                                  bool training) const {
-  if (training && TakesFusedNorm(x)) return FusedNormAddRelu(*this, x, shortcut);
+  if (TakesFusedNorm(x, training)) return FusedNormAddRelu(*this, x, shortcut, training);
   at::Tensor out = Forward(x, training);
   out += shortcut;
   out.relu_();

@@ -47,8 +47,8 @@ struct Fork {
   at::Tensor shortcut;
 };
 
-// Batch normalisation over N, H and W with PyTorch's momentum and epsilon. In training on a GPU the
-// kernels of fused_norm.h, where they take `x`.
+// Batch normalisation over N, H and W with PyTorch's momentum and epsilon. On a GPU by the kernels
+// of fused_norm.h, where they take `x`.
 struct BatchNorm2d {
   static constexpr double kMomentum = 0.1;
   static constexpr double kEpsilon = 1e-5;

@@ -3,24 +3,24 @@
 
 namespace millrace::model {
 
-bool TakesFusedNorm(const at::Tensor&) { return false; }
+bool TakesFusedNorm(const at::Tensor&, bool) { return false; }
 
-at::Tensor FusedNorm(const BatchNorm2d&, const at::Tensor&) {
+at::Tensor FusedNorm(const BatchNorm2d&, const at::Tensor&, bool) {
   MILLRACE_CHECK(false);
   return {};
 }
 
-at::Tensor FusedNormRelu(const BatchNorm2d&, const at::Tensor&) {
+at::Tensor FusedNormRelu(const BatchNorm2d&, const at::Tensor&, bool) {
   MILLRACE_CHECK(false);
   return {};
 }
 
-Fork FusedNormReluPool(const BatchNorm2d&, const at::Tensor&) {
+Fork FusedNormReluPool(const BatchNorm2d&, const at::Tensor&, bool) {
   MILLRACE_CHECK(false);
   return {};
 }
 
-Fork FusedNormAddRelu(const BatchNorm2d&, const at::Tensor&, const at::Tensor&) {
+Fork FusedNormAddRelu(const BatchNorm2d&, const at::Tensor&, const at::Tensor&, bool) {
   MILLRACE_CHECK(false);
   return {};
 }

@@ -1,9 +1,11 @@
 #include "model/fused_norm.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <c10/cuda/CUDAStream.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -59,6 +61,65 @@ at::Tensor Coefficients(const BatchNorm2d& norm, const at::Tensor& x, const Norm
   return coefficients;
 }
 
+at::Tensor RunningCoefficients(const BatchNorm2d& norm, const at::Tensor& x,
+                               const NormKernels& kernels, cudaStream_t stream) {
+  const auto channels = static_cast<gpu::u32>(x.size(1));
+  at::Tensor coefficients = Scratch(x, std::int64_t{gpu::kCoefficients} * channels);
+  kernels.Running({.channels = channels,
+                   .weight = norm.weight.const_data_ptr<float>(),
+                   .bias = norm.bias.const_data_ptr<float>(),
+                   .running_mean = norm.running_mean.const_data_ptr<float>(),
+                   .running_var = norm.running_var.const_data_ptr<float>(),
+                   .epsilon = static_cast<float>(BatchNorm2d::kEpsilon),
+                   .coefficients = coefficients.mutable_data_ptr<float>()},
+                  stream);
+  return coefficients;
+}
+
+// y. Undefined: no residual, and a mask that nobody wants.
+at::Tensor Apply(After after, const at::Tensor& x, const at::Tensor& coefficients,
+                 const at::Tensor& residual, const at::Tensor& mask, const NormKernels& kernels,
+                 cudaStream_t stream) {
+  at::Tensor y = at::empty_like(x);
+  const at::Tensor added = residual.defined() ? residual.contiguous(kOrder) : residual;
+  kernels.Apply(after,
+                {.grid = GridOf(kernels, x),
+                 .x = x.const_data_ptr(),
+                 .coefficients = coefficients.const_data_ptr<float>(),
+                 .residual = added.defined() ? added.const_data_ptr() : nullptr,
+                 .y = y.mutable_data_ptr(),
+                 .mask = mask.defined() ? mask.mutable_data_ptr<gpu::u8>() : nullptr},
+                stream);
+  return y;
+}
+
+std::int64_t Pooled(std::int64_t pixels) { return (pixels + 1) / 2; }
+
+std::array<std::int64_t, 4> PooledSizes(const at::Tensor& x) {
+  return {x.size(0), x.size(1), Pooled(x.size(2)), Pooled(x.size(3))};
+}
+
+gpu::PoolShape PoolShapeOf(const at::Tensor& x) {
+  return {.height = static_cast<gpu::u32>(x.size(2)),
+          .width = static_cast<gpu::u32>(x.size(3)),
+          .pooled_height = static_cast<gpu::u32>(Pooled(x.size(2))),
+          .pooled_width = static_cast<gpu::u32>(Pooled(x.size(3)))};
+}
+
+// y, pooled. Undefined: choices that nobody wants.
+at::Tensor ApplyPool(const at::Tensor& x, const at::Tensor& coefficients, const at::Tensor& choices,
+                     const NormKernels& kernels, cudaStream_t stream) {
+  at::Tensor y = at::empty(PooledSizes(x), x.options(), kOrder);
+  kernels.ApplyPool({.grid = GridOf(kernels, y),
+                     .shape = PoolShapeOf(x),
+                     .x = x.const_data_ptr(),
+                     .coefficients = coefficients.const_data_ptr<float>(),
+                     .y = y.mutable_data_ptr(),
+                     .choices = choices.defined() ? choices.mutable_data_ptr() : nullptr},
+                    stream);
+  return y;
+}
+
 // What becomes of the sums of a gradient.
 struct WeightGradients {
   at::Tensor weight;
@@ -110,21 +171,12 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
     const at::Tensor coefficients = Coefficients(*norm, x, kernels, stream);
-    at::Tensor y = at::empty_like(x);
-    at::Tensor added;
     at::Tensor mask;
     if (after == After::kAddAndRelu) {
-      added = residual->contiguous(kOrder);
       mask = at::empty({x.numel() / gpu::kVector}, x.options().dtype(at::kByte));
     }
-    kernels.Apply(after,
-                  {.grid = GridOf(kernels, x),
-                   .x = x.const_data_ptr(),
-                   .coefficients = coefficients.const_data_ptr<float>(),
-                   .residual = added.defined() ? added.const_data_ptr() : nullptr,
-                   .y = y.mutable_data_ptr(),
-                   .mask = mask.defined() ? mask.mutable_data_ptr<gpu::u8>() : nullptr},
-                  stream);
+    const at::Tensor y =
+        Apply(after, x, coefficients, residual.value_or(at::Tensor()), mask, kernels, stream);
     context->save_for_backward({x, coefficients, mask});
     context->saved_data["after"] = static_cast<std::int64_t>(after);
     context->set_materialize_grads(false);
@@ -184,16 +236,9 @@ struct NormPoolFunction : torch::autograd::Function<NormPoolFunction> {
     const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
     const at::Tensor coefficients = Coefficients(*norm, x, kernels, stream);
-    const at::Tensor y = at::empty({x.size(0), x.size(1), Pooled(x.size(2)), Pooled(x.size(3))},
-                                   x.options(), kOrder);
-    const at::Tensor choices = at::empty({y.numel()}, y.options().dtype(at::kByte));
-    kernels.ApplyPool({.grid = GridOf(kernels, y),
-                       .shape = ShapeOf(x),
-                       .x = x.const_data_ptr(),
-                       .coefficients = coefficients.const_data_ptr<float>(),
-                       .y = y.mutable_data_ptr(),
-                       .choices = choices.mutable_data_ptr()},
-                      stream);
+    const auto sizes = PooledSizes(x);
+    const at::Tensor choices = at::empty(sizes, x.options().dtype(at::kByte));
+    const at::Tensor y = ApplyPool(x, coefficients, choices, kernels, stream);
     context->save_for_backward({x, coefficients, choices});
     context->set_materialize_grads(false);
     return {y, y.variable_data()};
@@ -213,7 +258,7 @@ struct NormPoolFunction : torch::autograd::Function<NormPoolFunction> {
         Scratch(x, std::int64_t{grid.parts} * gpu::kPartials * grid.channels);
     at::Tensor dx = at::empty_like(x);
     gpu::PoolGradientWork work{.grid = grid,
-                               .shape = ShapeOf(x),
+                               .shape = PoolShapeOf(x),
                                .x = x.const_data_ptr(),
                                .coefficients = coefficients.const_data_ptr<float>(),
                                .dy = dy.one.const_data_ptr(),
@@ -232,48 +277,64 @@ struct NormPoolFunction : torch::autograd::Function<NormPoolFunction> {
 
  private:
   static constexpr std::size_t kArguments = 4;
-
-  static std::int64_t Pooled(std::int64_t pixels) { return (pixels + 1) / 2; }
-
-  static gpu::PoolShape ShapeOf(const at::Tensor& x) {
-    return {.height = static_cast<gpu::u32>(x.size(2)),
-            .width = static_cast<gpu::u32>(x.size(3)),
-            .pooled_height = static_cast<gpu::u32>(Pooled(x.size(2))),
-            .pooled_width = static_cast<gpu::u32>(Pooled(x.size(3)))};
-  }
 };
 
-variable_list Run(const BatchNorm2d& norm, After after, const at::Tensor& x,
-                  const std::optional<at::Tensor>& residual) {
-  MILLRACE_CHECK(TakesFusedNorm(x));
+at::Tensor Evaluate(const BatchNorm2d& norm, After after, const at::Tensor& x,
+                    const at::Tensor& residual = {}) {
+  const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
+  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+  return Apply(after, x, RunningCoefficients(norm, x, kernels, stream), residual, /*mask=*/{},
+               kernels, stream);
+}
+
+variable_list Train(const BatchNorm2d& norm, After after, const at::Tensor& x,
+                    const std::optional<at::Tensor>& residual = {}) {
   return NormFunction::apply(&norm, after, x, norm.weight, norm.bias, residual);
 }
 
 }  // namespace
 
-bool TakesFusedNorm(const at::Tensor& x) {
+bool TakesFusedNorm(const at::Tensor& x, bool training) {
   return x.is_cuda() && x.dim() == 4 && gpu::HasNormKernels(x.scalar_type()) &&
-         x.size(1) % gpu::kVector == 0 && x.numel() > x.size(1) && x.is_contiguous(kOrder);
+         x.size(1) % gpu::kVector == 0 && x.numel() > x.size(1) && x.is_contiguous(kOrder) &&
+         x.numel() / x.size(1) <= std::numeric_limits<gpu::u32>::max() &&
+         (training || !c10::GradMode::is_enabled());
 }
 
-at::Tensor FusedNorm(const BatchNorm2d& norm, const at::Tensor& x) {
-  return Run(norm, After::kNothing, x, {})[0];
+at::Tensor FusedNorm(const BatchNorm2d& norm, const at::Tensor& x, bool training) {
+  MILLRACE_CHECK(TakesFusedNorm(x, training));
+  if (!training) return Evaluate(norm, After::kNothing, x);
+  return Train(norm, After::kNothing, x)[0];
 }
 
-at::Tensor FusedNormRelu(const BatchNorm2d& norm, const at::Tensor& x) {
-  return Run(norm, After::kRelu, x, {})[0];
+at::Tensor FusedNormRelu(const BatchNorm2d& norm, const at::Tensor& x, bool training) {
+  MILLRACE_CHECK(TakesFusedNorm(x, training));
+  if (!training) return Evaluate(norm, After::kRelu, x);
+  return Train(norm, After::kRelu, x)[0];
 }
 
-Fork FusedNormReluPool(const BatchNorm2d& norm, const at::Tensor& x) {
-  MILLRACE_CHECK(TakesFusedNorm(x) &&
-                 x.size(0) * x.size(2) * x.size(3) <= std::numeric_limits<gpu::u32>::max());
+Fork FusedNormReluPool(const BatchNorm2d& norm, const at::Tensor& x, bool training) {
+  MILLRACE_CHECK(TakesFusedNorm(x, training));
+  if (!training) {
+    const NormKernels& kernels = NormKernels::Of(x.device(), x.scalar_type());
+    const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+    const at::Tensor y = ApplyPool(x, RunningCoefficients(norm, x, kernels, stream),
+                                   /*choices=*/{}, kernels, stream);
+    return {.on = y, .shortcut = y};
+  }
   const variable_list outputs = NormPoolFunction::apply(&norm, x, norm.weight, norm.bias);
   return {.on = outputs[0], .shortcut = outputs[1]};
 }
 
-Fork FusedNormAddRelu(const BatchNorm2d& norm, const at::Tensor& x, const at::Tensor& residual) {
-  MILLRACE_CHECK(residual.sizes() == x.sizes() && residual.scalar_type() == x.scalar_type());
-  const variable_list outputs = Run(norm, After::kAddAndRelu, x, residual);
+Fork FusedNormAddRelu(const BatchNorm2d& norm, const at::Tensor& x, const at::Tensor& residual,
+                      bool training) {
+  MILLRACE_CHECK(TakesFusedNorm(x, training) && residual.sizes() == x.sizes() &&
+                 residual.scalar_type() == x.scalar_type());
+  if (!training) {
+    const at::Tensor y = Evaluate(norm, After::kAddAndRelu, x, residual);
+    return {.on = y, .shortcut = y};
+  }
+  const variable_list outputs = Train(norm, After::kAddAndRelu, x, residual);
   return {.on = outputs[0], .shortcut = outputs[1]};
 }
 

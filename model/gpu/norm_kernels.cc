@@ -67,6 +67,7 @@ NormKernels::NormKernels(c10::ScalarType type)
     : module_(NormSources(), SourceOf(type)),
       statistics_(module_.Find("Statistics")),
       finish_statistics_(module_.Find("FinishStatistics")),
+      running_(module_.Find("RunningCoefficients")),
       apply_{module_.Find("Apply"), module_.Find("ApplyRelu"), module_.Find("ApplyAddRelu")},
       sums_{module_.Find("Sums"), module_.Find("SumsRelu"), module_.Find("SumsAddRelu")},
       finish_gradient_(module_.Find("FinishGradient")),
@@ -87,6 +88,12 @@ void NormKernels::Statistics(const StatisticsWork& work, cudaStream_t stream) co
 
 void NormKernels::Finish(const FinishWork& work, cudaStream_t stream) const {
   Launch(finish_statistics_, FinishShapeOf(work.grid), stream, work);
+}
+
+void NormKernels::Running(const RunningWork& work, cudaStream_t stream) const {
+  Launch(running_,
+         {.blocks = dim3((work.channels + kThreads - 1) / kThreads), .threads = dim3(kThreads)},
+         stream, work);
 }
 
 void NormKernels::Apply(After after, const ApplyWork& work, cudaStream_t stream) const {

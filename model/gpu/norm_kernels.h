@@ -26,6 +26,7 @@ class NormKernels {
 
   void Statistics(const StatisticsWork& work, cudaStream_t stream) const;
   void Finish(const FinishWork& work, cudaStream_t stream) const;
+  void Running(const RunningWork& work, cudaStream_t stream) const;
   void Apply(After after, const ApplyWork& work, cudaStream_t stream) const;
   void ApplyPool(const PoolWork& work, cudaStream_t stream) const;
   void Reduce(After after, const ReduceWork& work, cudaStream_t stream) const;
@@ -41,6 +42,7 @@ class NormKernels {
   const KernelModule module_;
   const cudaKernel_t statistics_;
   const cudaKernel_t finish_statistics_;
+  const cudaKernel_t running_;
   const cudaKernel_t apply_[3];  // in the order of After
   const cudaKernel_t sums_[3];
   const cudaKernel_t finish_gradient_;

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -89,11 +90,11 @@ class FusedNormOnDevice : public test::OnDevice {
     Fork y;
     if (with.residual.defined()) {
       inputs.push_back(leaf(with.residual));
-      y = FusedNormAddRelu(norm, inputs[0], inputs[3]);
+      y = FusedNormAddRelu(norm, inputs[0], inputs[3], true);
     } else if (with.pool) {
-      y = FusedNormReluPool(norm, inputs[0]);
+      y = FusedNormReluPool(norm, inputs[0], true);
     } else {
-      y.on = with.relu ? FusedNormRelu(norm, inputs[0]) : FusedNorm(norm, inputs[0]);
+      y.on = with.relu ? FusedNormRelu(norm, inputs[0], true) : FusedNorm(norm, inputs[0], true);
     }
     std::vector<at::Tensor> outputs = {y.on};
     std::vector<at::Tensor> gradients = {with.dy};
@@ -139,7 +140,7 @@ TEST_F(FusedNormOnDevice, GivesWhatAtenGivesInFloat64) {
                      << at::IntArrayRef(shape) << ", " << kind.name << ", " << type);
         const NormCase with = RandomCase(shape, type, kind);
         const BatchNorm2d norm = NormOf(with);
-        ASSERT_TRUE(TakesFusedNorm(with.x));
+        ASSERT_TRUE(TakesFusedNorm(with.x, true));
         ExpectNear(Fused(with, norm), test::NormByAten(with), type);
         EXPECT_EQ(norm.num_batches_tracked.item<std::int64_t>(), 1);
       }
@@ -175,11 +176,35 @@ TEST_F(FusedNormOnDevice, GraphGivesTheBitsOfTheStepItself) {
   }
 }
 
+TEST_F(FusedNormOnDevice, EvaluatesAsAtenDoesInFloat64) {
+  const c10::InferenceMode inference;
+  for (const std::vector<std::int64_t>& shape :
+       std::vector<std::vector<std::int64_t>>{{3, 24, 5, 7}, {7, 64, 57, 55}, {3, 2048, 7, 7}}) {
+    for (const Kind& kind : kKinds) {
+      for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+        SCOPED_TRACE(testing::Message()
+                     << at::IntArrayRef(shape) << ", " << kind.name << ", " << type);
+        const NormCase with = RandomCase(shape, type, kind);
+        BatchNorm2d norm = NormOf(with);
+        norm.running_mean = at::randn_like(norm.running_mean);
+        norm.running_var = at::rand_like(norm.running_var) + 0.5;
+        const at::Tensor y = with.residual.defined()
+                                 ? FusedNormAddRelu(norm, with.x, with.residual, false).on
+                             : with.pool ? FusedNormReluPool(norm, with.x, false).on
+                             : with.relu ? FusedNormRelu(norm, with.x, false)
+                                         : FusedNorm(norm, with.x, false);
+        const double rounding = type == at::kFloat ? 2e-6 : type == at::kHalf ? 0x1p-11 : 0x1p-8;
+        EXPECT_LT(test::Distance(y, test::NormInEvaluation(with, norm)), rounding);
+      }
+    }
+  }
+}
+
 TEST_F(FusedNormOnDevice, OnlyTheShortcutMayBeTaken) {
   NormCase with = RandomCase({2, 16, 9, 9}, at::kFloat, kAdded);
   const BatchNorm2d norm = NormOf(with);
   const at::Tensor x = with.x.detach().set_requires_grad(true);
-  const Fork y = FusedNormAddRelu(norm, x, with.residual);
+  const Fork y = FusedNormAddRelu(norm, x, with.residual, true);
   const auto found = torch::autograd::grad({y.shortcut}, {x}, {with.dy});
   EXPECT_LT(test::Distance(found[0], test::NormByAten(with).dx), 2e-5);
 }
@@ -198,12 +223,13 @@ TEST_F(FusedNormOnDevice, TakesNothingElse) {
   const auto ones = [](at::IntArrayRef sizes, at::TensorOptions options) {
     return at::ones(sizes, options).contiguous(kOrder);
   };
-  EXPECT_TRUE(TakesFusedNorm(ones({2, 8, 3, 3}, on_gpu)));
-  EXPECT_FALSE(TakesFusedNorm(at::ones({2, 8, 3, 3}, on_gpu)));
-  EXPECT_FALSE(TakesFusedNorm(ones({2, 8, 3, 3}, at::kFloat)));
-  EXPECT_FALSE(TakesFusedNorm(ones({2, 12, 3, 3}, on_gpu)));
-  EXPECT_FALSE(TakesFusedNorm(ones({2, 8, 3, 3}, on_gpu.dtype(at::kDouble))));
-  EXPECT_FALSE(TakesFusedNorm(ones({1, 8, 1, 1}, on_gpu)));
+  EXPECT_TRUE(TakesFusedNorm(ones({2, 8, 3, 3}, on_gpu), true));
+  EXPECT_FALSE(TakesFusedNorm(ones({2, 8, 3, 3}, on_gpu), false)) << "gradients might be wanted";
+  EXPECT_FALSE(TakesFusedNorm(at::ones({2, 8, 3, 3}, on_gpu), true));
+  EXPECT_FALSE(TakesFusedNorm(ones({2, 8, 3, 3}, at::kFloat), true));
+  EXPECT_FALSE(TakesFusedNorm(ones({2, 12, 3, 3}, on_gpu), true));
+  EXPECT_FALSE(TakesFusedNorm(ones({2, 8, 3, 3}, on_gpu.dtype(at::kDouble)), true));
+  EXPECT_FALSE(TakesFusedNorm(ones({1, 8, 1, 1}, on_gpu), true));
 }
 
 }  // namespace

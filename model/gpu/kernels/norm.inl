@@ -192,6 +192,15 @@ MILLRACE_KERNEL void StoreCoefficients(const FinishWork& work, u32 block, u32 th
   work.running_var[channel] = MulAdd(keep, work.running_var[channel], work.momentum * variance);
 }
 
+MILLRACE_KERNEL void StoreRunningCoefficients(const RunningWork& work, u32 channel) {
+  if (channel >= work.channels) return;
+  const float inverse = 1.0F / SquareRoot(work.running_var[channel] + work.epsilon);
+  work.coefficients[kMean * work.channels + channel] = work.running_mean[channel];
+  work.coefficients[kScale * work.channels + channel] = work.weight[channel] * inverse;
+  work.coefficients[kBias * work.channels + channel] = work.bias[channel];
+  work.coefficients[kInverseDeviation * work.channels + channel] = inverse;
+}
+
 // ---- y ----
 
 template <typename Element, After kAfter>
@@ -229,7 +238,9 @@ MILLRACE_KERNEL void ApplyNorm(const ApplyWork& work, u32 part, u32 tile, u32 th
             y.of[k] += residual.of[k];
             mask |= static_cast<u32>(LetThrough(y.of[k])) << k;
           }
-          work.mask[VectorOf(work.grid, place, row)] = static_cast<u8>(mask);
+          if (work.mask != nullptr) {
+            work.mask[VectorOf(work.grid, place, row)] = static_cast<u8>(mask);
+          }
         }
         if (kAfter != After::kNothing) {
           MILLRACE_UNROLL

@@ -27,6 +27,10 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   StoreCoefficients(work, blockIdx.x, threadIdx.x, shared);
 }
 
+extern "C" __global__ void __launch_bounds__(kThreads) RunningCoefficients(const RunningWork work) {
+  StoreRunningCoefficients(work, blockIdx.x * kThreads + threadIdx.x);
+}
+
 // Behind the sums of every thread.
 MILLRACE_KERNEL void StoreAllSums(const Grid& grid, float* partials, SumsShared* shared) {
   for (u32 left = kThreads / grid.columns; left > 1; left = Half(left)) {

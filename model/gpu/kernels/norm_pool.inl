@@ -104,7 +104,7 @@ MILLRACE_KERNEL void ApplyPool(const PoolWork& work, u32 part, u32 tile, u32 thr
         }
         const u64 vector = VectorOf(work.grid, place, row);
         Write<Element>(work.y, vector, y);
-        static_cast<Choices*>(work.choices)[vector] = choices;
+        if (work.choices != nullptr) static_cast<Choices*>(work.choices)[vector] = choices;
       });
 }
 

@@ -41,13 +41,26 @@ struct FinishWork {
   float* coefficients;
 };
 
+// In evaluation, in place of the statistics of a batch.
+struct RunningWork {
+  u32 channels;
+  const float* weight;
+  const float* bias;
+  const float* running_mean;
+  const float* running_var;
+  float epsilon;
+  float* coefficients;
+};
+
 struct ApplyWork {
   Grid grid;
   const void* x;
   const float* coefficients;
   const void* residual;  // what is added, if anything
   void* y;
-  u8* mask;  // with a residual: a bit for each number, whether the rectifier let it through
+  // With a residual: a bit for each number, whether the rectifier let it through; nullptr: nobody
+  // wants to know.
+  u8* mask;
 };
 
 // How the gradient of what a normalisation gives comes from that of what follows it.
@@ -102,7 +115,7 @@ struct PoolWork {
   const void* x;
   const float* coefficients;
   void* y;
-  void* choices;  // a byte for each number
+  void* choices;  // a byte for each number; nullptr: nobody wants to know
 };
 
 struct PoolGradientWork {

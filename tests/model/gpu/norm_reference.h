@@ -63,6 +63,19 @@ inline NormAnswer NormByAten(const NormCase& with) {
   return answer;
 }
 
+// What a normalisation gives with its running statistics.
+inline at::Tensor NormInEvaluation(const NormCase& with, const model::BatchNorm2d& norm) {
+  const auto wide = [](const at::Tensor& tensor) { return tensor.detach().to(at::kDouble); };
+  at::Tensor y = at::batch_norm(wide(with.x), wide(norm.weight), wide(norm.bias),
+                                wide(norm.running_mean), wide(norm.running_var),
+                                /*training=*/false, model::BatchNorm2d::kMomentum,
+                                model::BatchNorm2d::kEpsilon, /*cudnn_enabled=*/false);
+  if (with.residual.defined()) y = y + wide(with.residual);
+  if (with.relu) y = at::relu(y);
+  if (with.pool) y = at::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  return y;
+}
+
 // Distance of `found` from `wanted`, as a share of the largest number in `wanted`.
 inline double Distance(const at::Tensor& found, const at::Tensor& wanted) {
   const at::Tensor of = wanted.to(at::kDouble);

@@ -328,6 +328,27 @@ TEST(NormTwin, PoolsAsAtenDoes) {
   }
 }
 
+TEST(NormTwin, RunningStatisticsAreTakenInEvaluation) {
+  const NormCase with = RandomCase({100, 16}, at::kFloat, After::kAddAndRelu);
+  BatchNorm2d norm(16);
+  norm.weight = with.weight;
+  norm.bias = with.bias;
+  norm.running_mean = at::arange(16, at::kFloat);
+  norm.running_var = at::arange(16, at::kFloat) + 0.25;
+  const at::Tensor coefficients = Floats(std::int64_t{kCoefficients} * 16);
+  for (u32 channel = 0; channel < 20; ++channel) {
+    StoreRunningCoefficients({16, NumbersOf(norm.weight), NumbersOf(norm.bias),
+                              NumbersOf(norm.running_mean), NumbersOf(norm.running_var),
+                              static_cast<float>(BatchNorm2d::kEpsilon), NumbersOf(coefficients)},
+                             channel);
+  }
+  const at::Tensor y = at::full_like(with.x, NAN);
+  Apply<float, After::kAddAndRelu>({GridOf(100, 16, 3), DataOf(with.x), NumbersOf(coefficients),
+                                    DataOf(with.residual), y.mutable_data_ptr(),
+                                    /*mask=*/nullptr});
+  EXPECT_LT(Distance(y, test::NormInEvaluation(with, norm)), 2e-6);
+}
+
 TEST(NormTwin, OneGradientIsEnough) {
   const NormCase with = RandomCase({100, 16}, at::kFloat, After::kAddAndRelu, /*two=*/false);
   ExpectNear(ByTwin(with, 3), test::NormByAten(with), at::kFloat);
