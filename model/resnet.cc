@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "model/block_convolution.h"
 #include "model/layers.h"
 
 namespace millrace::model {
@@ -78,7 +79,9 @@ class ResNet final : public Network {
 
   at::Tensor Forward(const at::Tensor& images, bool training) override {
     at::Tensor x = images.contiguous(memory_format_);
-    Fork fork = stem_->norm.ForwardReluPool(stem_->conv.Forward(x), training);
+    const Conv2d& first = stem_->conv;
+    x = GainsByBlocks(x, first.weight) ? ConvolveByBlocks(x, first.weight) : first.Forward(x);
+    Fork fork = stem_->norm.ForwardReluPool(x, training);
     for (const Block& block : blocks_) fork = block.Forward(fork, training);
     x = at::flatten(at::adaptive_avg_pool2d(fork.on, {1, 1}), 1);
     return classifier_.Forward(x);
