@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 #include <xxhash.h>
+#ifdef MILLRACE_XXHASH_PICKS
+#include <xxh_x86dispatch.h>  // XXH3_64bits() and its update become those for this processor
+#endif
 
 #include <array>
 #include <new>
