@@ -1,11 +1,13 @@
 #include "stages/normalize.h"
 
 #include <gtest/gtest.h>
+#include <hwy/aligned_allocator.h>
 
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "stages/simd.h"
 
 namespace millrace::stages {
@@ -50,6 +52,33 @@ TEST_P(NormalizeTargets, AgreeWithScalarTwinForEveryValueAndLength) {
         ASSERT_EQ(ToBfloat16(Kernels::kSimd, bytes, layout),
                   ToBfloat16(Kernels::kScalar, bytes, layout))
             << pixels;
+      }
+    }
+  }
+}
+
+// Every byte in every channel, written to where a vector begins and behind.
+TEST_P(NormalizeTargets, AgreeWithScalarTwinWhateverTheStatisticsAndThePlace) {
+  constexpr std::size_t kPixels = 256 + 64;
+  std::vector<std::uint8_t> bytes(kPixels * kChannels);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::uint8_t>(i / kChannels);
+  const auto room = hwy::AllocateAligned<float>(bytes.size() + 1);
+  std::vector<float> expected(bytes.size());
+  RandomStream random({}, 0);
+  const auto number = [&](float most) {
+    return most * static_cast<float>(random.Next() + 1.0) / 0x1p32f;
+  };
+  for (int round = 0; round < 300; ++round) {
+    ChannelStatistics statistics{{number(1), number(1), number(1)},
+                                 {number(1), number(1), number(1)}};
+    // Its reciprocal is no float: divisions alone give what it does.
+    if (round % 10 == 0) statistics.std[round / 10 % kChannels] = 0x1p-128f;
+    for (const Layout layout : {Layout::kNhwc, Layout::kNchw}) {
+      Normalize(Kernels::kScalar, bytes.data(), kPixels, statistics, layout, expected.data());
+      for (float* const out : {room.get(), room.get() + 1}) {
+        Normalize(Kernels::kSimd, bytes.data(), kPixels, statistics, layout, out);
+        ASSERT_EQ(0, std::memcmp(out, expected.data(), expected.size() * sizeof(float))) << round;
       }
     }
   }
