@@ -312,10 +312,8 @@ class Graph {
     switch (stage) {
       case Stage::kRead:
         return slot.sample(sample).record.payload.size();
-      case Stage::kDecode: {
-        const auto& decoded = slot.sample(sample).decoded;
-        return decoded ? decoded->row_bytes() * static_cast<std::uint64_t>(decoded->height()) : 0;
-      }
+      case Stage::kDecode:
+        return slot.sample(sample).decoded_bytes;
       case Stage::kAugment:
         return slot.image_bytes();
       case Stage::kCopy:

@@ -157,6 +157,16 @@ struct LoaderStages::Impl {
     return true;
   }
 
+  // Decodes the sample's picture straight into its resize, row by row. False: it goes another way.
+  bool ResizeRows(const Sample& sample, const stages::SampleState& state, stages::Box source) {
+    if (state.geometry.scale != stages::kFullScale) return false;
+    WorkerTools& own = tools.local();
+    const stages::Transform& transform = Of(sample.slot->batch().phase).transform;
+    stages::RowSink* const rows =
+        transform.Begin(state.geometry, &own.resizer, sample.slot->image(sample.index));
+    return rows != nullptr && own.decoder.DecodeRows(state.record, source, rows);
+  }
+
   const std::uint64_t seed;
   const stages::DecodeMode decode_mode;
   const stages::DecodeDevice decode_device;
@@ -265,12 +275,21 @@ void LoaderStages::Decode(const Sample& sample) {
   }
   state.geometry = *geometry;
   state.geometry.scale = stages::ChooseScale(impl_->decode_mode, state.record, state.geometry);
+  state.decoded_bytes = 0;
   if (impl_->decode_device == stages::DecodeDevice::kGpu && impl_->PlanForDevice(sample, &state)) {
+    return;
+  }
+  const stages::Box source = stages::SourceOf(state.geometry);
+  state.decoded_bytes = std::uint64_t{stages::kChannels} *
+                        static_cast<std::uint64_t>(source.width) *
+                        static_cast<std::uint64_t>(source.height);
+  if (impl_->decode_device == stages::DecodeDevice::kCpu &&
+      impl_->ResizeRows(sample, state, source)) {
     return;
   }
   state.decoded = impl_->images.Take();
   const Outcome outcome = impl_->tools.local().decoder.Decode(
-      state.record, stages::SourceOf(state.geometry), state.decoded.get(), state.geometry.scale);
+      state.record, source, state.decoded.get(), state.geometry.scale);
   if (!outcome) {
     impl_->Blame(sample.slot->batch().phase, sample.key.sample_id, outcome.fault().message);
   }
@@ -278,9 +297,9 @@ void LoaderStages::Decode(const Sample& sample) {
 
 void LoaderStages::Augment(const Sample& sample) {
   stages::SampleState& state = sample.slot->sample(sample.index);
-  if (!state.decoded) return;  // the device does it
   std::uint8_t* pixels = sample.slot->image(sample.index);
   if (impl_->decode_device == stages::DecodeDevice::kGpu) {
+    if (!state.decoded) return;  // the device does it
     state.for_device = stages::gpu::FinishedPicture();
     state.for_device.output = sample.index;
     const auto place = sample.slot->ClaimCargo(sample.slot->image_bytes());
@@ -288,9 +307,11 @@ void LoaderStages::Augment(const Sample& sample) {
     state.for_device.bytes = *place;
     pixels = sample.slot->cargo_at(*place);
   }
-  impl_->Of(sample.slot->batch().phase)
-      .transform.Apply(state.geometry, *state.decoded, &impl_->tools.local().resizer, pixels);
-  impl_->images.Return(std::move(state.decoded));
+  if (state.decoded) {
+    impl_->Of(sample.slot->batch().phase)
+        .transform.Apply(state.geometry, *state.decoded, &impl_->tools.local().resizer, pixels);
+    impl_->images.Return(std::move(state.decoded));
+  }
   state.digest = Hash64(std::as_bytes(std::span(pixels, sample.slot->image_bytes())));
 }
 

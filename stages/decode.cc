@@ -30,6 +30,16 @@ Fault OtherSize(const char* format, Size found, Size announced) {
                    found.height, announced.width, announced.height);
 }
 
+Size SizeOf(const storage::RecordView& record) {
+  return {static_cast<int>(record.width), static_cast<int>(record.height)};
+}
+
+void CheckRegion(Box region, Size picture) {
+  MILLRACE_CHECK(region.x >= 0 && region.y >= 0 && region.width > 0 && region.height > 0);
+  MILLRACE_CHECK(region.x + region.width <= picture.width);
+  MILLRACE_CHECK(region.y + region.height <= picture.height);
+}
+
 // False where jpeg_crop_scanline miscounts the columns of a plane (libjpeg-turbo 2.1.5): it takes
 // them to be as many as without a scale, and the inverse DCT made more of them, but not yet all
 // (4:1:0 at a smaller scale). After jpeg_start_decompress.
@@ -223,12 +233,24 @@ Outcome Decoder::Read(Box region, int scale, Image* out) {
   return Ok();
 }
 
+// Where nothing is damaged and the record has an index of a JPEG that it knows.
+template <typename Out>
+bool Decoder::DecodeByRegions(const storage::RecordView& record, Box region, Out* out) {
+  const bool is_decoded = engine_->uses_regions &&
+                          std::size_t{record.width} * record.height <= kMostPixels &&
+                          engine_->regions.Decode(record, region, out);
+  engine_->counts.region += is_decoded;
+  return is_decoded;
+}
+
+bool Decoder::DecodeRows(const storage::RecordView& record, Box region, RowSink* rows) {
+  CheckRegion(region, SizeOf(record));
+  return DecodeByRegions(record, region, rows);
+}
+
 Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* out, int scale) {
-  const Size picture{static_cast<int>(record.width), static_cast<int>(record.height)};
-  const Size scaled = ScaledSize(picture, scale);
-  MILLRACE_CHECK(region.x >= 0 && region.y >= 0 && region.width > 0 && region.height > 0);
-  MILLRACE_CHECK(region.x + region.width <= scaled.width);
-  MILLRACE_CHECK(region.y + region.height <= scaled.height);
+  const Size picture = SizeOf(record);
+  CheckRegion(region, ScaledSize(picture, scale));
   if (storage::IsPng(record.payload)) {
     MILLRACE_CHECK(scale == kFullScale);
     const Result<Size> size = ReadPngSize(record.payload);
@@ -238,12 +260,7 @@ Outcome Decoder::Decode(const storage::RecordView& record, Box region, Image* ou
     return ReadPng(record.payload, region, out);
   }
   // The region decoder is exact in the picture's own size.
-  if (engine_->uses_regions && scale == kFullScale &&
-      std::size_t{record.width} * record.height <= kMostPixels &&
-      engine_->regions.Decode(record, region, out)) {
-    ++engine_->counts.region;
-    return Ok();
-  }
+  if (scale == kFullScale && DecodeByRegions(record, region, out)) return Ok();
   ++engine_->counts.libjpeg_turbo;
   RegionJpeg& part = engine_->part;
   if (part.Assemble(record, region, scale)) {

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "stages/geometry.h"
 #include "stages/image.h"
+#include "stages/row_sink.h"
 #include "storage/record_view.h"
 
 namespace millrace::stages {
@@ -80,6 +81,10 @@ class Decoder {
   // first. REQUIRES: region not empty and inside the picture so scaled; full scale for PNGs
   Outcome Decode(const storage::RecordView& record, Box region, Image* out, int scale = kFullScale);
 
+  // The same in full scale, row by row, where the region decoder does it. False, after some of the
+  // rows, where it does not: then the other Decode() does.
+  bool DecodeRows(const storage::RecordView& record, Box region, RowSink* rows);
+
   // Decodes everything, whatever its size.
   Outcome DecodeFull(std::span<const std::byte> payload, Image* out);
 
@@ -88,6 +93,8 @@ class Decoder {
  private:
   struct Engine;
 
+  template <typename Out>
+  bool DecodeByRegions(const storage::RecordView& record, Box region, Out* out);
   Outcome Open(std::span<const std::byte> jpeg);
   Outcome Read(Box region, int scale, Image* out);
 

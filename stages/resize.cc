@@ -11,9 +11,6 @@ namespace millrace::stages {
 
 namespace {
 
-// Source rows that go through the horizontal pass together: what the widest vectors take at once.
-constexpr int kRowsTogether = 8;
-
 // The crop in whole pixels of the picture as it is decoded.
 Box OuterCrop(const Geometry& geometry) {
   const Box& crop = geometry.crop;
@@ -101,17 +98,21 @@ void Resizer::Resize(const Geometry& geometry, const Image& source, std::uint8_t
     case ResizePasses::kLinear:
       MILLRACE_CHECK(geometry.scale == kFullScale);
       return Linear(geometry, source, out, row_bytes);
-    case ResizePasses::kHorizontalFirst:
     case ResizePasses::kVerticalFirst:
+      return VerticalFirst(geometry, source, out, row_bytes);
+    case ResizePasses::kHorizontalFirst:
       break;
   }
-  along_x_.Build(AxisX(geometry));
-  along_y_.Build(AxisY(geometry));
-  if (passes == ResizePasses::kVerticalFirst) {
-    VerticalFirst(geometry, source, out, row_bytes);
-  } else {
-    HorizontalFirst(geometry, source, out, row_bytes);
+  horizontal_first_.Begin(geometry, out, row_bytes);
+  for (int y = 0; y < source.height(); y += kRowsTogether) {
+    horizontal_first_.Take(source.row(y), std::min(kRowsTogether, source.height() - y));
   }
+}
+
+RowSink* Resizer::Begin(const Geometry& geometry, std::uint8_t* out, std::size_t row_bytes) {
+  if (PassesOf(geometry) != ResizePasses::kHorizontalFirst) return nullptr;
+  horizontal_first_.Begin(geometry, out, row_bytes);
+  return &horizontal_first_;
 }
 
 void Resizer::Reserve(std::size_t scratch_bytes, int taps) {
@@ -119,47 +120,59 @@ void Resizer::Reserve(std::size_t scratch_bytes, int taps) {
   taps_.resize(static_cast<std::size_t>(taps));
 }
 
-// Rows come out of the horizontal pass shortly before the vertical pass wants them and stay in a
-// ring, so that they are still in the cache.
-void Resizer::HorizontalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
-                              std::size_t row_bytes) {
-  const int taps = 2 * along_y_.pairs();
-  const int capacity = taps + kRowsTogether;
-  const std::size_t stride =
+void Resizer::HorizontalFirst::Begin(const Geometry& geometry, std::uint8_t* out,
+                                     std::size_t row_bytes) {
+  along_x_.Build(AxisX(geometry));
+  along_y_.Build(AxisY(geometry));
+  source_row_bytes_ = static_cast<std::size_t>(SourceRun(AxisX(geometry)).count) * kChannels;
+  const std::size_t room = source_row_bytes_ * kRowsTogether + kReadableBytesBehind;
+  if (room_.size() < room) room_.resize(room);
+  taps_.resize(static_cast<std::size_t>(2 * along_y_.pairs()));
+  // Rows leave the ring as soon as they can.
+  ring_rows_ = 2 * along_y_.pairs() + kRowsTogether;
+  ring_row_bytes_ =
       static_cast<std::size_t>(along_x_.padded_outputs()) * kChannels + kWritableBytesBehind;
-  Reserve(stride * static_cast<std::size_t>(capacity), taps);
-  const auto ring_row = [&](int y) {
-    return scratch_.data() + stride * static_cast<std::size_t>(y % capacity);
-  };
-
+  const std::size_t ring = ring_row_bytes_ * static_cast<std::size_t>(ring_rows_);
+  if (ring_.size() < ring) ring_.resize(ring);
+  made_ = 0;
   const int height = geometry.window.height;
-  int made = 0;  // rows out of the horizontal pass so far
-  for (int y = 0; y < height; ++y) {
-    const int first = along_y_.first(y);
-    while (made < first + along_y_.taps(y)) {
-      const int count = std::min(kRowsTogether, source.height() - made);
-      const std::uint8_t* sources[kRowsTogether];
-      std::uint8_t* outputs[kRowsTogether];
-      for (int i = 0; i < count; ++i) {
-        sources[i] = source.row(made + i);
-        outputs[i] = ring_row(made + i);
-      }
-      ResampleRows(kernels_, along_x_, sources, count, outputs);
-      made += count;
-    }
-    for (int tap = 0; tap < taps; ++tap) {
-      // Taps past the last have no weight; any row that exists will do.
-      taps_[static_cast<std::size_t>(tap)] = ring_row(std::min(first + tap, made - 1));
-    }
-    const int out_y = geometry.flip_vertical ? height - 1 - y : y;
-    ResampleColumns(kernels_, along_y_.coefficients(y), along_y_.pairs(), taps_.data(),
-                    static_cast<std::size_t>(geometry.window.width) * kChannels,
-                    out + row_bytes * static_cast<std::size_t>(out_y));
+  out_ = out + (geometry.flip_vertical ? row_bytes * static_cast<std::size_t>(height - 1) : 0);
+  to_next_out_ = static_cast<std::ptrdiff_t>(row_bytes) * (geometry.flip_vertical ? -1 : 1);
+  out_bytes_ = static_cast<std::size_t>(geometry.window.width) * kChannels;
+  next_output_ = 0;
+}
+
+void Resizer::HorizontalFirst::Take(const std::uint8_t* rows, int count) {
+  const std::uint8_t* sources[kRowsTogether];
+  std::uint8_t* outputs[kRowsTogether];
+  for (int i = 0; i < count; ++i, rows += source_row_bytes_) {
+    sources[i] = rows;
+    outputs[i] = ring_row(made_ + i);
   }
+  ResampleRows(kernels_, along_x_, sources, count, outputs);
+  made_ += count;
+  while (next_output_ < along_y_.outputs() &&
+         along_y_.first(next_output_) + along_y_.taps(next_output_) <= made_) {
+    MakeOutput();
+  }
+}
+
+void Resizer::HorizontalFirst::MakeOutput() {
+  const int first = along_y_.first(next_output_);
+  for (std::size_t tap = 0; tap < taps_.size(); ++tap) {
+    // Taps past the last have no weight; any row that exists will do.
+    taps_[tap] = ring_row(std::min(first + static_cast<int>(tap), made_ - 1));
+  }
+  ResampleColumns(kernels_, along_y_.coefficients(next_output_), along_y_.pairs(), taps_.data(),
+                  out_bytes_, out_);
+  ++next_output_;
+  out_ += to_next_out_;
 }
 
 void Resizer::VerticalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
                             std::size_t row_bytes) {
+  along_x_.Build(AxisX(geometry));
+  along_y_.Build(AxisY(geometry));
   const int taps = 2 * along_y_.pairs();
   const std::size_t tall_stride = source.row_bytes() + kReadableBytesBehind;
   const std::size_t done_stride =

@@ -16,6 +16,7 @@
 #include "stages/linear_table.h"
 #include "stages/resample.h"
 #include "stages/resample_table.h"
+#include "stages/row_sink.h"
 
 namespace millrace::stages {
 
@@ -37,7 +38,8 @@ ResizePasses PassesOf(const Geometry& geometry);
 // the largest has been seen. One per worker thread; one thread at a time.
 class Resizer {
  public:
-  explicit Resizer(Kernels kernels = Kernels::kSimd) : kernels_(kernels) {}
+  explicit Resizer(Kernels kernels = Kernels::kSimd)
+      : kernels_(kernels), horizontal_first_(kernels) {}
 
   // Writes geometry.window.height rows of geometry.window.width RGB pixels, `row_bytes` apart, and
   // nothing between or behind them. `source` holds the pixels of SourceOf(geometry).
@@ -45,11 +47,45 @@ class Resizer {
   void Resize(const Geometry& geometry, const Image& source, std::uint8_t* out,
               std::size_t row_bytes);
 
+  // The same of a source that comes row by row: they go into what this gives, valid until the next
+  // call, and once the last is taken all is written. nullptr where the source is wanted as a whole.
+  RowSink* Begin(const Geometry& geometry, std::uint8_t* out, std::size_t row_bytes);
+
  private:
+  // Takes rows through the horizontal pass, and then through the vertical one as many as can be.
+  class HorizontalFirst final : public RowSink {
+   public:
+    explicit HorizontalFirst(Kernels kernels) : kernels_(kernels) {}
+
+    void Begin(const Geometry& geometry, std::uint8_t* out, std::size_t row_bytes);
+    std::uint8_t* Room() override { return room_.data(); }
+    void Take(int count) override { Take(room_.data(), count); }
+    void Take(const std::uint8_t* rows, int count);
+
+   private:
+    std::uint8_t* ring_row(int y) {
+      return ring_.data() + ring_row_bytes_ * static_cast<std::size_t>(y % ring_rows_);
+    }
+    void MakeOutput();
+
+    const Kernels kernels_;
+    ResampleTable along_x_;
+    ResampleTable along_y_;
+    std::size_t source_row_bytes_ = 0;
+    std::vector<std::uint8_t> room_;  // of kRowsTogether rows of the source
+    std::vector<std::uint8_t> ring_;  // of rows between the two passes
+    std::size_t ring_row_bytes_ = 0;
+    int ring_rows_ = 0;
+    int made_ = 0;                           // rows out of the horizontal pass
+    std::vector<const std::uint8_t*> taps_;  // rows that make one row of the vertical pass
+    std::uint8_t* out_ = nullptr;            // the next row
+    std::ptrdiff_t to_next_out_ = 0;         // [bytes]
+    std::size_t out_bytes_ = 0;              // of a row
+    int next_output_ = 0;
+  };
+
   void Copy(const Geometry& geometry, const Image& source, std::uint8_t* out,
             std::size_t row_bytes) const;
-  void HorizontalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
-                       std::size_t row_bytes);
   void VerticalFirst(const Geometry& geometry, const Image& source, std::uint8_t* out,
                      std::size_t row_bytes);
   void Linear(const Geometry& geometry, const Image& source, std::uint8_t* out,
@@ -58,6 +94,7 @@ class Resizer {
   void Reserve(std::size_t scratch_bytes, int taps);
 
   Kernels kernels_;
+  HorizontalFirst horizontal_first_;
   ResampleTable along_x_;
   ResampleTable along_y_;
   LinearTable linear_x_{LinearEnds::kOfRow};

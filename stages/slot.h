@@ -26,11 +26,13 @@ namespace millrace::stages {
 // at a time.
 struct SampleState {
   std::uint64_t sample_id = 0;
-  storage::RecordView record;      // read -> decode
-  Geometry geometry;               // decode -> augment
-  std::unique_ptr<Image> decoded;  // decode -> augment: the part of the picture that augment reads
-  std::uint64_t digest = 0;        // augment -> collate: XXH3-64 of the finished pixels
-  gpu::Picture for_device;         // decode or augment -> copy, where the slot has cargo
+  storage::RecordView record;  // read -> decode
+  Geometry geometry;           // decode -> augment
+  // decode -> augment: the part of the picture that augment reads; none where decode has resized it
+  std::unique_ptr<Image> decoded;
+  std::uint64_t decoded_bytes = 0;  // by decode: pixels before the resize, wherever they went
+  std::uint64_t digest = 0;         // augment -> collate: XXH3-64 of the finished pixels
+  gpu::Picture for_device;          // decode or augment -> copy, where the slot has cargo
 };
 
 // Host memory for pixels, released by its deleter. A lane on a device that copies from pinned

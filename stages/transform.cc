@@ -100,4 +100,8 @@ void Transform::Apply(const Geometry& geometry, const Image& source, Resizer* re
   resizer->Resize(geometry, source, out, static_cast<std::size_t>(output_size_.width) * kChannels);
 }
 
+RowSink* Transform::Begin(const Geometry& geometry, Resizer* resizer, std::uint8_t* out) const {
+  return resizer->Begin(geometry, out, static_cast<std::size_t>(output_size_.width) * kChannels);
+}
+
 }  // namespace millrace::stages

@@ -44,6 +44,9 @@ class Transform {
   void Apply(const Geometry& geometry, const Image& source, Resizer* resizer,
              std::uint8_t* out) const;
 
+  // The same where the source comes row by row: Resizer::Begin().
+  RowSink* Begin(const Geometry& geometry, Resizer* resizer, std::uint8_t* out) const;
+
  private:
   std::vector<std::unique_ptr<GeometryOp>> ops_;
   Size output_size_;

@@ -16,11 +16,29 @@ constexpr int kSide = static_cast<int>(storage::kBlockSide);
 // cache of 512 KiB, and there are enough segments to keep several under way.
 constexpr std::size_t kBandBytes = std::size_t{128} << 10;
 
+// All rows of a picture, each where it belongs.
+class ImageRows final : public RowSink {
+ public:
+  explicit ImageRows(Image* image) : image_(*image) {}
+
+  std::uint8_t* Room() override { return image_.row(next_); }
+  void Take(int count) override { next_ += count; }
+
+ private:
+  Image& image_;
+  int next_ = 0;
+};
+
 }  // namespace
 
 bool RegionDecoder::Decode(const storage::RecordView& record, Box region, Image* out) {
-  if (!Plan(record, region)) return false;
   out->Resize(region.width, region.height);
+  ImageRows rows(out);
+  return Decode(record, region, &rows);
+}
+
+bool RegionDecoder::Decode(const storage::RecordView& record, Box region, RowSink* sink) {
+  if (!Plan(record, region)) return false;
   const int bottom = region.y + region.height;
   int done = region.y;
   for (Range rows{choice_.mcu_rows.begin, 0}; rows.begin < choice_.mcu_rows.end;
@@ -32,9 +50,11 @@ bool RegionDecoder::Decode(const storage::RecordView& record, Box region, Image*
     const int made = rows.end * choice_.frame.mcu.height -
                      (choice_.sampling == Sampling::k420 || choice_.sampling == Sampling::k440);
     const int end = rows.end == choice_.mcu_rows.end ? bottom : std::min(made, bottom);
-    if (end > done) {
-      ConvertRows(region, {done, end}, out);
-      done = end;
+    for (int count = 0; done < end; done += count) {
+      count = std::min(kRowsTogether, bottom - done);
+      if (done + count > end) break;  // they wait for the next band
+      ConvertRows(region, {done, done + count}, sink->Room());
+      sink->Take(count);
     }
   }
   return true;
@@ -93,8 +113,10 @@ void RegionDecoder::PlanPlane(Plane* plane, const PlaneFrame& frame, Box region)
       static_cast<std::size_t>(choice_.columns.size() * choice_.segment_mcus * frame.h) +
       kMostBlocksAtOnce - 1;
   plane->row_samples = plane->row_blocks * storage::kBlockSide + 2 * kRowMargin;
-  const std::size_t samples =
-      plane->row_samples * static_cast<std::size_t>(choice_.mcu_rows.size() * frame.v * kSide);
+  // A band, and before it the rows that waited for it: fewer than kRowsTogether, one for the chroma
+  // below it and one of chroma above it. An MCU that has chroma between its rows has 16 of them.
+  plane->ring_rows = std::min(band_rows_ + 1, choice_.mcu_rows.size()) * frame.v * kSide;
+  const std::size_t samples = plane->row_samples * static_cast<std::size_t>(plane->ring_rows);
   if (plane->samples.size() < samples) plane->samples.resize(samples);
 }
 
@@ -229,18 +251,19 @@ const std::uint8_t* RegionDecoder::ChromaOf(Plane& of, Box region, int y,
   return row->data() + (has_half_width ? region.x % 2 : 0);
 }
 
-void RegionDecoder::ConvertRows(Box region, Range rows, Image* out) {
+void RegionDecoder::ConvertRows(Box region, Range rows, std::uint8_t* out) {
   if (num_planes() == 1) {
     // Chroma in the middle leaves grey.
     const std::size_t room = static_cast<std::size_t>(region.width) + kRowMargin;
     blue_.assign(std::max(blue_.size(), room), 128);
   }
-  for (int y = rows.begin; y < rows.end; ++y) {
+  const std::size_t row_bytes = static_cast<std::size_t>(region.width) * kChannels;
+  for (int y = rows.begin; y < rows.end; ++y, out += row_bytes) {
     const std::uint8_t* luma = plane(0).row(y) + region.x - plane(0).first_x;
     const bool is_grey = num_planes() == 1;
     const std::uint8_t* blue = is_grey ? blue_.data() : ChromaOf(plane(1), region, y, &blue_);
     const std::uint8_t* red = is_grey ? blue_.data() : ChromaOf(plane(2), region, y, &red_);
-    ConvertRow(kernels_, luma, blue, red, region.width, out->row(y - region.y));
+    ConvertRow(kernels_, luma, blue, red, region.width, out);
   }
 }
 

@@ -15,25 +15,29 @@
 #include "stages/region/entropy.h"
 #include "stages/region/frame.h"
 #include "stages/region/segments.h"
+#include "stages/row_sink.h"
 #include "storage/record_view.h"
 
 namespace millrace::stages::region {
 
 // Exact or not at all: the pixels are those of a full decode by libjpeg-turbo at its defaults, bit
 // for bit, or Decode() says that it does not know them. Its memory is kept from picture to picture:
-// the samples of a region, and a band of its coefficients that fits a core's second-level cache.
-// One thread.
+// a band of a region's coefficients, and of its samples, that fit a core's second-level cache. One
+// thread.
 class RegionDecoder {
  public:
   explicit RegionDecoder(Kernels kernels = Kernels::kSimd) : kernels_(kernels) {}
 
-  // Decodes `region` of the record's picture into `out`, which gets the region's size. False, with
-  // undefined pixels, for records without a region index, pictures that ReadFrame() does not know,
-  // and segments that are damaged in any way. REQUIRES: region not empty and inside the picture
+  // Decodes `region` of the record's picture into `rows`, which knows its size. False, after some
+  // of the rows, for records without a region index, pictures that ReadFrame() does not know, and
+  // segments that are damaged in any way. REQUIRES: region not empty and inside the picture
+  bool Decode(const storage::RecordView& record, Box region, RowSink* rows);
+
+  // The same into `out`, which gets the region's size, and undefined pixels where it is false.
   bool Decode(const storage::RecordView& record, Box region, Image* out);
 
  private:
-  // A plane of the region: its coefficients in a band, its samples in all rows that are covered.
+  // A plane of the region: its coefficients in a band, its samples in a ring of rows.
   struct Plane {
     int h = 1;
     int v = 1;
@@ -47,10 +51,12 @@ class RegionDecoder {
     std::size_t row_blocks = 0;    // kept in a row
     std::size_t coefficients = 0;  // where they begin
     std::size_t row_samples = 0;   // from row to row
+    int ring_rows = 0;             // of blocks whole ones
     std::vector<std::uint8_t> samples;
 
     std::uint8_t* row(int y) {
-      return samples.data() + static_cast<std::size_t>(y - first_y) * row_samples + kRowMargin;
+      return samples.data() + static_cast<std::size_t>((y - first_y) % ring_rows) * row_samples +
+             kRowMargin;
     }
   };
 
@@ -61,7 +67,7 @@ class RegionDecoder {
   bool TakeBand(const storage::RecordView& record, Range rows);
   bool AddDcSteps(int band_rows);
   bool MakeSamples(Range rows);
-  void ConvertRows(Box region, Range rows, Image* out);
+  void ConvertRows(Box region, Range rows, std::uint8_t* out);
   const std::uint8_t* ChromaOf(Plane& plane, Box region, int y, std::vector<std::uint8_t>* row);
 
   int num_planes() const { return choice_.frame.num_planes; }

@@ -243,6 +243,9 @@ void BareLoop(benchmark::State& state) {
         const auto geometry = *transform.Plan(
             size,
             {.seed = 1, .epoch = static_cast<std::uint32_t>(i / records.size()), .sample_id = id});
+        stages::RowSink* const rows = transform.Begin(geometry, &resizer, out.data());
+        if (rows != nullptr && decoder.DecodeRows(record, stages::SourceOf(geometry), rows))
+          continue;
         benchmark::DoNotOptimize(decoder.Decode(record, stages::SourceOf(geometry), &image).ok());
         transform.Apply(geometry, image, &resizer, out.data());
       }

@@ -200,6 +200,73 @@ TEST(Decoder, GrayPngGivesThreeEqualChannels) {
   EXPECT_EQ(std::memcmp(image.row(0), expected, sizeof(expected)), 0);
 }
 
+// Has room for exactly as many rows as may come next.
+class CollectedRows final : public RowSink {
+ public:
+  explicit CollectedRows(Box region) { image_.Resize(region.width, region.height); }
+
+  std::uint8_t* Room() override {
+    room_ = Bytes(image_.row_bytes() * static_cast<std::size_t>(Next()));
+    return reinterpret_cast<std::uint8_t*>(room_.data());
+  }
+  void Take(int count) override {
+    EXPECT_EQ(count, Next());
+    std::memcpy(image_.row(taken_), room_.data(), room_.size());
+    taken_ += count;
+  }
+
+  int taken() const { return taken_; }
+  const Image& image() const { return image_; }
+
+ private:
+  int Next() const { return std::min(kRowsTogether, image_.height() - taken_); }
+
+  Image image_;
+  Bytes room_;
+  int taken_ = 0;
+};
+
+TEST(Decoder, RowsAreThoseOfTheRegion) {
+  Decoder decoder(DecodeEngine::kRegion);
+  storage::JpegRepacker repacker;
+  Image full;
+  std::uint64_t seed = 0;
+  for (const Planes planes :
+       {Planes::kGray, Planes::k444, Planes::k422, Planes::k420, Planes::k440}) {
+    // Of one band of MCU rows, and of several.
+    for (const Size size : {Size{60, 43}, Size{517, 331}}) {
+      const Bytes jpeg = MakeJpeg({.planes = planes}, size, ++seed);
+      const storage::RecordView record = test::Pack(repacker, jpeg);
+      ASSERT_TRUE(decoder.DecodeFull(jpeg, &full));
+      RandomStream random(RandomKey{.seed = seed}, 1);
+      for (const Box box : Boxes(size, &random)) {
+        CollectedRows rows(box);
+        ASSERT_TRUE(decoder.DecodeRows(record, box, &rows)) << Describe(size, box);
+        EXPECT_EQ(rows.taken(), box.height);
+        EXPECT_TRUE(IsRegionOf(full, box, rows.image())) << Describe(size, box);
+      }
+    }
+  }
+  EXPECT_GT(decoder.counts().region, 0u);
+  EXPECT_EQ(decoder.counts().libjpeg_turbo, 0u);
+}
+
+TEST(Decoder, RowsComeFromTheRegionDecoderOnly) {
+  const Box box{1, 2, 30, 20};
+  storage::JpegRepacker repacker;
+  const Bytes jpeg = MakeJpeg({}, {40, 30}, 1);
+  const storage::RecordView record = test::Pack(repacker, jpeg);
+  CollectedRows rows(box);
+  Decoder regions(DecodeEngine::kRegion);
+  EXPECT_FALSE(Decoder(DecodeEngine::kLibjpegTurbo).DecodeRows(record, box, &rows));
+  EXPECT_FALSE(regions.DecodeRows(RecordOf(jpeg, {40, 30}), box, &rows)) << "without an index";
+  EXPECT_FALSE(regions.DecodeRows(RecordOf(test::MakePng(40, 30, 1), {40, 30}), box, &rows));
+  EXPECT_EQ(rows.taken(), 0);
+  EXPECT_EQ(regions.counts().region, 0u);
+  EXPECT_TRUE(regions.DecodeRows(record, box, &rows));
+  EXPECT_EQ(regions.counts().region, 1u);
+}
+
 std::string FaultOf(const Bytes& jpeg, Size size = {40, 30}) {
   Decoder decoder;
   Image image;

@@ -180,6 +180,41 @@ TEST(Resizer, WindowAndFlipsEqualThoseOfTheWholeResult) {
   }
 }
 
+// The first `rows` of `source`, as a decoder hands them over.
+void Hand(const Image& source, int rows, RowSink* sink) {
+  for (int y = 0; y < rows; y += kRowsTogether) {
+    const int count = std::min(kRowsTogether, rows - y);
+    std::memcpy(sink->Room(), source.row(y), source.row_bytes() * static_cast<std::size_t>(count));
+    sink->Take(count);
+  }
+}
+
+TEST(Resizer, RowsAsTheyComeMakeThePixelsOfAllAtOnce) {
+  Draws draws(8);
+  Resizer resizer;
+  Resizer by_rows;
+  int taken = 0;
+  for (int round = 0; round < 400; ++round) {
+    const Geometry g = draws.Any(round % 40 == 0 ? 900 : 120, 150);
+    const Image crop = draws.Noise(SizeOf(OuterCrop(g)));
+    const auto row_bytes = static_cast<std::size_t>(g.window.width) * kChannels;
+    Pixels out(row_bytes * static_cast<std::size_t>(g.window.height), 0x11);
+    RowSink* sink = by_rows.Begin(g, out.data(), row_bytes);
+    ASSERT_EQ(sink != nullptr, PassesOf(g) == ResizePasses::kHorizontalFirst) << Describe(g);
+    if (sink == nullptr) continue;
+    ++taken;
+    const Image source = Cut(crop, g);
+    if (round % 3 == 0) {  // a decoder that gives up, and another one
+      Hand(draws.Noise({source.width(), source.height()}),
+           draws.Between(0, source.height() / kRowsTogether) * kRowsTogether, sink);
+      sink = by_rows.Begin(g, out.data(), row_bytes);
+    }
+    Hand(source, source.height(), sink);
+    ASSERT_EQ(out, Resized(&resizer, g, crop)) << Describe(g);
+  }
+  EXPECT_GT(taken, 100);
+}
+
 TEST(Resizer, SameSizeIsACopy) {
   Draws draws(5);
   Resizer resizer;
