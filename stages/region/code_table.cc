@@ -27,6 +27,20 @@ std::int32_t Value(std::uint32_t bits, std::uint32_t size) {
   return static_cast<std::int32_t>(bits) - (is_negative ? (1 << size) - 1 : 0);
 }
 
+// All entries that begin with one code of `length` bits and hold its value too. Returns where those
+// of the next code go. Loops that the compiler makes vectors of.
+Coefficient* FillWhole(Coefficient* out, std::uint32_t length, Symbol symbol) {
+  const std::uint32_t count = 1u << (CodeTable::kLookupBits - length);
+  const std::uint32_t free_bits = CodeTable::kLookupBits - length - symbol.size;
+  const std::uint32_t zero = Coefficient::Of(length + symbol.size, symbol.zeros, 0).entry;
+  // As Value(): the first half are negative.
+  const std::uint32_t negative = symbol.size == 0 ? 0 : count / 2;
+  const std::uint32_t least = zero - (((1u << symbol.size) - 1) << 16);
+  for (std::uint32_t i = 0; i < negative; ++i) out[i].entry = least + (i >> free_bits << 16);
+  for (std::uint32_t i = negative; i < count; ++i) out[i].entry = zero + (i >> free_bits << 16);
+  return out + count;
+}
+
 Coefficient WithoutValue(std::uint32_t code_bits, Symbol symbol) {
   return Coefficient::Of(code_bits + symbol.size + Coefficient::kWithoutValue, symbol.zeros,
                          static_cast<std::int32_t>(symbol.size));
@@ -51,29 +65,27 @@ bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
   if (!IsSoundCode(table, kind)) return false;
   symbols_ = table.symbols;
   kind_ = kind;
-  entries_.fill({});
+  // Codes come in their order, and so do the entries that begin with them.
+  Coefficient* entry = entries_.data();
   std::uint32_t code = 0;
   std::uint32_t place = 0;
   for (std::uint32_t length = 1; length <= 16; ++length, code <<= 1) {
     offset_[length] = static_cast<std::int32_t>(place) - static_cast<std::int32_t>(code);
     const std::uint32_t count = table.lengths[length - 1];
-    for (std::uint32_t i = 0; i < count; ++i, ++code, ++place) {
-      const Symbol symbol = Meaning(symbols_[place], kind);
-      if (length > kLookupBits) continue;
-      Coefficient* entry = entries_.data() + (std::size_t{code} << (kLookupBits - length));
-      if (length + symbol.size > kLookupBits) {
-        std::fill_n(entry, std::size_t{1} << (kLookupBits - length), WithoutValue(length, symbol));
-        continue;
-      }
-      const std::uint32_t free_bits = kLookupBits - length - symbol.size;
-      for (std::uint32_t bits = 0; bits < 1u << symbol.size; ++bits) {
-        entry = std::fill_n(
-            entry, std::size_t{1} << free_bits,
-            Coefficient::Of(length + symbol.size, symbol.zeros, Value(bits, symbol.size)));
+    for (std::uint32_t i = 0; i < count && length <= kLookupBits; ++i) {
+      const Symbol symbol = Meaning(symbols_[place + i], kind);
+      if (length + symbol.size <= kLookupBits) {
+        entry = FillWhole(entry, length, symbol);
+      } else {
+        entry = std::fill_n(entry, std::size_t{1} << (kLookupBits - length),
+                            WithoutValue(length, symbol));
       }
     }
+    code += count;
+    place += count;
     limit_[length] = code << (16 - length);
   }
+  std::fill(entry, entries_.data() + entries_.size(), Coefficient{});
   return true;
 }
 
