@@ -6,16 +6,71 @@
 
 #include "base/check.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "stages/resample_table.cc"
+#include <hwy/foreach_target.h>
+// foreach_target.h must come first.
+#include <hwy/highway.h>
+
+#ifndef MILLRACE_STAGES_RESAMPLE_TABLE_CC_
+#define MILLRACE_STAGES_RESAMPLE_TABLE_CC_
+namespace millrace::stages {
+
+// Outputs whose coefficients are made together.
+inline constexpr int kTogether = 8;
+
+}  // namespace millrace::stages
+#endif  // MILLRACE_STAGES_RESAMPLE_TABLE_CC_
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace::stages::HWY_NAMESPACE {
+namespace {
+
+// Of each output so many coefficients, tap after tap those of kTogether outputs side by side;
+// behind an output's own they are 0. The operations on each, and their order, are those of
+// Resample.c, in loops that the compiler makes vectors of.
+void Coefficients(double inverse_width, const Footprint* prints, int taps, double* weights,
+                  std::int32_t* coefficients) {
+  // Whole numbers too, so that all are of one width; nothing branches.
+  double centers[kTogether];
+  double firsts[kTogether];
+  double own_taps[kTogether];
+  double sums[kTogether];
+  for (int i = 0; i < kTogether; ++i) {
+    centers[i] = prints[i].center;
+    firsts[i] = prints[i].first;
+    own_taps[i] = prints[i].taps;
+    sums[i] = 0.0;
+  }
+  for (int tap = 0; tap < taps; ++tap) {
+    const double number = tap;
+    double* const of_tap = weights + tap * kTogether;
+    for (int i = 0; i < kTogether; ++i) {
+      const double distance = std::abs((number + firsts[i] - centers[i] + 0.5) * inverse_width);
+      const double weight = std::max(0.0, 1.0 - distance);
+      of_tap[i] = number < own_taps[i] ? weight : 0.0;
+      sums[i] += of_tap[i];
+    }
+  }
+  for (double& sum : sums) sum = sum == 0.0 ? 1.0 : sum;
+  for (int tap = 0; tap < taps; ++tap) {
+    const double* const of_tap = weights + tap * kTogether;
+    for (int i = 0; i < kTogether; ++i) {
+      coefficients[tap * kTogether + i] =
+          static_cast<std::int32_t>(0.5 + of_tap[i] / sums[i] * (1 << kCoefficientBits));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::stages::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
 namespace millrace::stages {
 
 namespace {
-
-// The filter laid over the source for one output pixel; names as in Resample.c.
-struct Footprint {
-  double center;
-  int first;  // xmin
-  int taps;   // xmax - xmin
-};
 
 struct Filter {
   double scale;          // source pixels per output pixel
@@ -36,6 +91,8 @@ struct Filter {
   }
 };
 
+HWY_EXPORT(Coefficients);
+
 }  // namespace
 
 Run SourceRun(const Axis& axis) {
@@ -55,42 +112,49 @@ void ResampleTable::Build(const Axis& axis) {
   first_.assign(padded, 0);
   taps_.assign(padded, 0);
   const Run source = SourceRun(axis);
+  prints_.resize((static_cast<std::size_t>(axis.count) + kTogether - 1) / kTogether * kTogether);
   int most_taps = 1;
   for (int i = 0; i < axis.count; ++i) {
-    most_taps = std::max(most_taps, filter.At(axis, axis.begin + i).taps);
+    const Footprint print = filter.At(axis, axis.begin + i);
+    prints_[static_cast<std::size_t>(i)] = print;
+    most_taps = std::max(most_taps, print.taps);
   }
   pairs_ = (most_taps + 1) / 2;
-  const auto pairs = static_cast<std::size_t>(pairs_);
-  pairs_of_.assign(padded * pairs, TapPair{0, 0});
-  weights_.resize(static_cast<std::size_t>(most_taps));
-  for (int i = 0; i < axis.count; ++i) {
-    const Footprint print = filter.At(axis, axis.begin + i);
-    const auto place = static_cast<std::size_t>(axis.flip ? axis.count - 1 - i : i);
-    // Kernels read all pairs, also of outputs with fewer taps. At the end of the source these start
-    // earlier, with zeros in front, so that nothing is read behind it.
-    const int first = print.first - source.begin;
-    const int zeros = std::clamp(first + 2 * pairs_ - source.count, 0, first);
-    first_[place] = first - zeros;
-    taps_[place] = print.taps + zeros;
-    double sum = 0.0;
-    for (int tap = 0; tap < print.taps; ++tap) {
-      const double distance =
-          std::abs((tap + print.first - print.center + 0.5) * filter.inverse_width);
-      const double weight = distance < 1.0 ? 1.0 - distance : 0.0;
-      weights_[static_cast<std::size_t>(tap)] = weight;
-      sum += weight;
-    }
-    TapPair* out = pairs_of_.data() + place * pairs;
-    for (int tap = 0; tap < print.taps; ++tap) {
-      double weight = weights_[static_cast<std::size_t>(tap)];
-      if (sum != 0.0) weight /= sum;
-      const int coefficient = static_cast<int>(0.5 + weight * (1 << kCoefficientBits));
-      TapPair& pair = out[(tap + zeros) / 2];
-      const int shift = (tap + zeros) % 2 * 16;
-      pair.high |= (coefficient >> kLowBits) << shift;
-      pair.low |= (coefficient & ((1 << kLowBits) - 1)) << shift;
+  pairs_of_.assign(padded * static_cast<std::size_t>(pairs_), TapPair{0, 0});
+  weights_.resize(static_cast<std::size_t>(2 * pairs_ * kTogether));
+  coefficients_.resize(weights_.size());
+  for (int begin = 0; begin < axis.count; begin += kTogether) {
+    HWY_DYNAMIC_DISPATCH(Coefficients)
+    (filter.inverse_width, prints_.data() + begin, 2 * pairs_, weights_.data(),
+     coefficients_.data());
+    for (int i = 0; i < std::min(kTogether, axis.count - begin); ++i) {
+      const int output = axis.flip ? axis.count - 1 - (begin + i) : begin + i;
+      const Footprint& print = prints_[static_cast<std::size_t>(begin + i)];
+      Place(output, print.first - source.begin, print.taps, source.count, coefficients_.data() + i);
     }
   }
 }
 
+// Kernels read all pairs, also of outputs with fewer taps. At the end of the source these start
+// earlier, with zeros in front, so that nothing is read behind it.
+void ResampleTable::Place(int output, int first, int taps, int source_pixels,
+                          const std::int32_t* coefficients) {
+  const int zeros = std::clamp(first + 2 * pairs_ - source_pixels, 0, first);
+  const auto place = static_cast<std::size_t>(output);
+  first_[place] = first - zeros;
+  taps_[place] = taps + zeros;
+  const auto at = [&](int tap) {
+    return tap < zeros ? 0 : coefficients[(tap - zeros) * kTogether];
+  };
+  TapPair* out = pairs_of_.data() + place * static_cast<std::size_t>(pairs_);
+  for (int tap = 0; tap < 2 * pairs_; tap += 2, ++out) {
+    constexpr std::int32_t kLow = (1 << kLowBits) - 1;
+    const std::int32_t left = at(tap);
+    const std::int32_t right = at(tap + 1);
+    *out = {.high = left >> kLowBits | right >> kLowBits << 16,
+            .low = (left & kLow) | (right & kLow) << 16};
+  }
+}
+
 }  // namespace millrace::stages
+#endif  // HWY_ONCE

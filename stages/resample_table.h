@@ -26,6 +26,13 @@ struct TapPair {
   std::int32_t low;   // the remaining kLowBits of both
 };
 
+// The filter laid over the source for one output pixel; names as in Resample.c.
+struct Footprint {
+  double center;
+  int first;  // xmin
+  int taps;   // xmax - xmin
+};
+
 // The pixels of the crop that the kept ones depend on. REQUIRES: count > 0
 Run SourceRun(const Axis& axis);
 
@@ -51,12 +58,18 @@ class ResampleTable {
   }
 
  private:
+  // Keeps the coefficients of an output, which are some apart.
+  void Place(int output, int first, int taps, int source_pixels, const std::int32_t* coefficients);
+
   Axis axis_;
   int pairs_ = 0;
   std::vector<int> first_;
   std::vector<int> taps_;
   std::vector<TapPair> pairs_of_;
-  std::vector<double> weights_;  // of one output while building
+  std::vector<Footprint> prints_;
+  // Of the outputs that are being made.
+  std::vector<double> weights_;
+  std::vector<std::int32_t> coefficients_;
 };
 
 }  // namespace millrace::stages
