@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/alive.h"
 #include "base/error.h"
 #include "model/store.h"
-#include "pipeline/alive.h"
 #include "pipeline/lane_groups.h"
 #include "pipeline/placement.h"
 #include "pipeline/stop.h"

@@ -1,4 +1,4 @@
-#include "pipeline/alive.h"
+#include "base/alive.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace millrace::pipeline {
+namespace millrace {
 namespace {
 
 // Beyond all that the file holds.
@@ -50,4 +50,4 @@ bool Alive::Has(std::uint32_t process) const {
   return ::fcntl(descriptor_, F_OFD_GETLK, &place) != 0 || place.l_type != F_UNLCK;
 }
 
-}  // namespace millrace::pipeline
+}  // namespace millrace

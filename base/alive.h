@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
-namespace millrace::pipeline {
+namespace millrace {
 
 // Each process holds a lock on a place of its own in a file that all of them open; the system takes
 // it back when the process ends. Nothing is written. Any thread.
@@ -24,4 +24,4 @@ class Alive {
   int descriptor_;
 };
 
-}  // namespace millrace::pipeline
+}  // namespace millrace

@@ -1,4 +1,4 @@
-#include "pipeline/alive.h"
+#include "base/alive.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "tests/support/error_text.h"
 #include "tests/support/temporary_folder.h"
 
-namespace millrace::pipeline {
+namespace millrace {
 namespace {
 
 TEST(Alive, ProcessThatIsKilledIsGone) {
@@ -55,4 +55,4 @@ TEST(Alive, FileThatCannotBeOpenedIsNamed) {
 }
 
 }  // namespace
-}  // namespace millrace::pipeline
+}  // namespace millrace
