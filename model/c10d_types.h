@@ -5,7 +5,10 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include <memory>
+
 #include "model/process_group.h"
+#include "model/rank_memory.h"
 #include "model/store.h"
 
 namespace millrace::model {
@@ -16,6 +19,7 @@ struct Store::Impl {
 
 struct ProcessGroup::Impl {
   c10::intrusive_ptr<c10d::ProcessGroup> group;
+  std::shared_ptr<RankMemory> memory;  // nullptr: ranks share none
 };
 
 }  // namespace millrace::model

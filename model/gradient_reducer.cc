@@ -2,12 +2,33 @@
 
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
+#include <algorithm>
 #include <unordered_map>
 #include <vector>
 
 #include "model/c10d_types.h"
 
 namespace millrace::model {
+
+namespace {
+
+// Averages buckets in memory that all ranks map, on the thread of backward: the first ones as soon
+// as the others have them too, the rest when the last one comes.
+class MeansInMemory final : public c10d::CppCommHookInterface<std::shared_ptr<RankMemory>> {
+ public:
+  using CppCommHookInterface::CppCommHookInterface;
+
+  c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override {
+    state_->StartMean(bucket.getBuffer());
+    if (bucket.isLast()) state_->FinishMeans();
+    // Nobody waits for it before the last bucket has come.
+    auto mean = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get());
+    mean->markCompleted(bucket.getBuffer());
+    return mean;
+  }
+};
+
+}  // namespace
 
 struct GradientReducer::Impl {
   explicit Impl(std::unique_ptr<c10d::Reducer> made) : reducer(std::move(made)) {}
@@ -44,6 +65,16 @@ GradientReducer::GradientReducer(ProcessGroup& group, std::span<const NamedTenso
     // happened to come in the first one, and gradients would move.
     impl_->reducer->push_rebuilt_params_for_all_indices();
     impl_->reducer->rebuild_buckets();
+    const auto& memory = group.impl().memory;
+    if (memory && std::ranges::all_of(tensors, [](const at::Tensor& tensor) {
+          return RankMemory::CanAverage(tensor.scalar_type());
+        })) {
+      for (const c10d::GradBucket& bucket :
+           impl_->reducer->get_grad_buckets(/*return_zero_tensors=*/false)) {
+        memory->Share(bucket.getBuffer());
+      }
+      impl_->reducer->register_comm_hook(std::make_unique<MeansInMemory>(memory));
+    }
   });
 }
 

@@ -14,7 +14,8 @@ namespace millrace::model {
 // Distributed", arXiv:2006.15704). Buckets are filled in the reverse order of the parameters, which
 // is about that of their gradients, and are settled before the first step: what is added up with
 // what follows from the network and the number of ranks alone, never from timing, so that the same
-// gradients give the same means on every rank, bit by bit, however ranks share processes.
+// gradients give the same means on every rank, bit by bit, however ranks share processes. Ranks of
+// one machine that are CPUs average in memory (RankMemory), all others through c10d.
 class GradientReducer {
  public:
   // From then on the parameters' gradients are parts of the buckets: they must not be replaced, and

@@ -11,12 +11,15 @@
 #include <mutex>
 #include <utility>
 
+#include "base/shared_rounds.h"
 #include "model/c10d_types.h"
 #include "model/nccl_backend.h"
+#include "model/rank_memory.h"
 
 namespace millrace::model {
 namespace {
 
+constexpr const char* kThisMachine = "127.0.0.1";
 // Devices hold a thread each that waits on sockets: one serves all groups of a process.
 constexpr int kGlooThreads = 1;
 
@@ -28,7 +31,7 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo> MakeGloo(const ProcessGroupOptions& o
   gloo->threads = kGlooThreads;
   // PyTorch's variable, for machines on several networks.
   const char* const interface = std::getenv("GLOO_SOCKET_IFNAME");
-  if (options.address != "127.0.0.1" && interface != nullptr && *interface != '\0') {
+  if (options.address != kThisMachine && interface != nullptr && *interface != '\0') {
     gloo->devices = {c10d::ProcessGroupGloo::createDeviceForInterface(interface)};
   } else if (options.address.empty()) {
     gloo->devices = {c10d::ProcessGroupGloo::createDefaultDevice()};
@@ -72,6 +75,8 @@ void BetweenRanks(const std::string& what, const std::function<void()>& body) {
     body();
   } catch (const ::gloo::Exception& error) {
     lost(error.what());
+  } catch (const LostMember& error) {
+    lost(error.what());
   } catch (const c10::DistError& error) {
     lost(error.what_without_backtrace());
   }
@@ -84,6 +89,11 @@ ProcessGroup::ProcessGroup(const ProcessGroupOptions& options)
     const auto& store = options.store.impl().store;
     const auto rank = static_cast<int>(rank_);
     const auto size = static_cast<int>(world_size_);
+    if (options.device.is_cpu() && options.address == kThisMachine && size > 1) {
+      impl_->memory =
+          std::make_shared<RankMemory>(c10::make_intrusive<c10d::PrefixStore>("memory", store),
+                                       rank_, world_size_, options.timeout);
+    }
     impl_->group = c10::make_intrusive<ProcessGroup>(store, rank, size);
     impl_->group->setDefaultBackend(ProcessGroup::BackendType::GLOO);
     impl_->group->setBackend(c10::kCPU, ProcessGroup::BackendType::GLOO, MakeGloo(options, store));
@@ -148,6 +158,7 @@ void ProcessGroup::Receive(std::span<std::int64_t> numbers, std::uint32_t from) 
 
 void ProcessGroup::Close() noexcept {
   if (!impl_) return;
+  if (impl_->memory) impl_->memory->Leave();
   try {
     if (impl_->group->hasBackends()) impl_->group->abort();
   } catch (const std::exception&) {

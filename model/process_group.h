@@ -29,7 +29,8 @@ struct ProcessGroupOptions {
   std::uint32_t world_size = 1;
   c10::Device device = c10::kCPU;  // of the tensors: GPUs talk through NCCL
   // The address of this machine at which the others reach this rank. "127.0.0.1" when all are on
-  // this machine: no port is then open to others. "": what the machine's name means.
+  // this machine: no port is then open to others, and CPUs average through memory that all map. "":
+  // what the machine's name means.
   std::string address = "127.0.0.1";
   // How long one call may wait for the others.
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
