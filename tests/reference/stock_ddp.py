@@ -3,6 +3,7 @@
 Arguments: RANK RANKS STORE WEIGHTS INPUTS OUT. Every rank runs it; rank 0 writes the mean loss of each step.
 """
 
+import os
 import sys
 
 import torch
@@ -35,6 +36,9 @@ def main() -> None:
     if rank == 0:
         save_file({"losses": torch.stack(losses)}, out)
     torch.distributed.destroy_process_group()
+    # Not through the interpreter's end: there the group's destructor may hold the interpreter's lock and wait for a
+    # thread of Gloo's that waits for this lock.
+    os._exit(0)
 
 
 if __name__ == "__main__":
