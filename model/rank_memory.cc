@@ -20,7 +20,10 @@ SharedMemory OpenOf(std::uint32_t rank, const std::string& address) {
   try {
     return SharedMemory::Open(address);
   } catch (const Error& error) {
-    throw LostMember(fmt::format("rank {}: {}", rank, error.what()));
+    throw LostMember(fmt::format(
+        "rank {} of this machine: {}; processes that share memory have one user and see each other "
+        "in /proc",
+        rank, error.what()));
   }
 }
 

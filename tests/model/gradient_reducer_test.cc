@@ -79,13 +79,14 @@ constexpr std::int64_t kSteps = 4;
 
 // The gradients of each step on rank `wanted`, with the batch dealt to ranks x micro-batches.
 std::vector<std::vector<at::Tensor>> Averaged(std::uint32_t ranks, std::int64_t accumulation,
-                                              std::uint32_t wanted) {
+                                              std::uint32_t wanted,
+                                              const std::string& address = "127.0.0.1") {
   std::vector<Batch> batches;
   for (std::int64_t step = 0; step < kSteps; ++step) batches.push_back(MakeBatch(step));
   std::vector<std::unique_ptr<Model>> models;
   for (std::uint32_t rank = 0; rank < ranks; ++rank) models.push_back(std::make_unique<Model>());
   std::vector<std::vector<at::Tensor>> gradients;
-  InGroup(ranks, [&](ProcessGroup& group) {
+  const auto work = [&](ProcessGroup& group) {
     Model& model = *models[group.rank()];
     GradientReducer reducer(group, model.parameters);
     std::vector<const void*> places;
@@ -112,7 +113,8 @@ std::vector<std::vector<at::Tensor>> Averaged(std::uint32_t ranks, std::int64_t 
       EXPECT_TRUE(places.empty() || now == places) << "gradients moved";
       places = now;
     }
-  });
+  };
+  InGroup(ranks, work, address);
   return gradients;
 }
 
@@ -152,6 +154,19 @@ TEST(GradientReducer, MeansAreTheSameBitsOnEveryRankAndEveryTime) {
           EXPECT_TRUE(SameBits(got[step][i], expected[step][i]))
               << ranks << " ranks, step " << step << ", tensor " << i;
         }
+      }
+    }
+  }
+}
+
+TEST(GradientReducer, TwoRanksHaveTheSameBitsOnOneMachineAndBetweenMachines) {
+  for (const std::int64_t accumulation : {1, 2}) {
+    const auto here = Averaged(2, accumulation, 0);
+    const auto between = Averaged(2, accumulation, 1, "localhost");
+    for (std::size_t step = 0; step < here.size(); ++step) {
+      for (std::size_t i = 0; i < here[step].size(); ++i) {
+        EXPECT_TRUE(SameBits(between[step][i], here[step][i]))
+            << "step " << step << ", tensor " << i;
       }
     }
   }

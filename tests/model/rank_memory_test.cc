@@ -176,6 +176,16 @@ TEST(RankMemory, RankWhoseProcessIsKilledIsNamed) {
   EXPECT_EQ(test::ErrorOf([&] { memory.FinishMeans(); }), "rank 1 has ended");
 }
 
+TEST(RankMemory, RankWhoseMemoryIsOutOfReachIsNamed) {
+  const Store store = Store::InProcess();
+  store.Set("lines", "2000000000 3 64 1");
+  EXPECT_EQ(
+      test::ErrorOf([&] { const RankMemory memory(store.impl().store, 1, 2, kLong); }),
+      "rank 0 of this machine: memory of process 2000000000 cannot be opened: "
+      "/proc/2000000000/fd/3: No such file or directory; processes that share memory have one "
+      "user and see each other in /proc");
+}
+
 TEST(RankMemory, DifferentGradientsAreAnError) {
   const Store store = Store::InProcess();
   OnRanks(2, [&](std::uint32_t rank) {

@@ -33,11 +33,13 @@ inline void OnRanks(std::uint32_t ranks, const std::function<void(std::uint32_t)
   }
 }
 
-// The same, with a group over all of them.
-inline void InGroup(std::uint32_t ranks, const std::function<void(ProcessGroup&)>& work) {
+// The same, with a group over all of them. At another address than that of one machine, "localhost"
+// for one, ranks behave as between machines.
+inline void InGroup(std::uint32_t ranks, const std::function<void(ProcessGroup&)>& work,
+                    const std::string& address = "127.0.0.1") {
   const Store store = Store::InProcess();
   OnRanks(ranks, [&](std::uint32_t rank) {
-    ProcessGroup group({.store = store, .rank = rank, .world_size = ranks});
+    ProcessGroup group({.store = store, .rank = rank, .world_size = ranks, .address = address});
     work(group);
     // Nobody leaves while others still read.
     store.Add("done", 1);
