@@ -46,13 +46,13 @@ struct Parameters {
   std::vector<std::pair<std::string, Value>> values;
 };
 
-// A picture, uint8 [height, width, 3] RGB without padding.
+// A picture, as every sink wants it: whoever tells it compresses it, once.
 struct Picture {
   std::string name;  // also the tag
   std::uint64_t step = 0;
   std::uint32_t width = 0;   // [pixels]
   std::uint32_t height = 0;  // [pixels]
-  std::vector<std::uint8_t> pixels;
+  std::string png;           // a PNG file's bytes (png.h)
 };
 
 // A longer text, Markdown.

@@ -407,7 +407,7 @@ Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
           }
         }
         send_parameters();
-      } else if (const auto* picture = std::get_if<PngPicture>(&event.what)) {
+      } else if (const auto* picture = std::get_if<Picture>(&event.what)) {
         send();
         require_proxy();
         std::string name;

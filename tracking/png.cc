@@ -18,18 +18,14 @@ std::string EncodePng(std::uint32_t width, std::uint32_t height,
   image.width = width;
   image.height = height;
   image.format = PNG_FORMAT_RGB;
-  // Twice: the first call asks for the room that the second one fills.
-  png_alloc_size_t size = 0;
-  std::string bytes;
-  for (int pass = 0; pass < 2; ++pass) {
-    if (png_image_write_to_memory(&image, pass == 0 ? nullptr : bytes.data(), &size,
-                                  /*convert_to_8_bit=*/0, pixels.data(), /*row_stride=*/0,
-                                  /*colormap=*/nullptr) == 0) {
-      const std::string reason = image.message;
-      png_image_free(&image);
-      Fail("cannot make a picture of {} x {}: {}", width, height, reason);
-    }
-    if (pass == 0) bytes.resize(size);
+  // Room for the worst case: to ask for the size costs as much as to compress.
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+  std::string bytes(size, '\0');
+  if (png_image_write_to_memory(&image, bytes.data(), &size, /*convert_to_8_bit=*/0, pixels.data(),
+                                /*row_stride=*/0, /*colormap=*/nullptr) == 0) {
+    const std::string reason = image.message;
+    png_image_free(&image);
+    Fail("cannot make a picture of {} x {}: {}", width, height, reason);
   }
   bytes.resize(size);
   return bytes;

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/utf8.h"
-#include "tracking/png.h"
 
 namespace millrace::tracking {
 namespace {
@@ -38,7 +37,7 @@ struct PointOf {
   }
   Point operator()(const Message&) const { return {}; }
   Point operator()(const Parameters&) const { return {}; }
-  Point operator()(const PngPicture& e) const { return {{"picture " + e.name, e.step}}; }
+  Point operator()(const Picture& e) const { return {{"picture " + e.name, e.step}}; }
   Point operator()(const Note& e) const { return {{"note " + e.name, e.step}}; }
   Point operator()(const Histogram& e) const { return {{"histogram " + e.name, e.step}}; }
   Point operator()(const PrCurve& e) const { return {{"curve " + e.name, e.step}}; }
@@ -138,21 +137,12 @@ void Remote::Put(const RemoteEvent::What& what, double share) {
 void Remote::OnScalars(const Scalars& scalars) { Put(scalars, kEverything); }
 void Remote::OnText(const std::string& line) { Put(Message{line}, kPictureShare); }
 void Remote::OnParameters(const Parameters& parameters) { Put(parameters, kEverything); }
+void Remote::OnPicture(const Picture& picture) { Put(picture, kPictureShare); }
 void Remote::OnNote(const Note& note) { Put(note, kPictureShare); }
 void Remote::OnHistogram(const Histogram& histogram) { Put(histogram, kPictureShare); }
 void Remote::OnPrCurve(const PrCurve& curve) { Put(curve, kPictureShare); }
 void Remote::OnArtifact(const Artifact& artifact) { Put(artifact, kEverything); }
 void Remote::OnStatus(const Status& status) { Put(status, kEverything); }
-
-void Remote::OnPicture(const Picture& picture) {
-  if (!IsNew("picture " + picture.name, picture.step)) return;
-  Put(PngPicture{.name = picture.name,
-                 .step = picture.step,
-                 .width = picture.width,
-                 .height = picture.height,
-                 .png = EncodePng(picture.width, picture.height, picture.pixels)},
-      kPictureShare);
-}
 
 void Remote::Finish() {
   std::string failure;

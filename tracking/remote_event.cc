@@ -46,7 +46,7 @@ struct Encode {
       if (const auto* text = std::get_if<std::string>(&parameter)) value.set_text(*text);
     }
   }
-  void operator()(const PngPicture& from) const {
+  void operator()(const Picture& from) const {
     auto& to = *entry.mutable_picture();
     to.set_name(from.name);
     to.set_step(from.step);
@@ -122,7 +122,7 @@ Parameters Decode(const journal::Parameters& from) {
   return to;
 }
 
-PngPicture Decode(const journal::Picture& from) {
+Picture Decode(const journal::Picture& from) {
   return {.name = from.name(),
           .step = from.step(),
           .width = from.width(),

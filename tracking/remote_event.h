@@ -11,17 +11,8 @@
 
 namespace millrace::tracking {
 
-// A picture as servers want it.
-struct PngPicture {
-  std::string name;
-  std::uint64_t step = 0;
-  std::uint32_t width = 0;   // [pixels]
-  std::uint32_t height = 0;  // [pixels]
-  std::string png;           // a PNG file's bytes
-};
-
 struct RemoteEvent {
-  using What = std::variant<Scalars, Message, Parameters, PngPicture, Note, Histogram, PrCurve,
+  using What = std::variant<Scalars, Message, Parameters, Picture, Note, Histogram, PrCurve,
                             Artifact, Status>;
   // The number in the run's journal: rises from event to event, and is the same when an event comes
   // again.

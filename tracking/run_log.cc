@@ -10,12 +10,12 @@ namespace {
 // worker looks by itself. Short enough for a bar that moves smoothly.
 constexpr auto kRound = std::chrono::milliseconds(20);
 
-// A strip of 12 pictures of 224 x 224 has 2 MB: what a sink gets through in a second.
+// A dozen photographs of 224 x 224 have 1 MB.
 constexpr std::size_t kMaxPictureBytes = std::size_t{64} << 20;
 
 std::size_t PictureBytes(const Event& event) {
   const auto* picture = std::get_if<Picture>(&event);
-  return picture != nullptr ? picture->pixels.size() : 0;
+  return picture != nullptr ? picture->png.size() : 0;
 }
 
 const Progress* ProgressOf(const Event& event) { return std::get_if<Progress>(&event); }

@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
-#include "tracking/png.h"
 #include "tracking/tags.h"
 #include "tracking/tensorboard.pb.h"
 
@@ -151,7 +150,7 @@ void TensorBoard::OnPicture(const Picture& picture) {
   image.set_width(static_cast<std::int32_t>(picture.width));
   image.set_height(static_cast<std::int32_t>(picture.height));
   image.set_colorspace(3);
-  image.set_encoded_image_string(EncodePng(picture.width, picture.height, picture.pixels));
+  image.set_encoded_image_string(picture.png);
   file_.Write(event);
 }
 

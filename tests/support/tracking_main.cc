@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "tracking/png.h"
 #include "tracking/run_log.h"
 #include "tracking/system.h"
 #include "tracking/tensorboard.h"
@@ -54,11 +55,14 @@ Event ReadEvent(const std::string& kind, const Json& json) {
     return parameters;
   }
   if (kind == "picture") {
-    return Picture{.name = name,
-                   .step = step,
-                   .width = json.at("width"),
-                   .height = json.at("height"),
-                   .pixels = json.at("pixels").get<std::vector<std::uint8_t>>()};
+    const std::uint32_t width = json.at("width");
+    const std::uint32_t height = json.at("height");
+    return Picture{
+        .name = name,
+        .step = step,
+        .width = width,
+        .height = height,
+        .png = EncodePng(width, height, json.at("pixels").get<std::vector<std::uint8_t>>())};
   }
   if (kind == "note") return Note{.name = name, .step = step, .markdown = json.at("markdown")};
   if (kind == "histogram") {

@@ -68,7 +68,7 @@ TEST(RunLog, EverySinkGetsEveryEventInOrder) {
   log.Emit(Scalars{.group = "train", .step = 7, .values = {}, .texts = {}});
   log.Emit(Progress{.label = "convert", .done = 3, .unit = "", .detail = ""});
   log.Emit(Parameters{.values = {{"optimizer.lr", 0.1}}});
-  log.Emit(Picture{.name = "grid", .width = 1, .height = 1, .pixels = {1, 2, 3}});
+  log.Emit(Picture{.name = "grid", .width = 1, .height = 1, .png = "png"});
   log.Emit(Note{.name = "notes", .step = 1, .markdown = "*a*"});
   log.Emit(Histogram{.name = "weights", .step = 1, .limits = {1}, .counts = {2}});
   PrCurve curve;
@@ -194,7 +194,7 @@ TEST_F(StoppedRunLogTest, PicturesBeyondTheBoundAreLeftOutAndTold) {
     log_.Emit(Picture{.name = "p",
                       .width = 1024,
                       .height = height,
-                      .pixels = std::vector<std::uint8_t>(std::size_t{3} * 1024 * height)});
+                      .png = std::string(std::size_t{3} * 1024 * height, 'x')});
   };
   for (int i = 0; i < 20; ++i) emit(1365);  // 4 MiB less 1 KiB each, 64 MiB in all
   log_.Emit(Scalars{.group = "train", .step = 1, .values = {}, .texts = {}});
