@@ -199,6 +199,7 @@ void TrainingRun::FinishEvaluation(const model::ClassificationCounts& counts,
                           .epoch = epoch,
                           .values = {{"top1", counts.Top1Rate()},
                                      {"top5", counts.Top5Rate()},
+                                     {"error", 100 * (1 - counts.Top1Rate())},
                                      {"loss", counts.MeanLoss()},
                                      {"samples", static_cast<double>(counts.samples())}},
                           .texts = {}});

@@ -6,6 +6,7 @@ namespace {
 std::string Metric(std::string_view name) {
   if (name == "top1") return "Accuracy";
   if (name == "top5") return "Top-5 Accuracy";
+  if (name == "error") return "Error";
   if (name == "images_per_s") return "Throughput";
   return std::string(name);
 }

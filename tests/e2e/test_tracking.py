@@ -10,7 +10,8 @@ from support import TIME_LIMIT_S, copy_run, metrics
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy"}
+NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy",
+         "error": "Error"}
 
 
 def expected(run):

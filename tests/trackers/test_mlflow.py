@@ -39,7 +39,8 @@ name = "constant"
 epochs = 2
 log_every_steps = 1
 """
-NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy"}
+NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy",
+         "error": "Error"}
 
 
 def train(step, loss=None):
