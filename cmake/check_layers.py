@@ -41,6 +41,7 @@ LIBRARIES = {
     "matio": (("matio.h",), ("storage/",)),
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
     "libpng": (("png.h",), ("storage/", "tracking/")),
+    "FreeType": (("ft2build.h", "freetype/"), ("tracking/lettering",)),
     "Protobuf": (("google/protobuf/", "tracking/journal.pb.h", "tracking/tensorboard.pb.h"), ("tracking/",)),
     "libcurl": (("curl/",), ("tracking/http",)),
     "Highway": (("hwy/",), ("stages/",)),
