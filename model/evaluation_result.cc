@@ -1,0 +1,49 @@
+#include "model/evaluation_result.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+namespace millrace::model {
+
+EvaluationResult::EvaluationResult(std::int64_t classes, const Options& options)
+    : wants_probabilities_(options.notable > 0 || options.curves),
+      counts_(classes),
+      notable_(options.notable, options.samples) {
+  if (options.curves) thresholds_.emplace(classes);
+}
+
+void EvaluationResult::Add(std::span<const std::uint64_t> ids, const at::Tensor& logits,
+                           const at::Tensor& labels, const at::Tensor& losses) {
+  counts_.Add(logits, labels, losses);
+  if (!wants_probabilities_) return;
+  const c10::InferenceMode no_gradients;
+  const at::Tensor scores = logits.to(at::kFloat).contiguous();
+  const at::Tensor probabilities = scores.softmax(1);
+  notable_.Add(ids, scores, probabilities, labels.contiguous(), losses.to(at::kFloat).contiguous());
+  if (thresholds_) thresholds_->Add(probabilities, labels.contiguous());
+}
+
+std::vector<std::int64_t> EvaluationResult::ToNumbers() const {
+  std::vector<std::int64_t> numbers = counts_.ToNumbers();
+  const auto add = [&numbers](const std::vector<std::int64_t>& more) {
+    numbers.insert(numbers.end(), more.begin(), more.end());
+  };
+  add(notable_.ToNumbers());
+  if (thresholds_) add(thresholds_->ToNumbers());
+  return numbers;
+}
+
+void EvaluationResult::MergeNumbers(std::span<const std::int64_t> numbers) {
+  const auto next = [&numbers](std::size_t size) {
+    const auto part = numbers.first(size);
+    numbers = numbers.subspan(size);
+    return part;
+  };
+  const auto of_counts = next(counts_.ToNumbers().size());
+  counts_.Merge(
+      ClassificationCounts::FromNumbers(counts_.classes(), {of_counts.begin(), of_counts.end()}));
+  notable_.MergeNumbers(next(notable_.ToNumbers().size()));
+  if (thresholds_) thresholds_->MergeNumbers(next(thresholds_->ToNumbers().size()));
+}
+
+}  // namespace millrace::model
