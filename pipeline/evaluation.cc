@@ -10,37 +10,46 @@
 namespace millrace::pipeline {
 
 Evaluation::Evaluation(model::Network& network, const model::Loss& loss, model::Amp amp,
-                       LaneDevice& device)
-    : network_(network), loss_(loss), amp_(amp), device_(device), counts_(network.classes()) {}
+                       LaneDevice& device, const model::EvaluationResult::Options& wanted)
+    : network_(network),
+      loss_(loss),
+      amp_(amp),
+      device_(device),
+      wanted_(wanted),
+      result_(network.classes(), wanted) {}
 
 void Evaluation::Add(const stages::Slot& slot) {
   const stages::DeviceBatch batch = device_.Take();
   const stages::Answers answers = stages::EvaluateBatch(network_, loss_, amp_, batch);
   at::Tensor labels = at::empty({static_cast<std::int64_t>(slot.labels().size())}, at::kLong);
   std::memcpy(labels.data_ptr(), slot.labels().data(), slot.labels().size_bytes());
+  std::vector<std::uint64_t> ids;
+  for (std::uint32_t i = 0; i < slot.batch().size; ++i) ids.push_back(slot.sample(i).sample_id);
   pending_.push_back({.answers = device_.StartFetch({answers.logits, answers.losses}),
-                      .labels = std::move(labels)});
+                      .labels = std::move(labels),
+                      .ids = std::move(ids)});
   device_.WaitUntilRead();
   CountUntil(device_.CopiesAhead() ? 1 : 0);
 }
 
-model::ClassificationCounts Evaluation::Finish() {
+model::EvaluationResult Evaluation::Finish() {
   CountUntil(0);
-  return std::exchange(counts_, model::ClassificationCounts(network_.classes()));
+  return std::exchange(result_, model::EvaluationResult(network_.classes(), wanted_));
 }
 
 void Evaluation::CountUntil(std::size_t still_pending) {
   while (pending_.size() > still_pending) {
-    const std::vector<at::Tensor>& answers = pending_.front().answers->Wait();
-    counts_.Add(answers[0], pending_.front().labels, answers[1]);
+    const Pending& oldest = pending_.front();
+    const std::vector<at::Tensor>& answers = oldest.answers->Wait();
+    result_.Add(oldest.ids, answers[0], oldest.labels, answers[1]);
     pending_.pop_front();
   }
 }
 
 EvaluationLane::EvaluationLane(Parts parts)
     : parts_(std::move(parts)),
-      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device),
-      counts_(parts_.network->classes()) {}
+      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device, {}),
+      result_(parts_.network->classes(), {}) {}
 
 void EvaluationLane::Copy(stages::Slot& slot) {
   RunOnDevice(*parts_.device, [&] {
@@ -55,8 +64,8 @@ void EvaluationLane::TrainStep(const stages::Slot& slot) {
     RunOnDevice(*parts_.device, [&] {
       evaluation_.Add(slot);
       if (!slot.batch().last) return;
-      counts_ = evaluation_.Finish();
-      parts_.group.Collect(slot.batch().step, parts_.evaluating_ranks, counts_);
+      result_ = evaluation_.Finish();
+      parts_.group.Collect(slot.batch().step, parts_.evaluating_ranks, result_);
     });
   } catch (...) {
     parts_.group.Close();

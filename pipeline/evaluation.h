@@ -1,13 +1,14 @@
-// Evaluation on one lane: answers to its batches, counted as they come back from the device.
+// Evaluation on one lane: answers to its batches, taken up as they come back from the device.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <vector>
 
+#include "model/evaluation_result.h"
 #include "model/loss.h"
-#include "model/metrics.h"
 #include "model/network.h"
 #include "model/precision.h"
 #include "pipeline/graph.h"
@@ -20,17 +21,20 @@ namespace millrace::pipeline {
 // answers one batch later, so that it does not wait for their counting. On the lane's thread.
 class Evaluation {
  public:
-  Evaluation(model::Network& network, const model::Loss& loss, model::Amp amp, LaneDevice& device);
+  // `wanted`: of the whole evaluation.
+  Evaluation(model::Network& network, const model::Loss& loss, model::Amp amp, LaneDevice& device,
+             const model::EvaluationResult::Options& wanted);
 
   // Queues the batch of `slot`, which the device gives next. Afterwards the slot is free.
   void Add(const stages::Slot& slot);
-  // The counts of all batches since the last call.
-  model::ClassificationCounts Finish();
+  // Of all batches since the last call.
+  model::EvaluationResult Finish();
 
  private:
   struct Pending {
     std::unique_ptr<Fetch> answers;
     at::Tensor labels;
+    std::vector<std::uint64_t> ids;
   };
   void CountUntil(std::size_t still_pending);
 
@@ -39,7 +43,8 @@ class Evaluation {
   const model::Amp amp_;
   LaneDevice& device_;
   std::deque<Pending> pending_;
-  model::ClassificationCounts counts_;
+  const model::EvaluationResult::Options wanted_;
+  model::EvaluationResult result_;
 };
 
 // What a lane does that only evaluates.
@@ -62,12 +67,12 @@ class EvaluationLane final : public LaneWork {
   void TrainStep(const stages::Slot& slot) override;
 
   // Once the last batch is through: of all its batches; on rank 0 of those of all ranks.
-  const model::ClassificationCounts& counts() const { return counts_; }
+  const model::ClassificationCounts& counts() const { return result_.counts(); }
 
  private:
   Parts parts_;
   Evaluation evaluation_;
-  model::ClassificationCounts counts_;
+  model::EvaluationResult result_;
   bool entered_ = false;
 };
 

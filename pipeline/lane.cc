@@ -17,7 +17,7 @@ constexpr std::uint64_t kStepsBetweenComparisons = 100;
 
 Lane::Lane(Parts parts)
     : parts_(std::move(parts)),
-      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device) {
+      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device, parts_.evaluation) {
   for (const auto& parameter : parts_.network->parameters())
     gradients_.push_back(parameter.tensor.grad());
   for (const auto& buffer : parts_.network->buffers()) buffers_.push_back(buffer.tensor);
@@ -143,9 +143,9 @@ void Lane::Evaluate(const stages::Slot& slot) {
     return;
   }
   if (!slot.batch().last) return;
-  model::ClassificationCounts counts = evaluation_.Finish();
-  parts_.group.Collect(slot.batch().step, parts_.run.EvaluatingRanks(), counts);
-  if (first_rank) parts_.run.FinishEvaluation(counts, State());
+  model::EvaluationResult result = evaluation_.Finish();
+  parts_.group.Collect(slot.batch().step, parts_.run.EvaluatingRanks(), result);
+  if (first_rank) parts_.run.FinishEvaluation(result, State());
 }
 
 LaneState Lane::State() const {

@@ -30,6 +30,7 @@ class Lane final : public LaneWork {
     std::unique_ptr<model::Optimizer> optimizer;
     std::unique_ptr<model::LossScaler> scaler;  // nullptr: none
     model::Amp amp = model::Amp::kOff;
+    model::EvaluationResult::Options evaluation = {};  // what is wanted of each
     const model::Loss& loss;
     LaneRun& run;
     LaneGroup& group;  // made with this network

@@ -105,15 +105,14 @@ void LaneGroup::ShareFirst(std::uint64_t step, const std::vector<at::Tensor>& te
   Wait("running statistics", step, [&] { group_->ShareFirst(tensors); });
 }
 
-void LaneGroup::Collect(std::uint64_t step, std::uint32_t ranks,
-                        model::ClassificationCounts& counts) {
+void LaneGroup::Collect(std::uint64_t step, std::uint32_t ranks, model::EvaluationResult& result) {
   if (world_size_ == 1) return;
   Wait("the counts of an evaluation", step, [&] {
-    if (group_->rank() > 0) return group_->Send(counts.ToNumbers(), /*to=*/0);
+    std::vector<std::int64_t> numbers = result.ToNumbers();
+    if (group_->rank() > 0) return group_->Send(numbers, /*to=*/0);
     for (std::uint32_t other = 1; other < ranks; ++other) {
-      std::vector<std::int64_t> numbers(counts.ToNumbers().size());
       group_->Receive(numbers, other);
-      counts.Merge(model::ClassificationCounts::FromNumbers(counts.classes(), numbers));
+      result.MergeNumbers(numbers);
     }
   });
 }

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "model/evaluation_result.h"
 #include "model/gradient_reducer.h"
-#include "model/metrics.h"
 #include "model/network.h"
 #include "model/process_group.h"
 
@@ -56,9 +56,9 @@ class LaneGroup {
   std::vector<StepReport> Gather(std::uint64_t step, const StepReport& mine);
   // Overwrites tensors with rank 0's.
   void ShareFirst(std::uint64_t step, const std::vector<at::Tensor>& tensors);
-  // Brings counts of the ranks below `ranks`, which have some, to rank 0, where they are added to
-  // `counts`.
-  void Collect(std::uint64_t step, std::uint32_t ranks, model::ClassificationCounts& counts);
+  // Brings what the ranks below `ranks`, which have some, found to rank 0, where it is added to
+  // `result`.
+  void Collect(std::uint64_t step, std::uint32_t ranks, model::EvaluationResult& result);
 
   // Held while the lane works on a batch.
   std::mutex& turn() { return turn_; }

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/evaluation_result.h"
 #include "model/loss_scaler.h"
-#include "model/metrics.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 
@@ -51,9 +51,8 @@ class LaneRun {
 
   // Rank 0, after each of its evaluation batches: whether the evaluation goes on.
   virtual bool ContinueEvaluation(const LaneState& state) = 0;
-  // Rank 0, with the counts of all ranks.
-  virtual void FinishEvaluation(const model::ClassificationCounts& counts,
-                                const LaneState& state) = 0;
+  // Rank 0, with what all ranks found.
+  virtual void FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) = 0;
 };
 
 }  // namespace millrace::pipeline

@@ -328,4 +328,29 @@ void LoaderStages::DecodeOnHost(const stages::Slot& slot, std::uint32_t index,
   impl_->images.Return(std::move(image));
 }
 
+std::vector<std::uint8_t> LoaderStages::MakeEvaluationPicture(std::uint64_t sample_id) {
+  Loader& loader = impl_->Of(Phase::kEvaluate);
+  const auto record = loader.reader.Read(sample_id);
+  if (!record) {
+    Fail("sample {}: {}; run `millrace verify` on the dataset", sample_id, record.fault().message);
+  }
+  const auto geometry =
+      loader.transform.Plan({static_cast<int>(record->width), static_cast<int>(record->height)},
+                            {.seed = impl_->seed, .epoch = 0, .sample_id = sample_id});
+  if (!geometry) impl_->Blame(Phase::kEvaluate, sample_id, geometry.fault().message);
+  stages::Geometry scaled = *geometry;
+  scaled.scale = stages::ChooseScale(impl_->decode_mode, *record, scaled);
+  WorkerTools& tools = impl_->tools.local();
+  std::unique_ptr<stages::Image> image = impl_->images.Take();
+  const Outcome outcome =
+      tools.decoder.Decode(*record, stages::SourceOf(scaled), image.get(), scaled.scale);
+  if (!outcome) impl_->Blame(Phase::kEvaluate, sample_id, outcome.fault().message);
+  const stages::Size size = PictureSize(Phase::kEvaluate);
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size.width) *
+                                   static_cast<std::size_t>(size.height) * stages::kChannels);
+  loader.transform.Apply(scaled, *image, &tools.resizer, pixels.data());
+  impl_->images.Return(std::move(image));
+  return pixels;
+}
+
 }  // namespace millrace::pipeline

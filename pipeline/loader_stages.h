@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "pipeline/graph.h"
 #include "pipeline/read_ahead.h"
@@ -50,6 +51,11 @@ class LoaderStages final : public SampleWork {
 
   // Makes the pixels of a sample whose cargo the device could not decode, on the CPU. Any thread.
   void DecodeOnHost(const stages::Slot& slot, std::uint32_t index, std::uint8_t* pixels);
+
+  // The pixels of a sample as an evaluation has them, uint8 [height, width, 3] of PictureSize(),
+  // made anew, on the CPU. Any thread. Throws Error naming the sample where its record is damaged.
+  // REQUIRES: val() != nullptr
+  std::vector<std::uint8_t> MakeEvaluationPicture(std::uint64_t sample_id);
 
  private:
   struct Impl;

@@ -309,8 +309,17 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   recipe.cpu_budget = NumberOrAuto(pipeline, "cpu_budget", 1, 1024).value_or(0);
   recipe.read_ahead = NumberOrAuto(pipeline, "read_ahead", 0, 1 << 16);
 
-  recipe.tracking_system =
-      root.Section("tracking").Choice("system", {"auto", "none", "mlflow"}, "auto");
+  const Params tracking = root.Section("tracking");
+  recipe.tracking_system = tracking.Choice("system", {"auto", "none", "mlflow"}, "auto");
+  for (const char* key : {"pictures", "histograms"}) {
+    if (!recipe.val && tracking.Has(key)) {
+      tracking.Blame(key, "has no effect: it belongs to evaluations, and there is no [data.val]");
+    }
+  }
+  if (recipe.val) {
+    recipe.pictures = static_cast<std::uint32_t>(tracking.IntegerIn("pictures", 0, 64, 12));
+    recipe.histograms = tracking.Flag("histograms", true);
+  }
   return recipe;
 }
 

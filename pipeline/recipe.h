@@ -84,6 +84,8 @@ struct Recipe {
   std::optional<std::uint32_t> read_ahead;  // [batches] beyond those in flight; nothing: auto
 
   std::string tracking_system;  // as tracking::ChooseSystem takes it
+  std::uint32_t pictures = 0;   // of each kind and evaluation; 0: none
+  bool histograms = false;      // of weights and gradients, with each evaluation
 };
 
 }  // namespace millrace::pipeline

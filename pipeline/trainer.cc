@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -34,6 +35,7 @@
 #include "pipeline/loader_stages.h"
 #include "pipeline/local_copy.h"
 #include "pipeline/peers.h"
+#include "pipeline/prediction_pictures.h"
 #include "pipeline/run_folder.h"
 #include "pipeline/run_parameters.h"
 #include "pipeline/training_run.h"
@@ -171,6 +173,17 @@ std::string StageTable(const StageStats& stats) {
     }
   }
   return table;
+}
+
+// Of each class, and no two alike.
+std::vector<std::string> DistinctNames(const std::vector<storage::ClassInfo>& classes) {
+  std::map<std::string, int> times;
+  for (const storage::ClassInfo& info : classes) ++times[info.name];
+  std::vector<std::string> names;
+  for (const storage::ClassInfo& info : classes) {
+    names.push_back(times[info.name] == 1 ? info.name : fmt::format("{} ({})", info.name, info.id));
+  }
+  return names;
 }
 
 // What all processes must agree on before they begin.
@@ -371,6 +384,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       log.Text("timings.jsonl lacks figures of GPUs: {}", gpu_monitor->problem());
     }
   }
+  std::optional<PredictionPictures> pictures;
+  if (peers.first() && recipe.pictures > 0) pictures.emplace(loaders, log);
   Stop stop;
   StageStats stats;
   TrainingRun run({.recipe = recipe,
@@ -387,7 +402,9 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .log = log,
                    .stop = stop,
                    .stats = stats,
-                   .gpus = gpu_monitor ? &*gpu_monitor : nullptr},
+                   .gpus = gpu_monitor ? &*gpu_monitor : nullptr,
+                   .pictures = pictures ? &*pictures : nullptr,
+                   .class_names = DistinctNames(loaders.train().manifest().classes)},
                   std::move(start.state));
   const std::chrono::seconds timeout(recipe.stall_timeout_s);
   LaneGroups groups(peers.MakeWorld(timeout), ReplicasOf(replicas, devices), /*trains=*/true, stop);
@@ -404,6 +421,9 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
         .optimizer = std::move(replica.optimizer),
         .scaler = std::move(replica.scaler),
         .amp = replicas.precision.amp,
+        .evaluation = {.samples = plan_options.evaluate_samples,
+                       .notable = recipe.pictures,
+                       .curves = true},
         .loss = *loss,
         .run = run,
         .group = groups.of(lane)}));
@@ -422,6 +442,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   // An interruption between batches of an evaluation is the first process's alone.
   if (run.interrupted()) peers.TellEnd();
   peers.Meet("ended");
+  if (pictures) pictures->Finish();
 
   const bool interrupted =
       run.interrupted() || ended_by_first || peers.EndedByFirst(/*waits=*/false);

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/process.h"
 #include "model/weights.h"
+#include "pipeline/weight_histograms.h"
 
 namespace millrace::pipeline {
 
@@ -186,8 +187,8 @@ bool TrainingRun::ContinueEvaluation(const LaneState& state) {
   return true;
 }
 
-void TrainingRun::FinishEvaluation(const model::ClassificationCounts& counts,
-                                   const LaneState& state) {
+void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) {
+  const model::ClassificationCounts& counts = result.counts();
   MILLRACE_CHECK(counts.samples() == static_cast<std::int64_t>(parts_.evaluate_samples));
   evaluation_rounds_ = 0;
   last_top1_ = counts.Top1Rate();
@@ -203,10 +204,34 @@ void TrainingRun::FinishEvaluation(const model::ClassificationCounts& counts,
                                      {"loss", counts.MeanLoss()},
                                      {"samples", static_cast<double>(counts.samples())}},
                           .texts = {}});
+  if (result.thresholds()) TellCurves(*result.thresholds());
+  if (parts_.recipe.histograms) {
+    // Gradients are the last step's; a process that begins with an evaluation has none.
+    TellHistograms(state.network, state_.step, /*gradients=*/first_step_ns_ != 0, parts_.log);
+  }
+  if (parts_.pictures != nullptr) parts_.pictures->Show(state_.step, result.notable());
   state_.evaluation_pending = false;
   KeepIfBest(counts.Top1Rate(), state.network);
   WriteCheckpoint(state);
   mark_ns_ = NowNs();
+}
+
+void TrainingRun::TellCurves(const model::ThresholdCounts& thresholds) {
+  const auto tell = [this](const std::string& name, const model::ThresholdCounts::Curve& curve) {
+    const auto numbers = [](const std::vector<std::int64_t>& list) {
+      return std::vector<double>(list.begin(), list.end());
+    };
+    parts_.log.Emit(tracking::PrCurve{.name = "pr_curve/" + name,
+                                      .step = state_.step,
+                                      .true_positives = numbers(curve.true_positives),
+                                      .false_positives = numbers(curve.false_positives),
+                                      .true_negatives = numbers(curve.true_negatives),
+                                      .false_negatives = numbers(curve.false_negatives)});
+  };
+  tell("micro-average", thresholds.MicroAverage());
+  for (std::int64_t label = 0; label < thresholds.classes_with_curves(); ++label) {
+    tell(parts_.class_names[static_cast<std::size_t>(label)], thresholds.OfClass(label));
+  }
 }
 
 void TrainingRun::KeepIfBest(double top1, const model::Network& network) {

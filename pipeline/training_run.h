@@ -7,16 +7,18 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/checkpoint.h"
-#include "model/metrics.h"
+#include "model/evaluation_result.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/gpu_monitor.h"
 #include "pipeline/lane_run.h"
+#include "pipeline/prediction_pictures.h"
 #include "pipeline/progress_state.h"
 #include "pipeline/recipe.h"
 #include "pipeline/run_folder.h"
@@ -44,7 +46,9 @@ class TrainingRun final : public LaneRun {
     tracking::RunLog& log;
     Stop& stop;
     const StageStats& stats;
-    const GpuMonitor* gpus = nullptr;  // of the lanes, in their order; nullptr: none
+    const GpuMonitor* gpus = nullptr;           // of the lanes, in their order; nullptr: none
+    PredictionPictures* pictures = nullptr;     // nullptr: none are wanted
+    std::vector<std::string> class_names = {};  // for those of curves, each another one
   };
 
   // `state` is where the run stands: the start, or what a checkpoint said.
@@ -67,7 +71,7 @@ class TrainingRun final : public LaneRun {
   // Shows progress; when the process has been asked to end, writes a checkpoint and ends the run.
   bool ContinueEvaluation(const LaneState& state) override;
   // Logs, keeps the best, writes a checkpoint.
-  void FinishEvaluation(const model::ClassificationCounts& counts, const LaneState& state) override;
+  void FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) override;
 
   // When the graph has ended.
   const ProgressState& state() const { return state_; }
@@ -80,6 +84,7 @@ class TrainingRun final : public LaneRun {
   double data_wait_share() const;
 
  private:
+  void TellCurves(const model::ThresholdCounts& thresholds);
   void KeepIfBest(double top1, const model::Network& network);
   void WriteCheckpoint(const LaneState& state);
   // Whether one is due after so many steps, evaluations and the end aside.

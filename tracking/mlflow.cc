@@ -350,6 +350,11 @@ const char* StatusName(Status::State state) {
 
 }  // namespace
 
+bool Mlflow::Takes(const RemoteEvent::What& what) const {
+  return !std::holds_alternative<Message>(what) && !std::holds_alternative<Histogram>(what) &&
+         !std::holds_alternative<PrCurve>(what);
+}
+
 Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
   try {
     OpenRun(events.front().time_ms);

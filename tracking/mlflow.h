@@ -50,6 +50,7 @@ class Mlflow final : public RemoteSink {
   ~Mlflow() override;
 
   std::string name() const override { return "MLflow at " + settings_.uri; }
+  bool Takes(const RemoteEvent::What& what) const override;
   Delivery Deliver(std::span<const RemoteEvent> events) override;
 
  private:

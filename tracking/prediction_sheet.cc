@@ -25,7 +25,8 @@ constexpr int kColumns = 6;
 constexpr int kTextSize = 13;    // [pixels], as are all that follow
 constexpr int kLeastSide = 160;  // of a picture: room for a name and a number
 constexpr int kFrame = 4;
-constexpr int kGap = 8;
+constexpr int kGap = 12;
+constexpr int kCaptionGap = 4;
 constexpr int kTextGap = 6;  // between a name and its number
 
 // What a cell says below its picture.
@@ -69,7 +70,8 @@ class Sheet {
         scale_(std::max(1, (kLeastSide + width - 1) / width)),
         lines_(static_cast<int>(Caption({}).size())),
         cell_width_(scale_ * width + 2 * kFrame),
-        cell_height_(scale_ * height + 2 * kFrame + kGap / 2 + lines_ * lettering_.line_height()),
+        cell_height_(scale_ * height + 2 * kFrame + kCaptionGap +
+                     lines_ * lettering_.line_height()),
         columns_(std::min(count, kColumns)),
         canvas_(kGap + columns_ * (cell_width_ + kGap),
                 kGap + (count + columns_ - 1) / columns_ * (cell_height_ + kGap), kBackground) {}
@@ -80,7 +82,7 @@ class Sheet {
     canvas_.Fill(left, top, cell_width_, scale_ * height_ + 2 * kFrame,
                  prediction.right ? kRight : kWrong);
     DrawPixels(left + kFrame, top + kFrame, prediction.pixels);
-    top += scale_ * height_ + 2 * kFrame + kGap / 2;
+    top += scale_ * height_ + 2 * kFrame + kCaptionGap;
     for (const Line& line : Caption(prediction)) {
       DrawLine(left, top, line);
       top += lettering_.line_height();

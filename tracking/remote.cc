@@ -108,6 +108,7 @@ bool Remote::IsNew(const std::string& tag, std::uint64_t step) {
 }
 
 void Remote::Put(const RemoteEvent::What& what, double share) {
+  if (!server_->Takes(what)) return;
   if (const auto point = std::visit(PointOf{}, what)) {
     if (!IsNew(point->first, point->second)) return;
   }

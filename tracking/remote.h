@@ -42,6 +42,10 @@ class RemoteSink {
   // For messages: "MLflow at http://host:5000".
   virtual std::string name() const = 0;
 
+  // Whether the server has a place for events of this kind; others never come into the journal. Any
+  // thread, at any time.
+  virtual bool Takes(const RemoteEvent::What& /*what*/) const { return true; }
+
   // Gives the events to the server. Must come back by itself, within some ten seconds. What it
   // throws counts as kTryLater.
   //

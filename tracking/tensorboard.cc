@@ -96,6 +96,13 @@ TensorBoard::TensorBoard(const std::filesystem::path& folder, const ResumePoint&
   if (resume.step == 0) return;
   auto event = MakeEvent(resume.step + 1, TrainingPosition(resume.step));
   event.mutable_session_log()->set_status(tensorboard::SessionLog::START);
+  Write(event);
+}
+
+void TensorBoard::Write(tensorboard::Event& event) {
+  // What takes its time, as pictures do, comes behind what was made after it.
+  position_ = std::max<std::uint64_t>(position_, event.position());
+  event.set_position(position_);
   file_.Write(event);
 }
 
@@ -108,7 +115,7 @@ void TensorBoard::OnScalars(const Scalars& scalars) {
     event.set_step(static_cast<std::int64_t>(place.x));
     AddValue(event, place.tag).set_simple_value(static_cast<float>(number));
   }
-  file_.Write(event);
+  Write(event);
 }
 
 void TensorBoard::OnParameters(const Parameters& parameters) {
@@ -128,7 +135,7 @@ void TensorBoard::OnParameters(const Parameters& parameters) {
   auto event = MakeEvent(resume_.step, TrainingPosition(resume_.step));
   AddHParams(event, "_hparams_/experiment", about);
   AddHParams(event, "_hparams_/session_start_info", session);
-  file_.Write(event);
+  Write(event);
 }
 
 void TensorBoard::OnStatus(const Status& status) {
@@ -141,7 +148,7 @@ void TensorBoard::OnStatus(const Status& status) {
   data.mutable_session_end_info()->set_end_time_secs(WallTime());
   auto event = MakeEvent(status.step, kEndPosition);
   AddHParams(event, "_hparams_/session_end_info", data);
-  file_.Write(event);
+  Write(event);
 }
 
 void TensorBoard::OnPicture(const Picture& picture) {
@@ -151,7 +158,7 @@ void TensorBoard::OnPicture(const Picture& picture) {
   image.set_height(static_cast<std::int32_t>(picture.height));
   image.set_colorspace(3);
   image.set_encoded_image_string(picture.png);
-  file_.Write(event);
+  Write(event);
 }
 
 void TensorBoard::OnNote(const Note& note) {
@@ -161,7 +168,7 @@ void TensorBoard::OnNote(const Note& note) {
   value.mutable_tensor()->set_dtype(TensorProto::DT_STRING);
   value.mutable_tensor()->mutable_tensor_shape()->add_dim()->set_size(1);
   value.mutable_tensor()->add_string_val(Readable(note.markdown));
-  file_.Write(event);
+  Write(event);
 }
 
 void TensorBoard::OnHistogram(const Histogram& histogram) {
@@ -179,7 +186,7 @@ void TensorBoard::OnHistogram(const Histogram& histogram) {
     num += histogram.counts[i];
   }
   histo.set_num(num);
-  file_.Write(event);
+  Write(event);
 }
 
 void TensorBoard::OnPrCurve(const PrCurve& curve) {
@@ -211,7 +218,7 @@ void TensorBoard::OnPrCurve(const PrCurve& curve) {
   for (std::size_t i = 0; i < thresholds; ++i) {
     add(share(curve.true_positives[i], curve.false_negatives[i]));
   }
-  file_.Write(event);
+  Write(event);
 }
 
 }  // namespace millrace::tracking

@@ -19,6 +19,9 @@ struct ResumePoint {
 // Scalars under the tags and axes of tags.h, pictures, histograms, texts, precision-recall curves,
 // and the parameters with the result for the HParams page. Nothing for messages and progress.
 //
+// An event that comes behind those of later steps counts as made when it comes: a resumed run that
+// goes back behind them loses it, too.
+//
 // What a resumed run goes back behind is cut from the files, so that any reader finds each point
 // once; one that has read it already is told by a SessionLog to drop it.
 class TensorBoard final : public Sink {
@@ -35,8 +38,11 @@ class TensorBoard final : public Sink {
   void OnStatus(const Status& status) override;
 
  private:
+  void Write(tensorboard::Event& event);
+
   const ResumePoint resume_;
   EventFile file_;
+  std::uint64_t position_ = 0;  // of the last event
 };
 
 }  // namespace millrace::tracking

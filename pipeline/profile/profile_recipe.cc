@@ -93,7 +93,7 @@ class UnrecordedRun final : public LaneRun {
   bool Interrupted() const override { return false; }
   void FinishStep(const FinishedStep&) override {}
   bool ContinueEvaluation(const LaneState&) override { return false; }
-  void FinishEvaluation(const model::ClassificationCounts&, const LaneState&) override {}
+  void FinishEvaluation(const model::EvaluationResult&, const LaneState&) override {}
 
  private:
   std::unique_ptr<model::Schedule> schedule_;

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy
 from PIL import Image
+from tensorboard.backend.event_processing import event_accumulator
 
 CLASSES = 3
 TIME_LIMIT_S = 180  # of one command; reached only when it hangs
@@ -205,6 +206,20 @@ def same_runs(first, second):
     assert best == sorted(path.name for path in (second / "best").iterdir())
     for name in best:
         same_tensors(first / "best" / name, second / "best" / name)
+
+
+def event_reader(run):
+    """TensorBoard's own, over all that the run left for it."""
+    reader = event_accumulator.EventAccumulator(str(run), size_guidance=dict.fromkeys(
+        event_accumulator.DEFAULT_SIZE_GUIDANCE, 0))
+    reader.Reload()
+    return reader
+
+
+def pictures(run):
+    """The PNG files that the run showed, by tag and step."""
+    reader = event_reader(run)
+    return {(tag, event.step): event.encoded_image_string for tag in reader.Tags()["images"] for event in reader.Images(tag)}
 
 
 def metrics(run):

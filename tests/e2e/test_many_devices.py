@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from support import Result, TIME_LIMIT_S, checkpoints, metrics, same_runs
+from support import Result, TIME_LIMIT_S, checkpoints, metrics, pictures, same_runs
 
 
 class Ranks:
@@ -77,6 +77,9 @@ def test_lanes_and_processes_are_the_same_run_bit_by_bit(millrace, recipe, datas
     # Again, with other timing.
     Ranks(millrace, 2, *train(recipe, dataset, "again", *steps, "--set", "pipeline.workers=5")).done()
     same_runs(millrace.folder / "lanes", millrace.folder / "again")
+    # Whoever had a sample, the first process shows it.
+    shown = [pictures(millrace.folder / run) for run in ["lanes", "processes", "again"]]
+    assert len(shown[0]) == 12 and shown[0] == shown[1] == shown[2]
 
 
 def test_two_processes_of_two_lanes_are_four_lanes(millrace, recipe, dataset, on_one_core):

@@ -98,8 +98,8 @@ class RecordingRun final : public LaneRun {
     ++evaluation_batches;
     return true;
   }
-  void FinishEvaluation(const model::ClassificationCounts& counts, const LaneState&) override {
-    evaluations.push_back(counts);
+  void FinishEvaluation(const model::EvaluationResult& result, const LaneState&) override {
+    evaluations.push_back(result);
   }
 
   std::size_t interrupted_in = 1000;       // when so many steps are finished
@@ -111,7 +111,7 @@ class RecordingRun final : public LaneRun {
   std::map<std::uint64_t, double> weights;  // after the steps for which there was a state
   std::map<std::uint64_t, double> scales;   // the same
   std::size_t evaluation_batches = 0;
-  std::vector<model::ClassificationCounts> evaluations;
+  std::vector<model::EvaluationResult> evaluations;
 };
 
 struct Result {
@@ -159,6 +159,7 @@ Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp,
              .optimizer = std::move(optimizer),
              .scaler = std::move(scaler),
              .amp = amp,
+             .evaluation = {.samples = 1000, .notable = 3, .curves = true},
              .loss = *loss,
              .run = result.run,
              .group = group});
@@ -208,10 +209,12 @@ TEST_P(LateLosses, AreThoseOfADeviceThatIsWaitedFor) {
     EXPECT_EQ(late.run.digests[i].size(), GetParam());
   }
   EXPECT_GE(late.most_unfetched, 2 * GetParam()) << "nothing was late";
-  EXPECT_EQ(late.run.evaluations, at_once.run.evaluations);
   EXPECT_EQ(late.run.evaluation_batches, 2u);
   ASSERT_EQ(late.run.evaluations.size(), 1u);
-  EXPECT_EQ(late.run.evaluations[0].samples(), kSamples + 2);
+  ASSERT_EQ(at_once.run.evaluations.size(), 1u);
+  EXPECT_EQ(late.run.evaluations[0].ToNumbers(), at_once.run.evaluations[0].ToNumbers());
+  EXPECT_EQ(late.run.evaluations[0].counts().samples(), kSamples + 2);
+  EXPECT_EQ(late.run.evaluations[0].notable().hardest().size(), 3u);
 }
 
 TEST_P(LateLosses, BringTheWeightsOfTheirOwnStepWhereTheyAreNeeded) {

@@ -303,6 +303,38 @@ TEST_F(LoaderStagesTest, ReadsAreCounted) {
   EXPECT_LT(loaders.reads().late, loaders.reads().total / 2);
 }
 
+TEST_F(LoaderStagesTest, PictureOfAnEvaluationMadeAnewIsTheOneThatTheGraphMade) {
+  // A random operation, too, and pictures that a GPU would decode.
+  for (const std::vector<std::string>& overrides : std::vector<std::vector<std::string>>{
+           {},
+           {"data.val.ops=[{ op = \"random_resized_crop\", width = 24, height = 22 }, "
+            "{ op = \"horizontal_flip\" }]"},
+           {"decode.mode=fast"}}) {
+    const Recipe recipe = LoadRecipe(overrides);
+    LoaderStages loaders(recipe, dataset_);
+    RecordingLane lane;
+    std::map<std::uint64_t, std::vector<std::uint8_t>> pixels;
+    lane.on_step = [&](const Slot& slot) {
+      if (slot.batch().phase != Phase::kEvaluate) return;
+      for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+        const auto begin =
+            slot.pixels().begin() + i * static_cast<std::ptrdiff_t>(slot.image_bytes());
+        pixels[slot.sample(i).sample_id] = {
+            begin, begin + static_cast<std::ptrdiff_t>(slot.image_bytes())};
+      }
+    };
+    Run(loaders, lane, 2);
+    ASSERT_EQ(pixels.size(), 9u);
+    for (const auto& [id, expected] : pixels) {
+      EXPECT_EQ(loaders.MakeEvaluationPicture(id), expected) << id;
+    }
+    const Recipe on_gpu = LoadRecipe({"decode.device=gpu"});
+    if (overrides.empty()) {
+      EXPECT_EQ(LoaderStages(on_gpu, dataset_).MakeEvaluationPicture(4), pixels[4]);
+    }
+  }
+}
+
 TEST_F(LoaderStagesTest, FlippedByteInARecordNamesSampleShardAndKey) {
   std::uint64_t size_of_first = 0;
   std::string payload;

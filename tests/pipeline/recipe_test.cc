@@ -444,6 +444,28 @@ TEST_F(RecipeTest, AutoIsTheDefaultOfThePipelineSection) {
   EXPECT_FALSE(recipe.read_ahead);
 }
 
+TEST_F(RecipeTest, WhatEvaluationsShowIsRefusedWhereThereAreNone) {
+  for (const std::string key : {"pictures", "histograms"}) {
+    for (const char* value : {"=0", "=12", "=true"}) {
+      EXPECT_THAT(UsageErrorOf([&] { Load(kShortest, {"tracking." + key + value}); }),
+                  EndsWith("recipe.toml: tracking." + key +
+                           ": has no effect: it belongs to evaluations, and there is no "
+                           "[data.val]"));
+    }
+  }
+  const Recipe shortest = Load(kShortest);
+  EXPECT_EQ(shortest.pictures, 0u);
+  EXPECT_FALSE(shortest.histograms);
+  const std::vector<std::string> val = {"data.val.ops=[{ op = 'center_crop', size = 8 }]"};
+  const Recipe with = Load(kShortest, val);
+  EXPECT_EQ(with.pictures, 12u);
+  EXPECT_TRUE(with.histograms);
+  EXPECT_THAT(UsageErrorOf([&] {
+                Load(kShortest, {val[0], "tracking.pictures=65"});
+              }),
+              EndsWith("recipe.toml: tracking.pictures: is 65; it must be between 0 and 64"));
+}
+
 TEST_F(RecipeTest, KeysThatNobodyReadsAreRefusedWithASuggestion) {
   const auto refusal = [&](const std::string& assignment) {
     const Recipe recipe = Load(kShortest, {assignment});
@@ -466,7 +488,8 @@ TEST_F(RecipeTest, KeysThatNobodyReadsAreRefusedWithASuggestion) {
   EXPECT_EQ(refusal("sede=1"),
             "recipe.toml: sede: is not a setting that is read here; did you mean \"seed\"?");
   EXPECT_EQ(refusal("tracking.zzz=1"),
-            "recipe.toml: tracking.zzz: is not a setting that is read here; there are system");
+            "recipe.toml: tracking.zzz: is not a setting that is read here; there are histograms, "
+            "pictures, system");
   EXPECT_THAT(refusal("data.test.split=a"),
               StartsWith("recipe.toml: data.test: is not a setting that is read here; "));
 }

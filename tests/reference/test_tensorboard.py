@@ -319,6 +319,20 @@ def test_evaluation_that_was_interrupted_is_there_once(emit):
     assert points(reader, LOSS) == [*expected_loss(10), (20, 9.0)]
 
 
+def test_picture_that_took_its_time_stays_with_what_came_before_it(emit):
+    # Drawn while the next steps were made: cut only where the run goes back behind those.
+    emit(train(30), val(30, 1, 0.5), train(40), picture(30)[0], train(50), KILL)
+    emit(train(50, 5.0), step=40)
+    reader = accumulated(emit.folder)
+    assert [image.step for image in reader.Images("validation: predictions_with_gt")] == [30]
+    assert points(reader, LOSS) == [*expected_loss(30, 40), (50, 5.0)]
+    emit(train(40, 4.0), step=30)
+    reader = accumulated(emit.folder)
+    assert points(reader, LOSS) == [*expected_loss(30), (40, 4.0)]
+    assert points(reader, ACCURACY) == [(1, 0.5)]
+    assert reader.Tags()["images"] == []
+
+
 def test_run_that_begins_again_leaves_nothing_of_the_old_one(emit):
     emit(train(10), val(10, 1, 0.5), KILL)
     emit(train(10, 5.0))

@@ -210,6 +210,11 @@ def expected(run):
     return points
 
 
+def evaluated_steps(run):
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return sorted((line["step"] for line in lines if line["group"] == "val"), key=str)
+
+
 def check_training(mlflow, experiment, folder):
     run = mlflow.run(experiment)
     wanted = expected(folder)
@@ -220,6 +225,10 @@ def check_training(mlflow, experiment, folder):
     [checkpoint] = (folder / "checkpoints").glob("step-*")
     for name in ["config.toml", "environment.json", f"checkpoints/{checkpoint.name}"]:
         assert mlflow.artifact(run, name) == (folder / name).read_bytes()
+    shown = [name.removeprefix("images/validation: ").split("+timestamp+")[0]
+             for name in mlflow.artifacts(run, "images") if name.endswith("+compressed.png")]
+    assert sorted(shown) == [f"{kind}+step+{step}" for kind in ["hardest", "most_confused", "predictions_with_gt"]
+                             for step in evaluated_steps(folder)]
     parameters = {parameter["key"]: parameter["value"] for parameter in run["data"]["params"]}
     assert (parameters["optimizer.lr"], parameters["model.name"]) == ("0.003", "resnet18")
 

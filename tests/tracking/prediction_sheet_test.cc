@@ -17,7 +17,7 @@ namespace {
 constexpr Color kGreen{0, 140, 60};
 constexpr Color kRed{214, 20, 30};
 constexpr int kFrame = 4;
-constexpr int kGap = 8;
+constexpr int kGap = 12;
 
 struct Decoded {
   int width = 0;

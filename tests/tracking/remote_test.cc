@@ -63,6 +63,7 @@ struct Server {
   std::deque<Answer> answers;
   std::vector<RemoteEvent> taken;
   std::vector<std::size_t> batches;  // sizes of what was offered
+  bool takes_histograms = true;
 
   std::vector<std::uint64_t> Steps() {
     const std::lock_guard lock(mutex);
@@ -78,6 +79,9 @@ class FakeSink final : public RemoteSink {
  public:
   explicit FakeSink(Server& server) : server_(server) {}
   std::string name() const override { return "the server"; }
+  bool Takes(const RemoteEvent::What& what) const override {
+    return server_.takes_histograms || !std::holds_alternative<Histogram>(what);
+  }
   Delivery Deliver(std::span<const RemoteEvent> events) override {
     Answer answer;
     {
@@ -130,7 +134,8 @@ class RemoteTest : public testing::Test {
   const test::TemporaryFolder root_;
   const fs::path folder_ = root_ / "journal";
   Remote::Options options_;
-  Server server_{.mutex = {}, .answers = {Deliver()}, .taken = {}, .batches = {}};
+  Server server_{
+      .mutex = {}, .answers = {Deliver()}, .taken = {}, .batches = {}, .takes_histograms = true};
   std::mutex mutex_;
   std::vector<std::string> told_;
 };
@@ -144,6 +149,17 @@ TEST_F(RemoteTest, EventsArriveInOrderInBatches) {
   EXPECT_THAT(server_.batches, testing::Each(testing::Le(10u)));
   EXPECT_THAT(Told(), IsEmpty());
   EXPECT_EQ(remote->waiting(), 0u);
+}
+
+TEST_F(RemoteTest, KindsThatTheServerHasNoPlaceForDoNotComeIntoTheJournal) {
+  server_.takes_histograms = false;
+  options_.finish_wait = 1ms;
+  Answers({Later("away")});
+  const auto remote = Open();
+  remote->OnHistogram({.name = "h", .step = 1, .limits = {0, 2}, .counts = {1, 5}});
+  EXPECT_EQ(remote->waiting(), 0u);
+  remote->OnNote({.name = "n", .step = 1, .markdown = "text"});
+  EXPECT_EQ(remote->waiting(), 1u);
 }
 
 TEST_F(RemoteTest, EveryKindOfEventArrivesAsItWas) {

@@ -1,0 +1,112 @@
+#include "pipeline/prediction_pictures.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tracking/prediction_sheet.h"
+
+namespace millrace::pipeline {
+namespace {
+
+using stages::Phase;
+using tracking::Guess;
+
+}  // namespace
+
+PredictionPictures::PredictionPictures(LoaderStages& loaders, tracking::RunLog& log)
+    : loaders_(loaders), log_(log), thread_([this] { Work(); }) {}
+
+PredictionPictures::~PredictionPictures() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void PredictionPictures::Show(std::uint64_t step, model::NotableAnswers answers) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({.step = step, .answers = std::move(answers)});
+  }
+  changed_.notify_all();
+}
+
+void PredictionPictures::Finish() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return waiting_.empty() && !busy_; });
+}
+
+bool PredictionPictures::Stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+void PredictionPictures::Work() {
+  // Gives way to lanes and workers, and still gets a tenth of a core that they keep busy.
+  constexpr int kNice = 10;
+  (void)::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()), kNice);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (stopping_) return;
+    const Evaluation evaluation = std::move(waiting_.front());
+    waiting_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    Draw(evaluation);
+    lock.lock();
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+void PredictionPictures::Draw(const Evaluation& evaluation) {
+  const model::NotableAnswers& answers = evaluation.answers;
+  try {
+    // The tag of the Ignite example.
+    DrawSheet("validation: predictions_with_gt", evaluation.step, answers.chosen());
+    DrawSheet("validation: hardest", evaluation.step, answers.hardest());
+    DrawSheet("validation: most_confused", evaluation.step, answers.most_confused());
+  } catch (const std::exception& error) {
+    if (std::exchange(told_, true)) return;
+    try {
+      log_.Text("pictures of predictions are left out: {}", error.what());
+    } catch (const std::exception&) {
+      // A log that cannot be written ends the run from elsewhere.
+    }
+  }
+}
+
+void PredictionPictures::DrawSheet(const char* name, std::uint64_t step,
+                                   const std::vector<model::Answer>& answers) {
+  if (answers.empty()) return;
+  const std::vector<storage::ClassInfo>& classes = loaders_.val()->manifest().classes;
+  const auto guess = [&classes](std::int64_t label, float probability) {
+    if (label < 0) return Guess{};
+    return Guess{.name = classes[static_cast<std::size_t>(label)].name,
+                 .probability = static_cast<double>(probability)};
+  };
+  std::vector<tracking::Prediction> predictions;
+  for (const model::Answer& answer : answers) {
+    if (Stopping()) return;
+    predictions.push_back({.sample = answer.sample,
+                           .said = guess(answer.first, answer.first_probability),
+                           .next = guess(answer.second, answer.second_probability),
+                           .truth = guess(answer.label, answer.label_probability),
+                           .right = answer.right(),
+                           .loss = static_cast<double>(answer.loss),
+                           .pixels = loaders_.MakeEvaluationPicture(answer.sample)});
+  }
+  const stages::Size size = loaders_.PictureSize(Phase::kEvaluate);
+  log_.Emit(tracking::DrawPredictions(name, step, static_cast<std::uint32_t>(size.width),
+                                      static_cast<std::uint32_t>(size.height), predictions));
+}
+
+}  // namespace millrace::pipeline
