@@ -66,8 +66,9 @@ ThresholdCounts::Curve ThresholdCounts::CurveAt(std::int64_t curve) const {
     return sums;
   };
   const auto rest = [](const std::vector<std::int64_t>& sums) {
-    std::vector<std::int64_t> list;
-    for (const std::int64_t sum : sums) list.push_back(sums[0] - sum);
+    std::vector<std::int64_t> list(sums.size());
+    std::transform(sums.begin(), sums.end(), list.begin(),
+                   [&sums](std::int64_t sum) { return sums[0] - sum; });
     return list;
   };
   Curve made{.true_positives = reaching(1),

@@ -87,7 +87,7 @@ int Lettering::Width(std::string_view text) const {
 }
 
 std::string Lettering::Fit(std::string_view text, int width) const {
-  const std::string all = Printable(text);
+  std::string all = Printable(text);
   if (Width(all) <= width) return all;
   const FT_Pos room = FT_Pos{kUnits} * (width - Width(kEllipsis));
   if (room < 0) return "";
@@ -106,14 +106,14 @@ void Lettering::Draw(Canvas& canvas, int left, int top, std::string_view text, C
   FT_Pos at = FT_Pos{kUnits} * left;
   for (const Letter& letter : Letters(Printable(text))) {
     const FT_Pos advance = face_->Advance(letter.code, true);
-    const FT_GlyphSlot glyph = face_->face->glyph;
-    const int x = static_cast<int>((at + kUnits / 2) / kUnits) + glyph->bitmap_left;
-    const int y = baseline - glyph->bitmap_top;
-    for (unsigned row = 0; row < glyph->bitmap.rows; ++row) {
+    FT_GlyphSlotRec_& glyph = *face_->face->glyph;
+    const int x = static_cast<int>((at + kUnits / 2) / kUnits) + glyph.bitmap_left;
+    const int y = baseline - glyph.bitmap_top;
+    for (unsigned row = 0; row < glyph.bitmap.rows; ++row) {
       const unsigned char* const line =
-          glyph->bitmap.buffer +
-          static_cast<std::ptrdiff_t>(row) * static_cast<std::ptrdiff_t>(glyph->bitmap.pitch);
-      for (unsigned column = 0; column < glyph->bitmap.width; ++column) {
+          glyph.bitmap.buffer +
+          static_cast<std::ptrdiff_t>(row) * static_cast<std::ptrdiff_t>(glyph.bitmap.pitch);
+      for (unsigned column = 0; column < glyph.bitmap.width; ++column) {
         if (line[column] == 0) continue;
         canvas.Blend(x + static_cast<int>(column), y + static_cast<int>(row), color, line[column]);
       }
