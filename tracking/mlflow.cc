@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -17,6 +16,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/utf8.h"
+#include "tracking/environment.h"
 #include "tracking/tags.h"
 
 namespace millrace::tracking {
@@ -32,13 +32,6 @@ constexpr std::size_t kMaxKeyBytes = 250;
 constexpr std::size_t kMaxValueBytes = 6000;
 constexpr std::string_view kKeyTag = "millrace.key";
 constexpr std::string_view kProxy = "mlflow-artifacts:";
-
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-bool IsTrue(const std::string& value) { return value == "true" || value == "1" || value == "True"; }
 
 std::string Trim(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r");
@@ -106,28 +99,13 @@ struct Failed {
 
 MlflowSettings MlflowSettings::FromEnvironment() {
   MlflowSettings settings;
-  std::string uri = Variable("MLFLOW_TRACKING_URI");
-  if (!uri.starts_with("http://") && !uri.starts_with("https://")) {
-    FailUsage(
-        "MLFLOW_TRACKING_URI is \"{}\"; it must be the http:// or https:// address of an MLflow "
-        "server",
-        uri);
-  }
-  while (uri.ends_with('/')) uri.pop_back();
-  const std::size_t host = uri.find("//") + 2;
-  const std::size_t at = uri.substr(0, uri.find('/', host)).rfind('@');
+  settings.uri = ServerAddress("MLFLOW_TRACKING_URI", "an MLflow server",
+                               "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD");
   settings.http.user = Variable("MLFLOW_TRACKING_USERNAME");
   settings.http.password = Variable("MLFLOW_TRACKING_PASSWORD");
-  if (at != std::string::npos) {
-    // Credentials in an address would be shown with it.
-    FailUsage(
-        "MLFLOW_TRACKING_URI holds a user or a password; put them into "
-        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD");
-  }
   if (settings.http.user.empty() && settings.http.password.empty()) {
     ReadCredentials(&settings.http);
   }
-  settings.uri = uri;
   settings.http.token = Variable("MLFLOW_TRACKING_TOKEN");
   settings.http.verify = !IsTrue(Variable("MLFLOW_TRACKING_INSECURE_TLS"));
   settings.http.certificates = Variable("MLFLOW_TRACKING_SERVER_CERT_PATH");

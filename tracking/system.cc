@@ -1,12 +1,12 @@
 #include "tracking/system.h"
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tracking/environment.h"
 #include "tracking/mlflow.h"
 
 namespace millrace::tracking {
@@ -14,18 +14,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool IsSet(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0';
-}
-
 fs::path MlflowFolder(const fs::path& run_folder) { return run_folder / "tracking/mlflow"; }
 
 }  // namespace
 
 SystemChoice ChooseSystem(const std::string& wanted) {
   if (wanted == "none") return {"none", "no remote tracker: tracking.system is \"none\""};
-  const bool mlflow = IsSet("MLFLOW_TRACKING_URI");
+  const bool mlflow = !Variable("MLFLOW_TRACKING_URI").empty();
   if (wanted == "mlflow") {
     if (!mlflow) {
       FailUsage(
