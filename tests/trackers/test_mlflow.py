@@ -14,62 +14,22 @@ import urllib.error
 from pathlib import Path
 
 import pytest
+from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LOSS = "training/supervised batch loss"
-RECIPE = """
-[data.train]
-ops = [{ op = "random_resized_crop", size = 32 }]
-[data.val]
-ops = [{ op = "resize", size = 36 }, { op = "center_crop", size = 32 }]
-[batch]
-per_device = 8
-[model]
-name = "resnet18"
-width = 8
-[loss]
-name = "cross_entropy"
-[optimizer]
-name = "sgd"
-lr = 0.003
-[schedule]
-name = "constant"
-[train]
-epochs = 2
-log_every_steps = 1
-"""
-NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy",
-         "error": "Error"}
 
-
-def train(step, loss=None):
-    return {"scalars": {"group": "train", "step": step, "epoch": 1, "values": {"loss": 1 / step if loss is None else loss}}}
-
-
-FINISHED = {"status": {"state": 1, "step": 100}}
-
-
-class Reporter:
-    """tracking_judge, reporting to an experiment of its own."""
+class MlflowReporter(Reporter):
+    """To an experiment of its own."""
 
     def __init__(self, build, folder, uri, experiment):
-        self.program, self.folder, self.experiment = build / "tests/tracking/tracking_judge", folder, experiment
-        self.environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": experiment}
-        folder.mkdir()
-
-    def start(self, step=0):
-        return subprocess.Popen([self.program, self.folder, str(step), "0"], stdin=subprocess.PIPE, env=self.environment)
-
-    def __call__(self, *events, step=0):
-        process = self.start(step)
-        process.communicate("".join(json.dumps(event) + "\n" for event in events).encode(), timeout=120)
-        return process.returncode
+        super().__init__(build, folder, MLFLOW_TRACKING_URI=uri, MLFLOW_EXPERIMENT_NAME=experiment)
+        self.experiment = experiment
 
 
 @pytest.fixture
 def reporter(build, tmp_path, mlflow, request):
-    return Reporter(build, tmp_path / "run", mlflow.uri, request.node.name)
+    return MlflowReporter(build, tmp_path / "run", mlflow.uri, request.node.name)
 
 
 def tags_of(run):
@@ -170,49 +130,11 @@ def test_interrupted_creation_of_a_run_is_taken_up(reporter, mlflow):
     assert json.loads(state.read_text()) == content
 
 
-class Program:
-    def __init__(self, build, folder, **environment):
-        self.path, self.folder = build / "millrace", folder
-        self.environment = {**os.environ, **environment}
-
-    def __call__(self, *arguments):
-        return subprocess.run([self.path, *map(str, arguments)], cwd=self.folder, env=self.environment, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
-
-    def done(self, *arguments):
-        result = self(*arguments)
-        assert result.returncode == 0, result.stderr
-        return result
-
-
 @pytest.fixture
 def program(build, tmp_path, mlflow, request):
     program = Program(build, tmp_path, MLFLOW_TRACKING_URI=mlflow.uri, MLFLOW_EXPERIMENT_NAME=request.node.name)
-    program.done("synth", "--to", "pictures", "--images", 60, "--classes", 3)
-    program.done("convert", "--from", "pictures", "--to", "data")
-    program.done("convert", "--from", "pictures", "--to", "data", "--split", "val")
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    make_training(program)
     return program
-
-
-def expected(run):
-    points = {}
-    for line in map(json.loads, [*(run / "metrics.jsonl").read_text().splitlines(),
-                                 *(run / "timings.jsonl").read_text().splitlines()]):
-        group, step, epoch = line.pop("group"), line.pop("step"), line.pop("epoch")
-        for name, value in line.items():
-            if isinstance(value, str):
-                continue
-            key = "lr/group_0" if name == "lr" else f"training/{NAMES.get(name, name)}"
-            if group == "val":
-                key = "validation/" + ("loss" if name == "loss" else NAMES.get(name, name))
-            points.setdefault(key, []).append((step if group == "train" else epoch, value))
-    return points
-
-
-def evaluated_steps(run):
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return sorted((line["step"] for line in lines if line["group"] == "val"), key=str)
 
 
 def check_training(mlflow, experiment, folder):
@@ -227,8 +149,8 @@ def check_training(mlflow, experiment, folder):
         assert mlflow.artifact(run, name) == (folder / name).read_bytes()
     shown = [name.removeprefix("images/validation: ").split("+timestamp+")[0]
              for name in mlflow.artifacts(run, "images") if name.endswith("+compressed.png")]
-    assert sorted(shown) == [f"{kind}+step+{step}" for kind in ["hardest", "most_confused", "predictions_with_gt"]
-                             for step in evaluated_steps(folder)]
+    assert sorted(shown) == sorted(f"{kind}+step+{step}" for kind in ["hardest", "most_confused", "predictions_with_gt"]
+                                   for step in evaluated_steps(folder))
     parameters = {parameter["key"]: parameter["value"] for parameter in run["data"]["params"]}
     assert (parameters["optimizer.lr"], parameters["model.name"]) == ("0.003", "resnet18")
 
@@ -303,7 +225,7 @@ def test_server_that_talks_nonsense_fails_no_run_and_learns_only_the_credentials
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        reporter = Reporter(build, tmp_path / "run", f"http://127.0.0.1:{server.server_port}", "any")
+        reporter = MlflowReporter(build, tmp_path / "run", f"http://127.0.0.1:{server.server_port}", "any")
         reporter.environment.update(credentials)
         assert reporter(train(1), FINISHED) == 0
         server.shutdown()

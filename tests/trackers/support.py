@@ -1,0 +1,97 @@
+"""What runs tell trackers in these tests, and the programs that tell it."""
+
+import json
+import os
+import subprocess
+
+LOSS = "training/supervised batch loss"
+RECIPE = """
+[data.train]
+ops = [{ op = "random_resized_crop", size = 32 }]
+[data.val]
+ops = [{ op = "resize", size = 36 }, { op = "center_crop", size = 32 }]
+[batch]
+per_device = 8
+[model]
+name = "resnet18"
+width = 8
+[loss]
+name = "cross_entropy"
+[optimizer]
+name = "sgd"
+lr = 0.003
+[schedule]
+name = "constant"
+[train]
+epochs = 2
+log_every_steps = 1
+"""
+NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy",
+         "error": "Error"}
+
+
+def train(step, loss=None):
+    return {"scalars": {"group": "train", "step": step, "epoch": 1, "values": {"loss": 1 / step if loss is None else loss}}}
+
+
+FINISHED = {"status": {"state": 1, "step": 100}}
+
+
+class Reporter:
+    """tracking_judge, reporting to what the environment names."""
+
+    def __init__(self, build, folder, **environment):
+        self.program, self.folder = build / "tests/tracking/tracking_judge", folder
+        self.environment = {**os.environ, **environment}
+        folder.mkdir()
+
+    def start(self, step=0):
+        return subprocess.Popen([self.program, self.folder, str(step), "0"], stdin=subprocess.PIPE, env=self.environment)
+
+    def __call__(self, *events, step=0):
+        process = self.start(step)
+        process.communicate("".join(json.dumps(event) + "\n" for event in events).encode(), timeout=120)
+        return process.returncode
+
+
+class Program:
+    def __init__(self, build, folder, **environment):
+        self.path, self.folder = build / "millrace", folder
+        self.environment = {**os.environ, **environment}
+
+    def __call__(self, *arguments):
+        return subprocess.run([self.path, *map(str, arguments)], cwd=self.folder, env=self.environment, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
+
+    def done(self, *arguments):
+        result = self(*arguments)
+        assert result.returncode == 0, result.stderr
+        return result
+
+
+def make_training(program):
+    """A dataset and a recipe to train a little on, in the program's folder."""
+    program.done("synth", "--to", "pictures", "--images", 60, "--classes", 3)
+    program.done("convert", "--from", "pictures", "--to", "data")
+    program.done("convert", "--from", "pictures", "--to", "data", "--split", "val")
+    (program.folder / "recipe.toml").write_text(RECIPE)
+
+
+def expected(run):
+    points = {}
+    for line in map(json.loads, [*(run / "metrics.jsonl").read_text().splitlines(),
+                                 *(run / "timings.jsonl").read_text().splitlines()]):
+        group, step, epoch = line.pop("group"), line.pop("step"), line.pop("epoch")
+        for name, value in line.items():
+            if isinstance(value, str):
+                continue
+            key = "lr/group_0" if name == "lr" else f"training/{NAMES.get(name, name)}"
+            if group == "val":
+                key = "validation/" + ("loss" if name == "loss" else NAMES.get(name, name))
+            points.setdefault(key, []).append((step if group == "train" else epoch, value))
+    return points
+
+
+def evaluated_steps(run):
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [line["step"] for line in lines if line["group"] == "val"]
