@@ -169,7 +169,7 @@ struct Mlflow::Requests {
   HttpReply Get(const std::string& call) { return http.Get(Url(call)); }
 };
 
-Mlflow::Mlflow(MlflowSettings settings, MlflowRun run, fs::path folder)
+Mlflow::Mlflow(MlflowSettings settings, RunDescription run, fs::path folder)
     : settings_(std::move(settings)),
       run_(std::move(run)),
       folder_(std::move(folder)),
@@ -200,9 +200,12 @@ void Mlflow::ReadState() {
 }
 
 void Mlflow::WriteState() const {
-  const Json state = {{"uri", settings_.uri},    {"key", key_},
-                      {"run_id", run_id_},       {"name", run_.name},
-                      {"dataset", run_.dataset}, {"fingerprint", run_.fingerprint}};
+  const Json state = {{"uri", settings_.uri},
+                      {"key", key_},
+                      {"run_id", run_id_},
+                      {"name", run_.name},
+                      {"dataset", run_.dataset.string()},
+                      {"fingerprint", run_.fingerprint}};
   WriteFileAtomically(folder_ / "run.json",
                       state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
@@ -268,11 +271,11 @@ void Mlflow::OpenRun(std::int64_t time_ms) {
   // Its own client does this, too, when it goes on with a run.
   requests_->Post("runs/update", {{"run_id", run_id_}, {"status", "RUNNING"}});
   if (!run_.fingerprint.empty()) {
-    const Json source = {{"uri", run_.dataset}};
+    const Json source = {{"uri", run_.dataset.string()}};
     const Json input = {
         {"tags", Json::array({Tag("mlflow.data.context", "training")})},
         {"dataset",
-         {{"name", fs::path(run_.dataset).filename().string()},
+         {{"name", run_.dataset.filename().string()},
           {"digest", run_.fingerprint},
           {"source_type", "local"},
           {"source", source.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)}}}};

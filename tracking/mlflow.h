@@ -28,13 +28,6 @@ struct MlflowSettings {
   static MlflowSettings FromEnvironment();
 };
 
-// What the server is told of the run as a whole.
-struct MlflowRun {
-  std::string name;
-  std::string dataset;      // its path
-  std::string fingerprint;  // of the dataset
-};
-
 // Which run of the server is ours stands in `folder`/run.json, so that the run is found again by
 // whoever goes on with it; no credential is in there. An interrupted creation is found again by a
 // tag.
@@ -46,7 +39,7 @@ struct MlflowRun {
 class Mlflow final : public RemoteSink {
  public:
   // Throws Error when the file in `folder` is damaged.
-  Mlflow(MlflowSettings settings, MlflowRun run, std::filesystem::path folder);
+  Mlflow(MlflowSettings settings, RunDescription run, std::filesystem::path folder);
   ~Mlflow() override;
 
   std::string name() const override { return "MLflow at " + settings_.uri; }
@@ -64,7 +57,7 @@ class Mlflow final : public RemoteSink {
   void OpenRun(std::int64_t time_ms);
 
   const MlflowSettings settings_;
-  const MlflowRun run_;
+  const RunDescription run_;
   const std::filesystem::path folder_;
   std::unique_ptr<Requests> requests_;
   std::string key_;            // by which an interrupted creation is found again

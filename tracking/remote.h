@@ -23,6 +23,13 @@
 
 namespace millrace::tracking {
 
+// What the trackers are told of the run as a whole.
+struct RunDescription {
+  std::string name;
+  std::filesystem::path dataset;
+  std::string fingerprint;  // of the dataset
+};
+
 // What became of a batch.
 struct Delivery {
   enum class Outcome : std::uint8_t {

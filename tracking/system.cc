@@ -40,10 +40,7 @@ std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescripti
                                    std::function<void(const std::string&)> tell) {
   if (system == "none") return nullptr;
   const fs::path folder = MlflowFolder(run_folder);
-  auto server = std::make_unique<Mlflow>(
-      MlflowSettings::FromEnvironment(),
-      MlflowRun{.name = run.name, .dataset = run.dataset.string(), .fingerprint = run.fingerprint},
-      folder);
+  auto server = std::make_unique<Mlflow>(MlflowSettings::FromEnvironment(), run, folder);
   Remote::Options options;
   options.how_to_deliver = "millrace sync " + run_folder.string();
   return std::make_unique<Remote>(std::move(server), folder / "journal", std::move(options),

@@ -10,13 +10,6 @@
 
 namespace millrace::tracking {
 
-// What the trackers are told of the run as a whole.
-struct RunDescription {
-  std::string name;
-  std::filesystem::path dataset;
-  std::string fingerprint;  // of the dataset
-};
-
 struct SystemChoice {
   std::string system;  // "none" or "mlflow"
   std::string why;     // a sentence for the log
