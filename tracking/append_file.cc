@@ -55,4 +55,8 @@ void AppendFile::Append(std::string_view bytes) {
   }
 }
 
+void AppendFile::Sync() {
+  if (::fdatasync(descriptor_) != 0) Fail("cannot write {}: {}", path_.string(), Reason());
+}
+
 }  // namespace millrace::tracking

@@ -21,6 +21,9 @@ class AppendFile {
   // One write call, short of a full disk. Throws Error naming the file and the system's reason.
   void Append(std::string_view bytes);
 
+  // Returns when the disk has what was appended. Throws Error naming the file.
+  void Sync();
+
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }  // [bytes]
 

@@ -37,6 +37,10 @@ std::size_t GiveFile(char* data, std::size_t size, std::size_t count, void* user
   return std::ferror(file) != 0 ? CURL_READFUNC_ABORT : got;
 }
 
+struct FreeForm {
+  void operator()(curl_mime* form) const { curl_mime_free(form); }
+};
+
 struct Body {
   std::string_view rest;
 };
@@ -54,6 +58,15 @@ struct HttpClient::Connection {
   HttpOptions options;
   CURL* curl = nullptr;
   char error[CURL_ERROR_SIZE] = "";
+  std::unique_ptr<curl_slist, FreeList> headers;  // of the request under way
+
+  void AddHeader(const std::string& line) {
+    curl_slist* list = curl_slist_append(headers.get(), line.c_str());
+    if (list == nullptr) Fail("libcurl takes no header: memory is short");
+    (void)headers.release();
+    headers.reset(list);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+  }
 
   // Everything that all requests have in common.
   void Begin(const std::string& url, std::string* reply) {
@@ -89,6 +102,8 @@ struct HttpClient::Connection {
       curl_easy_setopt(curl, folder ? CURLOPT_CAPATH : CURLOPT_CAINFO,
                        options.certificates.c_str());
     }
+    headers.reset();
+    for (const std::string& line : options.headers) AddHeader(line);
     if (!options.client_certificate.empty()) {
       curl_easy_setopt(curl, CURLOPT_SSLCERT, options.client_certificate.c_str());
     }
@@ -131,20 +146,27 @@ HttpReply HttpClient::Get(const std::string& url) {
   return reply;
 }
 
-HttpReply HttpClient::PostJson(const std::string& url, std::string_view body) {
+HttpReply HttpClient::SendJson(const char* method, const std::string& url, std::string_view body) {
   std::string answer;
   connection_->Begin(url, &answer);
   connection_->LimitTime();
-  const std::unique_ptr<curl_slist, FreeList> headers(
-      curl_slist_append(nullptr, "Content-Type: application/json"));
-  curl_easy_setopt(connection_->curl, CURLOPT_HTTPHEADER, headers.get());
+  connection_->AddHeader("Content-Type: application/json");
   curl_easy_setopt(connection_->curl, CURLOPT_POST, 1L);
+  curl_easy_setopt(connection_->curl, CURLOPT_CUSTOMREQUEST, method);
   curl_easy_setopt(connection_->curl, CURLOPT_POSTFIELDSIZE_LARGE,
                    static_cast<curl_off_t>(body.size()));
   curl_easy_setopt(connection_->curl, CURLOPT_POSTFIELDS, body.data());
   HttpReply reply = connection_->Perform();
   reply.body = std::move(answer);
   return reply;
+}
+
+HttpReply HttpClient::PostJson(const std::string& url, std::string_view body) {
+  return SendJson("POST", url, body);
+}
+
+HttpReply HttpClient::PatchJson(const std::string& url, std::string_view body) {
+  return SendJson("PATCH", url, body);
 }
 
 HttpReply HttpClient::Put(const std::string& url, std::string_view body) {
@@ -174,6 +196,26 @@ HttpReply HttpClient::PutFile(const std::string& url, const std::filesystem::pat
   curl_easy_setopt(connection_->curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
   curl_easy_setopt(connection_->curl, CURLOPT_READFUNCTION, GiveFile);
   curl_easy_setopt(connection_->curl, CURLOPT_READDATA, file.get());
+  HttpReply reply = connection_->Perform();
+  reply.body = std::move(answer);
+  return reply;
+}
+
+HttpReply HttpClient::PostUpload(const std::string& url, const std::filesystem::path& path,
+                                 const std::string& name, const std::string& json) {
+  std::string answer;
+  connection_->Begin(url, &answer);
+  const std::unique_ptr<curl_mime, FreeForm> form(curl_mime_init(connection_->curl));
+  curl_mimepart* file = curl_mime_addpart(form.get());
+  curl_mime_name(file, "upload_file");
+  if (curl_mime_filedata(file, path.c_str()) != CURLE_OK) {
+    return {.status = 0, .body = "", .error = fmt::format("{} cannot be read", path.string())};
+  }
+  curl_mime_filename(file, name.c_str());
+  curl_mimepart* about = curl_mime_addpart(form.get());
+  curl_mime_name(about, "json");
+  curl_mime_data(about, json.data(), json.size());
+  curl_easy_setopt(connection_->curl, CURLOPT_MIMEPOST, form.get());
   HttpReply reply = connection_->Perform();
   reply.body = std::move(answer);
   return reply;

@@ -6,16 +6,18 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace millrace::tracking {
 
 struct HttpOptions {
   std::string user;  // with `password`: HTTP's basic authentication
   std::string password;
-  std::string token;               // otherwise, where it is not empty: a bearer token
-  bool verify = true;              // the server's certificate
-  std::string certificates;        // file or folder of trusted ones; empty: the system's
-  std::string client_certificate;  // PEM file; empty: none
+  std::string token;                 // otherwise, where it is not empty: a bearer token
+  std::vector<std::string> headers;  // lines that every request carries: "Authorization: Token x"
+  bool verify = true;                // the server's certificate
+  std::string certificates;          // file or folder of trusted ones; empty: the system's
+  std::string client_certificate;    // PEM file; empty: none
   std::chrono::milliseconds connect_timeout{5000};
   // Without a byte in either direction; and, where a request carries no picture or file, all in
   // all.
@@ -39,12 +41,20 @@ class HttpClient {
 
   HttpReply Get(const std::string& url);
   HttpReply PostJson(const std::string& url, std::string_view body);
+  HttpReply PatchJson(const std::string& url, std::string_view body);
   HttpReply Put(const std::string& url, std::string_view body);
   // The file's bytes. No answer, with the reason, when it cannot be read.
   HttpReply PutFile(const std::string& url, const std::filesystem::path& path);
+  // A form: the file in its field `upload_file` under the name `name`, and `json`. No answer, with
+  // the reason, when the file cannot be read.
+  HttpReply PostUpload(const std::string& url, const std::filesystem::path& path,
+                       const std::string& name, const std::string& json);
 
  private:
   struct Connection;
+
+  HttpReply SendJson(const char* method, const std::string& url, std::string_view body);
+
   std::unique_ptr<Connection> connection_;
 };
 
