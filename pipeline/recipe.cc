@@ -310,7 +310,8 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   recipe.read_ahead = NumberOrAuto(pipeline, "read_ahead", 0, 1 << 16);
 
   const Params tracking = root.Section("tracking");
-  recipe.tracking_system = tracking.Choice("system", {"auto", "none", "mlflow"}, "auto");
+  recipe.tracking_system =
+      tracking.Choice("system", {"auto", "none", "mlflow", "polyaxon"}, "auto");
   for (const char* key : {"pictures", "histograms"}) {
     if (!recipe.val && tracking.Has(key)) {
       tracking.Blame(key, "has no effect: it belongs to evaluations, and there is no [data.val]");

@@ -29,7 +29,7 @@ void AddSync(CLI::App& app, Action& action) {
   command->add_option("RUN", *run, "the run's folder")->required();
   command->footer(
       "The environment must lead to the same server as it did for the run (MLFLOW_TRACKING_URI, "
-      "...).\n"
+      "POLYAXON_HOST, ...).\n"
       "Example:\n"
       "  millrace sync runs/a");
   command->callback([run, &action] { action = [run] { return Run(*run); }; });

@@ -11,12 +11,12 @@
 namespace millrace::tracking {
 
 struct SystemChoice {
-  std::string system;  // "none" or "mlflow"
+  std::string system;  // "none", "mlflow" or "polyaxon"
   std::string why;     // a sentence for the log
 };
 
-// `wanted` is the recipe's tracking.system: "mlflow" and "none" are what they say, "auto" is the
-// system whose environment variables are set. Throws Error (exit code 2) when the environment
+// `wanted` is the recipe's tracking.system: a system and "none" are what they say, "auto" is the
+// first system whose environment variables are set. Throws Error (exit code 2) when the environment
 // does not lead to the system that is named, or is wrong.
 SystemChoice ChooseSystem(const std::string& wanted);
 

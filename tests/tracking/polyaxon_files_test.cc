@@ -1,0 +1,127 @@
+#include "tracking/polyaxon_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "tests/support/error_text.h"
+#include "tests/support/temporary_folder.h"
+
+namespace millrace::tracking {
+namespace {
+
+namespace fs = std::filesystem;
+using test::ErrorOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+using Events = std::vector<RemoteEvent>;
+
+constexpr const char* kLoss = "events/metric/training__supervised-batch-loss.plx";
+
+RemoteEvent Loss(std::uint64_t number, std::uint64_t step, double loss) {
+  return {.number = number,
+          .time_ms = 1'700'000'000'123,
+          .what = Scalars{.group = "train", .step = step, .values = {{"loss", loss}}, .texts = {}}};
+}
+
+RemoteEvent File(std::uint64_t number, const std::string& name, const fs::path& path) {
+  return {.number = number, .time_ms = 0, .what = Artifact{.name = name, .path = path}};
+}
+
+class PolyaxonFilesTest : public testing::Test {
+ protected:
+  PolyaxonFiles Open() const {
+    return {folder_.path() / "run", folder_.path() / "state", /*with_log=*/true};
+  }
+  std::string Content(const std::string& path) const {
+    return ReadFile(folder_.path() / "run" / path);
+  }
+
+  const test::TemporaryFolder folder_;
+};
+
+TEST_F(PolyaxonFilesTest, RowsAreThoseOfTraceml) {
+  PolyaxonFiles files = Open();
+  files.Write(Events{Loss(1, 10, 0.5), Loss(2, 20, 1e-300)});
+  EXPECT_EQ(Content(kLoss),
+            "step|timestamp|metric\n"
+            "10|2023-11-14 22:13:20.123000+00:00|0.5\n"
+            "20|2023-11-14 22:13:20.123000+00:00|1e-300");
+}
+
+TEST_F(PolyaxonFilesTest, EventThatComesAgainIsWrittenOnce) {
+  const std::vector events{Loss(1, 10, 0.5), Loss(2, 20, 0.25)};
+  {
+    PolyaxonFiles files = Open();
+    files.Write(std::span(events).first(1));
+    files.Write(events);
+  }
+  const std::string once = Content(kLoss);
+  PolyaxonFiles files = Open();
+  files.Write(events);
+  EXPECT_EQ(Content(kLoss), once);
+  EXPECT_EQ(files.files().at(kLoss).rows, 2);
+  EXPECT_EQ(files.files().at(kLoss).last_step, 20);
+}
+
+TEST_F(PolyaxonFilesTest, FailureLeavesAllAsItWas) {
+  const fs::path events = folder_.path() / "run/events";
+  PolyaxonFiles files = Open();
+  WriteFileAtomically(events, "a file where a folder has to be");
+  EXPECT_THROW(files.Write(Events{Loss(1, 10, 0.5)}), Error);
+  EXPECT_TRUE(files.files().empty());
+  fs::remove(events);
+  files.Write(Events{Loss(1, 10, 0.5)});
+  EXPECT_EQ(Content(kLoss), "step|timestamp|metric\n10|2023-11-14 22:13:20.123000+00:00|0.5");
+}
+
+TEST_F(PolyaxonFilesTest, WhatIsNotNotedIsCut) {
+  { Open().Write(Events{Loss(1, 10, 0.5)}); }
+  const std::string noted = Content(kLoss);
+  WriteFileAtomically(folder_.path() / "run" / kLoss, noted + "\n20|2023-");
+  Open().Write(Events{Loss(2, 20, 0.5)});
+  EXPECT_EQ(Content(kLoss), noted + "\n20|2023-11-14 22:13:20.123000+00:00|0.5");
+}
+
+TEST_F(PolyaxonFilesTest, ArtifactStaysUntilItIsDelivered) {
+  const fs::path source = folder_.path() / "source";
+  WriteFileAtomically(source, "weights");
+  PolyaxonFiles files = Open();
+  EXPECT_TRUE(files.Write(Events{File(1, "a/b.safetensors", source)}).empty());
+  WriteFileAtomically(source, "those of a later step");
+  EXPECT_EQ(Content("outputs/a/b.safetensors"), "weights");
+  EXPECT_EQ(files.files().at("outputs/a/b.safetensors").kind, "model");
+  files.Delivered("outputs/a/b.safetensors");
+  EXPECT_FALSE(fs::exists(folder_.path() / "run/outputs/a/b.safetensors"));
+  EXPECT_TRUE(files.files().empty());
+  EXPECT_EQ(ReadFile(source), "those of a later step");
+}
+
+TEST_F(PolyaxonFilesTest, ArtifactThatCannotBeTakenIsLeftOutAndNamed) {
+  PolyaxonFiles files = Open();
+  const fs::path source = folder_.path() / "source";
+  WriteFileAtomically(source, "");
+  EXPECT_THAT(files.Write(Events{File(1, "gone", folder_.path() / "gone"), File(2, "../x", source),
+                                 File(3, "/x", source), Loss(4, 10, 0.5)}),
+              ElementsAre(Pair(1, HasSubstr("/gone is not there any more")),
+                          Pair(2, "\"../x\" is no name for an artifact"),
+                          Pair(3, "\"/x\" is no name for an artifact")));
+  EXPECT_EQ(files.files().size(), 1);
+  EXPECT_FALSE(fs::exists(folder_.path() / "x"));
+}
+
+TEST_F(PolyaxonFilesTest, DamagedStateIsNamed) {
+  WriteFileAtomically(folder_.path() / "state", "{\"last\": ");
+  EXPECT_THAT(ErrorOf([this] { Open(); }),
+              HasSubstr("/state is damaged; remove its folder to report to a new Polyaxon run"));
+}
+
+}  // namespace
+}  // namespace millrace::tracking

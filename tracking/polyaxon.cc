@@ -1,0 +1,306 @@
+#include "tracking/polyaxon.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/utf8.h"
+#include "tracking/polyaxon_format.h"
+#include "tracking/polyaxon_offline.h"
+#include "tracking/polyaxon_record.h"
+
+namespace millrace::tracking {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Mode = PolyaxonSettings::Mode;
+
+// Of a reason that a server or a proxy gives.
+constexpr std::size_t kMaxReasonBytes = 300;
+constexpr int kTooLarge = 413;
+
+// Leaves Deliver() with what becomes of the batch.
+struct Failed {
+  Delivery delivery;
+};
+
+// A random UUID (version 4) as Polyaxon writes it, without dashes.
+std::string RandomUuid() {
+  std::random_device random;
+  const auto draw = [&random] { return static_cast<std::uint32_t>(random()); };
+  return fmt::format("{:08x}{:04x}4{:03x}{:x}{:03x}{:08x}{:04x}", draw(), draw() & 0xffff,
+                     draw() & 0xfff, 8 + (draw() & 3), draw() & 0xfff, draw(), draw() & 0xffff);
+}
+
+}  // namespace
+
+// The server's answers as JSON, and what is wrong with them as Failed.
+struct Polyaxon::Requests {
+  HttpClient http;
+  std::string host;
+  std::string project;  // "owner/project"
+
+  explicit Requests(const PolyaxonSettings& settings)
+      : http(settings.http),
+        host(settings.host),
+        project(settings.owner + "/" + settings.project) {}
+
+  std::string Api(const std::string& call) const { return host + "/api/v1/" + call; }
+
+  // Puts credentials, words and faults of the connection apart from what only this run did wrong.
+  [[noreturn]] static void Refuse(const HttpReply& reply, bool may_refuse) {
+    using enum Delivery::Outcome;
+    if (reply.status == 0) throw Failed{{kTryLater, reply.error}};
+    if (reply.status == 401 || reply.status == 403) {
+      throw Failed{
+          {kTryLater, fmt::format("it answers {}: set POLYAXON_AUTH_TOKEN", reply.status)}};
+    }
+    const bool explains = !Json::parse(reply.body, nullptr, false).is_discarded();
+    // What it does not want, it says so; a proxy, or a run that is not there now, may come right.
+    throw Failed{{may_refuse && explains && reply.status == 400 ? kRefused : kTryLater,
+                  fmt::format("it answers {}: {}", reply.status,
+                              Printable(reply.body.substr(0, kMaxReasonBytes)))}};
+  }
+
+  static void Check(const HttpReply& reply) {
+    if (reply.status != 200 && reply.status != 201) Refuse(reply, /*may_refuse=*/true);
+  }
+
+  static Json Parse(const HttpReply& reply) {
+    Check(reply);
+    Json json = Json::parse(reply.body, nullptr, false);
+    if (!json.is_object()) {
+      throw Failed{{Delivery::Outcome::kTryLater, "its answer is not a Polyaxon server's"}};
+    }
+    return json;
+  }
+
+  // The server says that there is no such thing; a proxy would say it in other words.
+  static bool IsMissing(const HttpReply& reply) {
+    const Json json = Json::parse(reply.body, nullptr, false);
+    return reply.status == 404 && json.is_object() && json.contains("detail");
+  }
+
+  // The server says so of a project or run that another has made, or we before we were killed.
+  static bool IsThere(const HttpReply& reply) {
+    return reply.status == 400 && reply.body.find("already exists") != std::string::npos;
+  }
+
+  HttpReply Post(const std::string& call, const Json& body) {
+    return http.PostJson(Api(call), PolyaxonJson(body));
+  }
+  HttpReply Patch(const std::string& call, const Json& body) {
+    return http.PatchJson(Api(call), PolyaxonJson(body));
+  }
+};
+
+Polyaxon::Polyaxon(PolyaxonSettings settings, RunDescription run, fs::path folder)
+    : settings_(std::move(settings)),
+      run_(std::move(run)),
+      folder_(std::move(folder)),
+      requests_(std::make_unique<Requests>(settings_)) {
+  CreateFolders(folder_);
+  ReadState();
+  const std::string before = uuid_;
+  const fs::path runs = folder_ / "runs";
+  if (!settings_.uuid.empty() && uuid_ != settings_.uuid) {
+    // As where Polyaxon starts another run of its own over the same folder: it gets all of it.
+    uuid_ = settings_.uuid;
+    told_ = 0;
+    std::error_code code;
+    fs::rename(runs / before, runs / uuid_, code);
+    if (code && fs::exists(runs / before)) {
+      Fail("cannot rename {}: {}", (runs / before).string(), code.message());
+    }
+  }
+  // What a run says that Polyaxon has started is in its logs already.
+  files_ = std::make_unique<PolyaxonFiles>(runs / uuid_, folder_ / "files.json",
+                                           /*with_log=*/settings_.mode != Mode::kManaged);
+  if (uuid_ != before) files_->DeliverAgain();
+  WriteState();
+}
+
+Polyaxon::~Polyaxon() = default;
+
+std::string Polyaxon::name() const {
+  return settings_.mode == Mode::kOffline ? "Polyaxon's folder " + files_->folder().string()
+                                          : "Polyaxon at " + settings_.host;
+}
+
+bool Polyaxon::Takes(const RemoteEvent::What& what) const {
+  // What a run says and how it stands Polyaxon knows by itself where it has started the run.
+  return settings_.mode != Mode::kManaged ||
+         (!std::holds_alternative<Message>(what) && !std::holds_alternative<Status>(what));
+}
+
+void Polyaxon::ReadState() {
+  const fs::path path = folder_ / "run.json";
+  std::error_code code;
+  if (fs::exists(path, code)) {
+    const Json state = Json::parse(ReadFile(path), nullptr, false);
+    if (state.is_object() && state.contains("uuid") && state["uuid"].is_string()) {
+      uuid_ = state["uuid"];
+      told_ = state.value("told", std::uint64_t{0});
+    }
+    if (uuid_.empty()) {
+      Fail("{} is damaged; remove its folder to report to a new Polyaxon run", path.string());
+    }
+    return;
+  }
+  uuid_ = settings_.uuid.empty() ? RandomUuid() : settings_.uuid;
+}
+
+void Polyaxon::WriteState() const {
+  const Json state = {{"host", settings_.host},
+                      {"project", requests_->project},
+                      {"uuid", uuid_},
+                      {"told", told_},
+                      {"name", run_.name},
+                      {"dataset", run_.dataset.string()},
+                      {"fingerprint", run_.fingerprint}};
+  WriteFileAtomically(folder_ / "run.json",
+                      state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void Polyaxon::CreateRun(std::int64_t time_ms) {
+  const std::string& project = requests_->project;
+  if (Requests::IsMissing(requests_->http.Get(requests_->Api(project)))) {
+    const HttpReply made =
+        requests_->Post(settings_.owner + "/projects/create", {{"name", settings_.project}});
+    if (!Requests::IsThere(made)) Requests::Check(made);
+  }
+  const HttpReply made = requests_->Post(project + "/runs/sync", PolyaxonRun(run_, uuid_, time_ms));
+  if (!Requests::IsThere(made)) Requests::Check(made);
+}
+
+void Polyaxon::OpenRun(std::int64_t time_ms) {
+  if (open_) return;
+  const std::string call = requests_->project + "/runs/" + uuid_;
+  HttpReply reply = requests_->http.Get(requests_->Api(call));
+  if (Requests::IsMissing(reply) && settings_.mode == Mode::kOwn) {
+    CreateRun(time_ms);
+    reply = requests_->http.Get(requests_->Api(call));
+  }
+  const Json run = Requests::Parse(reply);
+  namespace_ = "polyaxon";
+  if (run.contains("settings") && run["settings"].is_object()) {
+    namespace_ = run["settings"].value("namespace", namespace_);
+  }
+  if (!run_.fingerprint.empty()) {
+    Requests::Check(requests_->Post(call + "/lineage/artifacts",
+                                    {{"artifacts", Json::array({PolyaxonDataset(run_)})}}));
+  }
+  open_ = true;
+}
+
+bool Polyaxon::BringFile(const std::string& path) {
+  const fs::path from = files_->folder() / path;
+  if (settings_.mode == Mode::kManaged) {
+    const fs::path to = settings_.artifacts / path;
+    CreateFolders(to.parent_path());
+    std::error_code code;
+    fs::copy_file(from, to, fs::copy_options::overwrite_existing, code);
+    if (code) Fail("cannot write {}: {}", to.string(), code.message());
+    return true;
+  }
+  const std::string url =
+      fmt::format("{}/streams/v1/{}/{}/runs/{}/artifact", settings_.host,
+                  PercentEncode(namespace_, /*keep_slash=*/false), requests_->project, uuid_);
+  const HttpReply reply =
+      requests_->http.PostUpload(url, from, from.filename().string(),
+                                 PolyaxonJson({{"untar", false},
+                                               {"path", fs::path(path).parent_path().string()},
+                                               {"overwrite", true}}));
+  if (reply.status == kTooLarge) return false;
+  // It answers 400 to whatever fails in it, as when its disk is full.
+  if (reply.status != 200) Requests::Refuse(reply, /*may_refuse=*/false);
+  return true;
+}
+
+std::string Polyaxon::Bring() {
+  std::string too_large;
+  std::vector<std::string> brought;
+  Json lineage = Json::array();
+  for (const auto& [path, file] : files_->files()) {
+    if (!file.waiting) continue;
+    brought.push_back(path);
+    if (!BringFile(path)) {
+      too_large = path + " is larger than it, or a proxy before it, takes";
+      continue;
+    }
+    // Where it watches a folder, it makes the entries of event files itself.
+    const bool ours = settings_.mode == Mode::kOwn || !path.starts_with("events/");
+    if (!file.kind.empty() && ours) lineage.push_back(PolyaxonLineage(path, file));
+  }
+  if (brought.empty()) return too_large;
+  const std::string run = requests_->project + "/runs/" + uuid_;
+  if (!lineage.empty()) {
+    Requests::Check(requests_->Post(run + "/lineage/artifacts", {{"artifacts", lineage}}));
+  }
+  Json body = {{"meta_info", PolyaxonMeta(*files_)}, {"merge", true}};
+  if (settings_.mode == Mode::kOwn) body["outputs"] = PolyaxonOutputs(*files_);
+  Requests::Check(requests_->Patch(run, body));
+  for (const std::string& path : brought) files_->Delivered(path);
+  return too_large;
+}
+
+void Polyaxon::Tell(std::span<const RemoteEvent> events) {
+  const std::string run = requests_->project + "/runs/" + uuid_;
+  const std::uint64_t before = told_;
+  for (const RemoteEvent& event : events) {
+    if (event.number <= told_) continue;
+    if (const auto* parameters = std::get_if<Parameters>(&event.what)) {
+      Requests::Check(
+          requests_->Patch(run, {{"inputs", PolyaxonInputs(*parameters)}, {"merge", true}}));
+    } else if (const auto* status = std::get_if<Status>(&event.what)) {
+      // A run that Polyaxon has started ends when the process ends.
+      if (settings_.mode == Mode::kManaged) continue;
+      // By force: a run that has ended may go on.
+      Requests::Check(requests_->Post(
+          run + "/statuses",
+          {{"condition", PolyaxonCondition(*status, event.time_ms)}, {"force", true}}));
+    } else {
+      continue;
+    }
+    told_ = event.number;
+  }
+  if (told_ != before) WriteState();
+}
+
+Delivery Polyaxon::Deliver(std::span<const RemoteEvent> events) {
+  try {
+    left_out_.merge(files_->Write(events));
+    if (settings_.mode == Mode::kOffline) {
+      WriteOffline(settings_, run_, uuid_, *files_, events);
+    } else {
+      OpenRun(events.front().time_ms);
+      const std::string too_large = Bring();
+      if (!too_large.empty()) left_out_.emplace(events.back().number, too_large);
+      Tell(events);
+    }
+    // All else is done, and does no harm when it is done again with fewer events.
+    for (const RemoteEvent& event : events) {
+      const auto at = left_out_.find(event.number);
+      if (at == left_out_.end()) continue;
+      Delivery refused{.outcome = Delivery::Outcome::kRefused, .reason = at->second};
+      if (events.size() == 1) left_out_.erase(at);
+      return refused;
+    }
+    return {};
+  } catch (const Failed& failed) {
+    open_ = false;
+    return failed.delivery;
+  } catch (const Json::exception&) {
+    open_ = false;
+    return {Delivery::Outcome::kTryLater, "its answer is not a Polyaxon server's"};
+  }
+}
+
+}  // namespace millrace::tracking
