@@ -353,6 +353,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     }
     log.Text("{}", tracker.why);
     log.Emit(RunParameters(recipe));
+    log.Emit(tracking::Status{
+        .state = tracking::Status::State::kRunning, .step = start.state.step, .reason = ""});
     for (const auto& path : {folder.config(), folder.environment()}) {
       log.Emit(tracking::Artifact{.name = path.filename().string(),
                                   .path = std::filesystem::absolute(path)});

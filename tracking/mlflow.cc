@@ -268,8 +268,6 @@ void Mlflow::OpenRun(std::int64_t time_ms) {
       parameters_.emplace(parameter.at("key"), parameter.value("value", ""));
     }
   }
-  // Its own client does this, too, when it goes on with a run.
-  requests_->Post("runs/update", {{"run_id", run_id_}, {"status", "RUNNING"}});
   if (!run_.fingerprint.empty()) {
     const Json source = {{"uri", run_.dataset.string()}};
     const Json input = {

@@ -41,7 +41,7 @@ void ReadInstance(const std::string& instance, PolyaxonSettings* settings) {
     begin = end + 1;
   }
   if (count != parts.size()) {
-    FailUsage("POLYAXON_RUN_INSTANCE is \"{}\"; it must be \"owner.project.runs.uuid\"", instance);
+    FailUsage(R"(POLYAXON_RUN_INSTANCE is "{}"; it must be "owner.project.runs.uuid")", instance);
   }
   for (const std::string& part : parts) CheckName("POLYAXON_RUN_INSTANCE", part);
   settings->owner = parts[0];

@@ -88,7 +88,7 @@ std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescripti
                                   std::move(tell));
 }
 
-bool DeliverRest(const fs::path& run_folder, std::function<void(const std::string&)> tell) {
+bool DeliverRest(const fs::path& run_folder, const std::function<void(const std::string&)>& tell) {
   bool known_to_any = false;
   bool all = true;
   for (const Known& known : kSystems) {

@@ -29,6 +29,6 @@ std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescripti
 // Delivers what waits below `run_folder` for as long as that gets on; false: some of it is still
 // there. Throws Error where nothing was ever to be delivered.
 bool DeliverRest(const std::filesystem::path& run_folder,
-                 std::function<void(const std::string&)> tell);
+                 const std::function<void(const std::string&)>& tell);
 
 }  // namespace millrace::tracking

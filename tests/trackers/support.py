@@ -36,6 +36,7 @@ def train(step, loss=None):
     return {"scalars": {"group": "train", "step": step, "epoch": 1, "values": {"loss": 1 / step if loss is None else loss}}}
 
 
+RUNNING = {"status": {"state": 0, "step": 0}}
 FINISHED = {"status": {"state": 1, "step": 100}}
 
 

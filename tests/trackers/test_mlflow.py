@@ -14,7 +14,7 @@ import urllib.error
 from pathlib import Path
 
 import pytest
-from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, train
+from support import FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,8 +76,14 @@ def test_everything_arrives_as_it_was_told(reporter, mlflow, tmp_path):
 def test_run_that_is_killed_and_goes_on_is_one_run_without_gaps(reporter, mlflow):
     assert reporter({"parameters": {"lr": 0.1}}, *[train(step) for step in range(1, 51)], {"kill": {}}) == -signal.SIGKILL
     # From a checkpoint at step 30, with another setting.
+    assert reporter(*[train(step) for step in range(31, 51)], {"status": {"state": 2, "step": 50}}, step=30) == 0
+    assert mlflow.run(reporter.experiment)["info"]["status"] == "KILLED"
     assert reporter({"parameters": {"lr": 0.2}}, *[train(step) for step in range(31, 61)], {"kill": {}}, step=30) != 0
-    assert reporter(*[train(step) for step in range(61, 81)], FINISHED, step=60) == 0
+    assert reporter(RUNNING, *[train(step) for step in range(61, 81)], step=60) == 0
+    assert mlflow.run(reporter.experiment)["info"]["status"] == "RUNNING"
+    assert reporter(FINISHED, step=80) == 0
+    # What is delivered later does not begin it again.
+    assert reporter({"note": {"name": "late", "step": 1, "markdown": "*late*"}}, step=80) == 0
     run = mlflow.run(reporter.experiment)
     assert mlflow.history(run, LOSS) == [(step, 1 / step) for step in range(1, 81)]
     assert run["info"]["status"] == "FINISHED"

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from support import ENVIRONMENT, FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, train
+from support import ENVIRONMENT, FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, train
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what they import
@@ -25,7 +25,6 @@ with warnings.catch_warnings():
     from traceml.events import V1Events
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNNING = {"status": {"state": 0, "step": 0}}
 # What Polyaxon's sidecar runs over the folder of a job; the client in it takes the server from the environment.
 SIDECAR = """
 import sys
@@ -182,6 +181,19 @@ def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, poly
     assert any("cannot be reached" in line for line in polyaxon.logs(run))
 
 
+def test_journal_of_a_killed_run_is_delivered_by_sync(build, reporter, polyaxon):
+    picture = {"picture": {"name": "p", "step": 1, "width": 1, "height": 1, "pixels": [1, 2, 3]}}
+    events = [RUNNING, {"parameters": {"lr": 0.1}}, picture, *map(train, range(1, 51)), FINISHED, {"kill": {}}]
+    reporter.environment["POLYAXON_HOST"] = "http://127.0.0.1:9"  # nobody is there
+    assert reporter(*events) == -signal.SIGKILL
+    program = Program(build, reporter.folder, **{**reporter.environment, "POLYAXON_HOST": polyaxon.uri})
+    for _ in range(2):  # a second time changes nothing
+        assert "everything that . told is delivered" in program.done("sync", ".").stdout
+        run = check_is_one_run(reporter, polyaxon, range(1, 51))
+        assert run["inputs"] == {"lr": 0.1}
+        assert polyaxon.artifact(run, "assets/image/p_1.png").startswith(b"\x89PNG")
+
+
 def check_metrics(polyaxon, run, folder):
     wanted = expected(folder)
     lineage = polyaxon.lineage(run)
@@ -217,6 +229,28 @@ def test_training_run_arrives_whole(build, polyaxon, request, tmp_path):
     told = (folder / "log.txt").read_text()
     assert polyaxon.logs(run) and all(line in told for line in polyaxon.logs(run))
     assert "everything that run told is delivered" in program.done("sync", "run").stdout
+
+
+def test_training_that_is_killed_and_resumed_is_one_run_without_gaps(build, polyaxon, request, tmp_path):
+    program = Program(build, tmp_path, POLYAXON_HOST=polyaxon.uri, POLYAXON_PROJECT=request.node.name)
+    make_training(program)
+    arguments = ["train", "recipe.toml", "--data", "data", "--out", "run", "--set", "deterministic=true", "--set",
+                 "train.epochs=6", "--set", "checkpoint.every_steps=3"]
+    process = subprocess.Popen([program.path, *arguments], cwd=tmp_path, env=program.environment, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "run/checkpoints").glob("step-*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    program.done(*arguments, "--resume", "auto")
+    lines = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    losses = [(line["step"], line["loss"]) for line in lines if line["group"] == "train"]
+    assert len(losses) > 40
+    run = polyaxon.run(request.node.name)
+    assert polyaxon.events(run, "metric", to_fqn_name(LOSS)) == losses
+    assert [status for status, _ in polyaxon.statuses(run)] == ["running", "succeeded"]
 
 
 def rendered(file, **parameters):
