@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support import ENVIRONMENT
+from support import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +42,7 @@ class Server:
     def start(self):
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *map(str, self.arguments())], env={**ENVIRONMENT, **self.environment()}, cwd=self.folder,
+                [sys.executable, "-m", *map(str, self.arguments())], env={**environment(), **self.variables()}, cwd=self.folder,
                 stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -67,7 +67,7 @@ class MlflowServer(Server):
         return ["mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/store.db", "--artifacts-destination",
                 self.folder / "artifacts", "--host", "127.0.0.1", "--port", self.port, "--workers", 1]
 
-    def environment(self):
+    def variables(self):
         return {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
     def call(self, path, body=None, /, **query):
@@ -109,7 +109,7 @@ class PolyaxonServer(Server):
         return ["haupt", "sandbox", "start", "--host", "127.0.0.1", "--port", self.port, "--workers", 1, "--path",
                 self.folder / "home"]
 
-    def environment(self):
+    def variables(self):
         return {"HOME": str(self.folder), "POLYAXON_HOME": f"{self.folder}/home",
                 "POLYAXON_ARCHIVES_ROOT": f"{self.folder}/archives", "POLYAXON_OFFLINE_ROOT": f"{self.folder}/offline"}
 

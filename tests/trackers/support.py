@@ -26,10 +26,13 @@ name = "constant"
 epochs = 2
 log_every_steps = 1
 """
-# Nobody's but the test's.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "POLYAXON_", "CLEARML_"))}
 NAMES = {"loss": "supervised batch loss", "images_per_s": "Throughput", "top1": "Accuracy", "top5": "Top-5 Accuracy",
          "error": "Error"}
+
+
+def environment():
+    """Nobody's settings but the test's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "POLYAXON_", "CLEARML_"))}
 
 
 def train(step, loss=None):
@@ -43,9 +46,9 @@ FINISHED = {"status": {"state": 1, "step": 100}}
 class Reporter:
     """tracking_judge, reporting to what the environment names."""
 
-    def __init__(self, build, folder, **environment):
+    def __init__(self, build, folder, **variables):
         self.program, self.folder = build / "tests/tracking/tracking_judge", folder
-        self.environment = {**ENVIRONMENT, **environment}
+        self.environment = {**environment(), **variables}
         folder.mkdir()
 
     def start(self, step=0):
@@ -58,9 +61,9 @@ class Reporter:
 
 
 class Program:
-    def __init__(self, build, folder, **environment):
+    def __init__(self, build, folder, **variables):
         self.path, self.folder = build / "millrace", folder
-        self.environment = {**ENVIRONMENT, **environment}
+        self.environment = {**environment(), **variables}
 
     def __call__(self, *arguments):
         return subprocess.run([self.path, *map(str, arguments)], cwd=self.folder, env=self.environment, text=True,

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from support import ENVIRONMENT, FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, train
+from support import FINISHED, LOSS, RUNNING, Program, Reporter, environment, evaluated_steps, expected, make_training, train
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what they import
@@ -328,7 +328,7 @@ def test_offline_run_is_pushed_by_polyaxons_own_command(build, polyaxon, request
     polyaxon.make_project(request.node.name)  # as the command wants it
     subprocess.run([sys.executable, "-m", "polyaxon", "ops", "push", "-p", f"default/{request.node.name}", "-uid", offline.name,
                     "--path", folder / "tracking/polyaxon"], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL, timeout=60,
-                   env={**ENVIRONMENT, "POLYAXON_HOST": polyaxon.uri, "HOME": str(tmp_path)})
+                   env={**environment(), "POLYAXON_HOST": polyaxon.uri, "HOME": str(tmp_path)})
     run = polyaxon.run(request.node.name)
     assert (run["uuid"], run["status"]) == (offline.name, "succeeded")
     check_metrics(polyaxon, run, folder)
@@ -339,7 +339,7 @@ def test_offline_run_is_pushed_by_polyaxons_own_command(build, polyaxon, request
 def test_environments_that_cannot_be_meant_are_refused(build, tmp_path):
     named = ["train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=polyaxon"]
     make_training(Program(build, tmp_path))
-    for environment, problem in [
+    for variables, problem in [
             ({}, 'tracking.system is "polyaxon": set POLYAXON_HOST to the address of its server'),
             ({"POLYAXON_HOST": "host:8000"}, 'POLYAXON_HOST is "host:8000"; it must be the http:// or https:// address'),
             ({"POLYAXON_HOST": "http://me:secret@host"}, "POLYAXON_HOST holds a user or a password"),
@@ -347,7 +347,7 @@ def test_environments_that_cannot_be_meant_are_refused(build, tmp_path):
             ({"POLYAXON_HOST": "http://host", "POLYAXON_AUTH_TOKEN": "secret\nX: y"}, "holds a line break"),
             ({"POLYAXON_HOST": "http://host", "POLYAXON_RUN_INSTANCE": "a.b.c"}, 'it must be "owner.project.runs.uuid"'),
             ({"POLYAXON_IS_OFFLINE": "true", "POLYAXON_RUN_INSTANCE": "a.b.runs."}, 'holds the name ""')]:
-        result = Program(build, tmp_path, **environment)(*named)
+        result = Program(build, tmp_path, **variables)(*named)
         assert (result.returncode, problem in result.stderr) == (2, True), result.stderr
         assert "secret" not in result.stderr
         assert not (tmp_path / "run").exists()
@@ -374,9 +374,9 @@ def test_credentials_go_to_the_server_and_nowhere_else(build, tmp_path):
                   "POLYAXON_HEADER_SERVICE": "sidecar"}
         job = {"POLYAXON_IS_MANAGED": "True", "POLYAXON_RUN_INSTANCE": "a.b.runs.0123",
                "POLYAXON_CONTEXT_ROOT": str(tmp_path / "context")}
-        for name, environment, token in [("own", {"POLYAXON_AUTH_TOKEN": "se-cret", "POLYAXON_AUTHENTICATION_TYPE": "Odd"}, "Odd"),
+        for name, variables, token in [("own", {"POLYAXON_AUTH_TOKEN": "se-cret", "POLYAXON_AUTHENTICATION_TYPE": "Odd"}, "Odd"),
                                          ("job", job, "Token")]:
-            reporter = Reporter(build, tmp_path / name, **common, **environment)
+            reporter = Reporter(build, tmp_path / name, **common, **variables)
             process = reporter.start()
             process.stdin.write((json.dumps(train(1)) + "\n").encode())
             process.stdin.close()
