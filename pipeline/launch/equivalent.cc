@@ -7,32 +7,13 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/shell.h"
 #include "base/suggest.h"
 
 namespace millrace::pipeline::launch {
 namespace {
 
 constexpr std::string_view kPort = "29500";
-
-// As a shell reads it back.
-std::string ShellWord(const std::string& word) {
-  const auto plain = [](char letter) {
-    return std::string_view(
-               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-               "_-./=:,+@%")
-               .find(letter) != std::string_view::npos;
-  };
-  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
-  std::string quoted = "'";
-  for (const char letter : word) quoted += letter == '\'' ? "'\\''" : std::string(1, letter);
-  return quoted + "'";
-}
-
-std::string ShellWords(const std::vector<std::string>& words) {
-  std::vector<std::string> quoted;
-  std::transform(words.begin(), words.end(), std::back_inserter(quoted), ShellWord);
-  return fmt::format("{}", fmt::join(quoted, " "));
-}
 
 // A YAML list in its flow form, which is JSON's.
 std::string YamlList(const std::vector<std::string>& words) {
