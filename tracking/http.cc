@@ -23,6 +23,10 @@ struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
+struct FreeForm {
+  void operator()(curl_mime* form) const { curl_mime_free(form); }
+};
+
 // A reply that is too long ends the transfer: fewer bytes taken than given.
 std::size_t TakeReply(char* data, std::size_t size, std::size_t count, void* user) {
   auto& body = *static_cast<std::string*>(user);
@@ -36,10 +40,6 @@ std::size_t GiveFile(char* data, std::size_t size, std::size_t count, void* user
   const std::size_t got = std::fread(data, size, count, file);
   return std::ferror(file) != 0 ? CURL_READFUNC_ABORT : got;
 }
-
-struct FreeForm {
-  void operator()(curl_mime* form) const { curl_mime_free(form); }
-};
 
 struct Body {
   std::string_view rest;
@@ -146,11 +146,28 @@ HttpReply HttpClient::Get(const std::string& url) {
   return reply;
 }
 
-HttpReply HttpClient::SendJson(const char* method, const std::string& url, std::string_view body) {
+HttpReply HttpClient::PostJson(const std::string& url, std::string_view body) {
+  return Send("POST", "application/json", url, body);
+}
+
+HttpReply HttpClient::PostJsonLines(const std::string& url, std::string_view body) {
+  return Send("POST", "application/json-lines", url, body);
+}
+
+HttpReply HttpClient::PatchJson(const std::string& url, std::string_view body) {
+  return Send("PATCH", "application/json", url, body);
+}
+
+HttpReply HttpClient::Send(const char* method, const char* type, const std::string& url,
+                           std::string_view body) {
   std::string answer;
   connection_->Begin(url, &answer);
   connection_->LimitTime();
-  connection_->AddHeader("Content-Type: application/json");
+  // Over a kept connection that the server closes, libcurl sends a request once more by itself:
+  // what makes something would then make two.
+  curl_easy_setopt(connection_->curl, CURLOPT_FRESH_CONNECT, 1L);
+  curl_easy_setopt(connection_->curl, CURLOPT_FORBID_REUSE, 1L);
+  connection_->AddHeader(fmt::format("Content-Type: {}", type));
   curl_easy_setopt(connection_->curl, CURLOPT_POST, 1L);
   curl_easy_setopt(connection_->curl, CURLOPT_CUSTOMREQUEST, method);
   curl_easy_setopt(connection_->curl, CURLOPT_POSTFIELDSIZE_LARGE,
@@ -161,12 +178,36 @@ HttpReply HttpClient::SendJson(const char* method, const std::string& url, std::
   return reply;
 }
 
-HttpReply HttpClient::PostJson(const std::string& url, std::string_view body) {
-  return SendJson("POST", url, body);
+HttpReply HttpClient::PostForm(const std::string& url, const std::string& name,
+                               std::string_view bytes) {
+  std::string answer;
+  connection_->Begin(url, &answer);
+  const std::unique_ptr<curl_mime, FreeForm> form(curl_mime_init(connection_->curl));
+  curl_mimepart* part = curl_mime_addpart(form.get());
+  curl_mime_name(part, name.c_str());
+  curl_mime_data(part, bytes.data(), bytes.size());
+  curl_mime_filename(part, name.c_str());
+  curl_easy_setopt(connection_->curl, CURLOPT_MIMEPOST, form.get());
+  HttpReply reply = connection_->Perform();
+  reply.body = std::move(answer);
+  return reply;
 }
 
-HttpReply HttpClient::PatchJson(const std::string& url, std::string_view body) {
-  return SendJson("PATCH", url, body);
+HttpReply HttpClient::PostFormFile(const std::string& url, const std::string& name,
+                                   const std::filesystem::path& path) {
+  std::string answer;
+  connection_->Begin(url, &answer);
+  const std::unique_ptr<curl_mime, FreeForm> form(curl_mime_init(connection_->curl));
+  curl_mimepart* part = curl_mime_addpart(form.get());
+  curl_mime_name(part, name.c_str());
+  if (curl_mime_filedata(part, path.c_str()) != CURLE_OK) {
+    return {.status = 0, .body = "", .error = fmt::format("{} cannot be read", path.string())};
+  }
+  curl_mime_filename(part, name.c_str());
+  curl_easy_setopt(connection_->curl, CURLOPT_MIMEPOST, form.get());
+  HttpReply reply = connection_->Perform();
+  reply.body = std::move(answer);
+  return reply;
 }
 
 HttpReply HttpClient::Put(const std::string& url, std::string_view body) {

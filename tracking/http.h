@@ -30,7 +30,8 @@ struct HttpReply {
   std::string error;  // why there was none, for people
 };
 
-// One connection, kept open between requests. One thread at a time. Redirections are not followed,
+// One connection, kept open between requests, and one of its own for each JSON body, which is sent
+// once and never again. One thread at a time. Redirections are not followed,
 // so that credentials stay where they were meant for.
 class HttpClient {
  public:
@@ -42,6 +43,13 @@ class HttpClient {
   HttpReply Get(const std::string& url);
   HttpReply PostJson(const std::string& url, std::string_view body);
   HttpReply PatchJson(const std::string& url, std::string_view body);
+  // JSON, one value a line.
+  HttpReply PostJsonLines(const std::string& url, std::string_view body);
+  // As a form with one field called `name`, which is a file: `bytes`, or what is in the file
+  // `path`. No answer, with the reason, when that cannot be read.
+  HttpReply PostForm(const std::string& url, const std::string& name, std::string_view bytes);
+  HttpReply PostFormFile(const std::string& url, const std::string& name,
+                         const std::filesystem::path& path);
   HttpReply Put(const std::string& url, std::string_view body);
   // The file's bytes. No answer, with the reason, when it cannot be read.
   HttpReply PutFile(const std::string& url, const std::filesystem::path& path);
@@ -53,7 +61,8 @@ class HttpClient {
  private:
   struct Connection;
 
-  HttpReply SendJson(const char* method, const std::string& url, std::string_view body);
+  HttpReply Send(const char* method, const char* type, const std::string& url,
+                 std::string_view body);
 
   std::unique_ptr<Connection> connection_;
 };
