@@ -311,7 +311,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
 
   const Params tracking = root.Section("tracking");
   recipe.tracking_system =
-      tracking.Choice("system", {"auto", "none", "mlflow", "polyaxon"}, "auto");
+      tracking.Choice("system", {"auto", "none", "mlflow", "polyaxon", "clearml"}, "auto");
   for (const char* key : {"pictures", "histograms"}) {
     if (!recipe.val && tracking.Has(key)) {
       tracking.Blame(key, "has no effect: it belongs to evaluations, and there is no [data.val]");

@@ -347,11 +347,13 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
             tracker.system,
             {.name = recipe.name,
              .dataset = std::filesystem::absolute(options.dataset),
-             .fingerprint = identity.dataset_fingerprint},
+             .fingerprint = identity.dataset_fingerprint,
+             .command = options.command},
             folder.root, [&log](const std::string& line) { log.Text("{}", line); })) {
       log.Add(std::move(remote));
     }
     log.Text("{}", tracker.why);
+    for (const std::string& note : options.notes) log.Text("{}", note);
     log.Emit(RunParameters(recipe));
     log.Emit(tracking::Status{
         .state = tracking::Status::State::kRunning, .step = start.state.step, .reason = ""});

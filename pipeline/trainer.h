@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "model/metrics.h"
@@ -28,6 +29,8 @@ struct TrainOptions {
   // fresh start).
   std::optional<std::filesystem::path> resume;
   bool resume_newest = false;
+  std::string command = {};             // as in tracking::RunDescription
+  std::vector<std::string> notes = {};  // lines for the log's beginning
   // Set from outside (a signal): the run ends after the step under way, with a checkpoint.
   const std::atomic<bool>* interrupt = nullptr;
 };

@@ -5,12 +5,17 @@
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "base/shell.h"
 #include "pipeline/trainer.h"
 #include "tools/command.h"
 #include "tools/recipe_options.h"
 #include "tracking/console.h"
 #include "tracking/run_log.h"
+#include "tracking/system.h"
 
 namespace millrace::tools {
 namespace {
@@ -65,11 +70,40 @@ pipeline::TrainResult Train(const pipeline::Recipe& recipe, const pipeline::Trai
   }
 }
 
+// What an agent of a tracker starts to have the same run again (tracking::RunDescription).
+std::string Again(const Options& options, const std::filesystem::path& out) {
+  std::vector<std::string> words = {std::filesystem::read_symlink("/proc/self/exe").string(),
+                                    "train", options.recipe.config, "--devices", options.devices};
+  for (const std::string& setting : options.recipe.overrides) {
+    words.insert(words.end(), {"--set", setting});
+  }
+  if (!options.recipe.data.empty()) words.insert(words.end(), {"--data", options.recipe.data});
+  const std::filesystem::path beside = std::filesystem::absolute(out).parent_path() / "clearml-";
+  return fmt::format("cd {} && exec {} --resume auto --out {}\"$CLEARML_TASK_ID\"",
+                     ShellWord(std::filesystem::current_path().string()), ShellWords(words),
+                     ShellWord(beside.string()));
+}
+
+// The recipe with what was changed in a tracker's pages about the run that it starts, and lines
+// that say so.
+pipeline::Recipe LoadRecipe(RecipeOptions options, std::vector<std::string>* notes) {
+  pipeline::Recipe recipe = options.Load();
+  const std::string system = tracking::ChooseSystem(recipe.tracking_system).system;
+  const std::vector<std::string> changed = tracking::SettingsFromSystem(system);
+  if (changed.empty()) return recipe;
+  for (const std::string& setting : changed) {
+    notes->push_back(fmt::format("changed in {}'s pages: {}", system, setting));
+    options.overrides.push_back(setting);
+  }
+  return options.Load();
+}
+
 ExitCode Run(const Options& options) {
   KeepTensorMemory();
   // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
   std::signal(SIGPIPE, SIG_IGN);
-  const pipeline::Recipe recipe = options.recipe.Load();
+  std::vector<std::string> notes;
+  const pipeline::Recipe recipe = LoadRecipe(options.recipe, &notes);
   const pipeline::Placement placement = pipeline::ThisPlacement();
   pipeline::TrainOptions train{.dataset = options.recipe.Dataset(recipe),
                                .out = options.out.empty()
@@ -80,6 +114,8 @@ ExitCode Run(const Options& options) {
                                .resume = {},
                                .resume_newest = options.resume == "auto",
                                .interrupt = &CatchInterrupts()};
+  train.command = Again(options, train.out);
+  train.notes = std::move(notes);
   if (!options.resume.empty() && !train.resume_newest) {
     if (std::filesystem::is_directory(options.resume)) {
       FailUsage(

@@ -28,6 +28,9 @@ struct RunDescription {
   std::string name;
   std::filesystem::path dataset;
   std::string fingerprint;  // of the dataset
+  // A line for a shell that starts the same run again, in a folder of its own by the name that is
+  // in CLEARML_TASK_ID then: for trackers whose agents start runs.
+  std::string command;
 };
 
 // What became of a batch.

@@ -1,15 +1,20 @@
 #include "tracking/system.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tracking/clearml.h"
+#include "tracking/clearml_api.h"
+#include "tracking/clearml_server.h"
+#include "tracking/clearml_session.h"
+#include "tracking/clearml_settings.h"
+#include "tracking/clearml_task.h"
 #include "tracking/environment.h"
 #include "tracking/mlflow.h"
 #include "tracking/polyaxon.h"
@@ -19,63 +24,125 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path Folder(const std::string& system, const fs::path& run_folder) {
+constexpr std::array<const char*, 3> kSystems = {"mlflow", "polyaxon", "clearml"};
+
+fs::path FolderOf(const std::string& system, const fs::path& run_folder) {
   return run_folder / "tracking" / system;
 }
 
-struct Known {
-  const char* system;
-  const char* title;
-  const char* variable;          // the one to set
-  std::string (*that_is_set)();  // of all that lead to it; empty: none
-  void (*check)();               // complains before anything is touched
-};
+// What was written down about the run, or nothing.
+nlohmann::json ReadState(const fs::path& folder) {
+  const fs::path path = folder / "run.json";
+  std::error_code code;
+  if (!fs::exists(path, code)) return {};
+  auto state = nlohmann::json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
+  if (!state.is_object()) Fail("{} is damaged", path.string());
+  return state;
+}
 
-// In the order in which "auto" looks for them.
-constexpr std::array kSystems = {
-    Known{"mlflow", "MLflow", "MLFLOW_TRACKING_URI",
-          [] {
-            const char* name = "MLFLOW_TRACKING_URI";
-            return std::string(Variable(name).empty() ? "" : name);
-          },
-          [] { (void)MlflowSettings::FromEnvironment(); }},
-    Known{"polyaxon", "Polyaxon", "POLYAXON_HOST", PolyaxonSettings::VariableThatIsSet,
-          [] { (void)PolyaxonSettings::FromEnvironment(); }},
-};
+// What leads to the system, as a part of a sentence; "" where nothing does.
+std::string Evidence(const std::string& system) {
+  if (system == "clearml") return ClearmlSettings::Evidence();
+  const std::string variable = system == "polyaxon" ? PolyaxonSettings::VariableThatIsSet()
+                               : Variable("MLFLOW_TRACKING_URI").empty() ? ""
+                                                                         : "MLFLOW_TRACKING_URI";
+  return variable.empty() ? "" : variable + " is set";
+}
+
+SystemChoice Choose(const std::string& system, const std::string& why) {
+  // What is wrong is told now, before anything is touched.
+  if (system == "clearml") {
+    const bool offline = ClearmlSettings::Find().offline;
+    return {system, (offline ? "writing a ClearML session: " : "reporting to ClearML: ") + why};
+  }
+  if (system == "polyaxon") {
+    (void)PolyaxonSettings::FromEnvironment();
+    return {system, "reporting to Polyaxon: " + why};
+  }
+  (void)MlflowSettings::FromEnvironment();
+  return {system, "reporting to MLflow: " + why};
+}
+
+std::unique_ptr<RemoteSink> MakeClearml(const RunDescription& description, const fs::path& folder,
+                                        const std::function<void(const std::string&)>& tell) {
+  ClearmlRun run{.name = description.name,
+                 .dataset = description.dataset.string(),
+                 .fingerprint = description.fingerprint,
+                 .command = description.command};
+  // A run goes on as it began.
+  const nlohmann::json state = ReadState(folder);
+  ClearmlSettings settings;
+  if (!state.contains("offline")) settings = ClearmlSettings::Find();
+  if (state.contains("offline") || (state.is_null() && settings.offline)) {
+    auto session = std::make_unique<ClearmlSession>(settings.project, run, folder);
+    tell("the run goes into " + session->name() +
+         "; give it to a server with: " + session->how_to_import());
+    return std::make_unique<Clearml>(std::move(session), std::move(run), settings.worker, true);
+  }
+  const std::string worker = settings.worker;
+  const bool sends_lines = settings.sends_lines;
+  auto server = std::make_unique<ClearmlServer>(std::move(settings), run, folder);
+  return std::make_unique<Clearml>(std::move(server), std::move(run), worker, sends_lines);
+}
 
 }  // namespace
 
 SystemChoice ChooseSystem(const std::string& wanted) {
   if (wanted == "none") return {"none", "no remote tracker: tracking.system is \"none\""};
-  std::string unset;
-  for (const Known& known : kSystems) {
-    if (wanted != "auto" && wanted != known.system) continue;
-    const std::string variable = known.that_is_set();
-    if (variable.empty()) {
-      unset += (unset.empty() ? "" : " nor ") + std::string(known.variable);
-      continue;
+  if (wanted == "mlflow" && Evidence(wanted).empty()) {
+    FailUsage(
+        "tracking.system is \"mlflow\": set MLFLOW_TRACKING_URI to the address of its server");
+  }
+  if (wanted == "polyaxon" && Evidence(wanted).empty()) {
+    FailUsage("tracking.system is \"polyaxon\": set POLYAXON_HOST to the address of its server");
+  }
+  if (wanted != "auto") return Choose(wanted, "tracking.system names it");
+  for (const char* system : kSystems) {
+    if (const std::string evidence = Evidence(system); !evidence.empty()) {
+      return Choose(system, evidence);
     }
-    known.check();
-    return {known.system,
-            wanted == "auto"
-                ? fmt::format("reporting to {}: {} is set", known.title, variable)
-                : fmt::format("reporting to {}: tracking.system names it", known.title)};
   }
-  if (wanted == "auto") {
-    return {"none", fmt::format("no remote tracker: neither {} is set", unset)};
+  return {
+      "none",
+      "no remote tracker: neither MLFLOW_TRACKING_URI nor POLYAXON_HOST nor CLEARML_API_HOST is "
+      "set, and there is no ~/clearml.conf"};
+}
+
+std::vector<std::string> SettingsFromSystem(const std::string& system) {
+  if (system != "clearml") return {};
+  const ClearmlSettings settings = ClearmlSettings::Find();
+  if (settings.offline || settings.task_id.empty()) return {};
+  ClearmlApi api(settings);
+  constexpr auto kPause = std::chrono::seconds(2);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  for (;;) {
+    try {
+      return ClearmlChangedSettings(
+          api.Call("tasks.get_by_id", {{"task", settings.task_id}}).at("task"));
+    } catch (const ClearmlFailure& failure) {
+      if (failure.delivery.outcome == Delivery::Outcome::kRefused ||
+          std::chrono::steady_clock::now() > deadline) {
+        Fail("the settings of the task {} (CLEARML_TASK_ID) cannot be had from ClearML at {}: {}",
+             settings.task_id, settings.api, failure.delivery.reason);
+      }
+    } catch (const nlohmann::json::exception&) {
+      Fail("{} does not answer as a ClearML server does", settings.api);
+    }
+    std::this_thread::sleep_for(kPause);
   }
-  FailUsage("tracking.system is \"{}\": set {} to the address of its server", wanted, unset);
 }
 
 std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescription& run,
                                    const fs::path& run_folder,
                                    std::function<void(const std::string&)> tell) {
   if (system == "none") return nullptr;
-  const fs::path folder = Folder(system, run_folder);
+  const fs::path folder = FolderOf(system, run_folder);
   Remote::Options options;
   options.how_to_deliver = "millrace sync " + run_folder.string();
   std::unique_ptr<RemoteSink> server;
-  if (system == "polyaxon") {
+  if (system == "clearml") {
+    server = MakeClearml(run, folder, tell);
+  } else if (system == "polyaxon") {
     server = std::make_unique<Polyaxon>(PolyaxonSettings::FromEnvironment(), run, folder);
     // Every delivery brings whole files.
     options.batch_events = 5000;
@@ -89,28 +156,26 @@ std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescripti
 }
 
 bool DeliverRest(const fs::path& run_folder, const std::function<void(const std::string&)>& tell) {
-  bool known_to_any = false;
-  bool all = true;
-  for (const Known& known : kSystems) {
-    const fs::path state = Folder(known.system, run_folder) / "run.json";
-    std::error_code code;
-    if (!fs::exists(state, code)) continue;
-    known_to_any = true;
-    const auto json = nlohmann::json::parse(ReadFile(state), nullptr, false);
-    if (!json.is_object()) Fail("{} is damaged", state.string());
-    const auto remote = MakeRemote(known.system,
-                                   {.name = json.value("name", ""),
-                                    .dataset = json.value("dataset", ""),
-                                    .fingerprint = json.value("fingerprint", "")},
+  bool found = false;
+  bool delivered = true;
+  for (const char* system : kSystems) {
+    const nlohmann::json state = ReadState(FolderOf(system, run_folder));
+    if (state.is_null()) continue;
+    found = true;
+    const auto remote = MakeRemote(system,
+                                   {.name = state.value("name", ""),
+                                    .dataset = state.value("dataset", ""),
+                                    .fingerprint = state.value("fingerprint", ""),
+                                    .command = state.value("command", "")},
                                    run_folder, tell);
     remote->Finish();
-    all = all && remote->waiting() == 0;
+    delivered = delivered && remote->waiting() == 0;
   }
-  if (!known_to_any) {
-    Fail("{} was never told to report to a remote tracker: there is no run.json in {}",
-         run_folder.string(), (run_folder / "tracking/*").string());
+  if (!found) {
+    Fail("{} was never told to report to a remote tracker: there is no run.json below {}",
+         run_folder.string(), (run_folder / "tracking").string());
   }
-  return all;
+  return delivered;
 }
 
 }  // namespace millrace::tracking

@@ -5,20 +5,27 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tracking/remote.h"
 
 namespace millrace::tracking {
 
 struct SystemChoice {
-  std::string system;  // "none", "mlflow" or "polyaxon"
+  std::string system;  // "none", "mlflow", "polyaxon" or "clearml"
   std::string why;     // a sentence for the log
 };
 
-// `wanted` is the recipe's tracking.system: a system and "none" are what they say, "auto" is the
-// first system whose environment variables are set. Throws Error (exit code 2) when the environment
-// does not lead to the system that is named, or is wrong.
+// `wanted` is the recipe's tracking.system: "auto" is the first system whose environment variables
+// are set or, for ClearML, whose configuration is there; others are what they say. Throws Error
+// (exit code 2) when the environment does not lead to the system that is named, or is wrong.
 SystemChoice ChooseSystem(const std::string& wanted);
+
+// What was changed in the system's pages about the run that it has started, as `--set` takes it:
+// ClearML's agents start clones of tasks so, and CLEARML_TASK_ID says which. Waits up to a minute
+// for a server that is away. Throws Error when it then cannot be had, for a run with other settings
+// than those that somebody asked for is no use.
+std::vector<std::string> SettingsFromSystem(const std::string& system);
 
 // The sink for the system, with its journal below `run_folder`; null for "none". `tell` as in
 // Remote. Throws Error, with exit code 2 for what is wrong with the environment.

@@ -421,7 +421,7 @@ TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {
             "is \"fats\"; it must be one of exact, fast; did you mean \"fast\"?"},
            {"train.cuda_graph", "on", "is \"on\"; it must be one of auto, off"},
            {"tracking.system", "wandb",
-            "is \"wandb\"; it must be one of auto, none, mlflow, polyaxon"},
+            "is \"wandb\"; it must be one of auto, none, mlflow, polyaxon, clearml"},
            {"pipeline.workers", "lots", "must be \"auto\" or a whole number"},
            {"pipeline.slots", "1.5", "must be \"auto\" or a whole number"},
            {"pipeline.cpu_budget", "true", "must be \"auto\" or a whole number"},

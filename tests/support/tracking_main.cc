@@ -98,7 +98,10 @@ int Main(char** argv) {
   log.Add(std::make_unique<TensorBoard>(
       argv[1], ResumePoint{.step = std::stoull(argv[2]), .evaluation_pending = argv[3][0] == '1'}));
   auto remote = MakeRemote(ChooseSystem("auto").system,
-                           {.name = "judged", .dataset = "/data/set", .fingerprint = "00ff"},
+                           {.name = "judged",
+                            .dataset = "/data/set",
+                            .fingerprint = "00ff",
+                            .command = "exec millrace train recipe.toml"},
                            argv[1], [&log](const std::string& line) { log.Text("{}", line); });
   if (remote != nullptr) log.Add(std::move(remote));
   for (std::string line; std::getline(std::cin, line);) {
