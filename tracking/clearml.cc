@@ -76,7 +76,7 @@ bool Clearml::Takes(const RemoteEvent::What& what) const {
 }
 
 void Clearml::AddPoint(const RemoteEvent& event, const char* type, const std::string& tag,
-                       std::uint64_t step, Json content) {
+                       std::uint64_t step, const Json& content) {
   const auto [graph, series] = GraphAndSeries(Text(tag));
   Json point = {
       {"type", type},    {"task", target_->task_id()}, {"timestamp", event.time_ms}, {"iter", step},
@@ -203,7 +203,7 @@ void Clearml::Take(const RemoteEvent&, const Status& status) {
 }
 
 void Clearml::Take(const RemoteEvent& event) {
-  std::visit([&](const auto& what) { Take(event, what); }, event.what);
+  std::visit([this, &event](const auto& what) { this->Take(event, what); }, event.what);
 }
 
 void Clearml::Flush() {

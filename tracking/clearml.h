@@ -45,7 +45,7 @@ class Clearml final : public RemoteSink {
   void Take(const RemoteEvent& event, const Status& status);
 
   void AddPoint(const RemoteEvent& event, const char* type, const std::string& tag,
-                std::uint64_t step, Json content);
+                std::uint64_t step, const Json& content);
   void AddSample(const RemoteEvent& event, const std::string& tag, std::uint64_t step,
                  std::string_view bytes, std::string_view extension);
   void AddLine(const RemoteEvent& event, const std::string& line);

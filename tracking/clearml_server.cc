@@ -137,7 +137,12 @@ void ClearmlServer::CreateTask() {
 void ClearmlServer::ReadTask() {
   try {
     const Json task = Call("tasks.get_by_id", {{"task", task_id_}}).at("task");
-    under_way_ = Text(task, "status") == "in_progress";
+    const std::string status = Text(task, "status");
+    if (status == "published" || status == "publishing") {
+      throw ClearmlFailure{
+          {kTryLater, fmt::format("the task {} is {} and takes nothing", task_id_, status)}};
+    }
+    under_way_ = status == "in_progress";
     settings_at_first_ = ClearmlSettingsAtFirst(task);
   } catch (const ClearmlFailure& failure) {
     // It may be put back; what is told then waits.

@@ -36,7 +36,7 @@ std::string RandomId() {
 
 }  // namespace
 
-ClearmlSession::ClearmlSession(std::string project, ClearmlRun run, fs::path folder)
+ClearmlSession::ClearmlSession(std::string project, ClearmlRun run, const fs::path& folder)
     : run_(std::move(run)),
       folder_(fs::absolute(folder)),
       project_(std::move(project)),

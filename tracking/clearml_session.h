@@ -18,7 +18,7 @@ namespace millrace::tracking {
 class ClearmlSession final : public ClearmlTarget {
  public:
   // Throws Error when the file in `folder` is damaged.
-  ClearmlSession(std::string project, ClearmlRun run, std::filesystem::path folder);
+  ClearmlSession(std::string project, ClearmlRun run, const std::filesystem::path& folder);
   ~ClearmlSession() override;
 
   std::string name() const override { return "the ClearML session " + session_.string(); }

@@ -105,7 +105,7 @@ std::string HostName() {
 ClearmlSettings ClearmlSettings::Find() {
   const auto config = ReadConfig();
   const auto find = [&config](const char* variable, const char* key) {
-    const std::string value = Setting(variable);
+    std::string value = Setting(variable);
     if (!value.empty()) return value;
     const auto at = config.find(key);
     return at == config.end() ? std::string() : at->second;

@@ -8,6 +8,8 @@
 namespace millrace::tracking {
 namespace {
 
+constexpr std::string_view kLong = R"(""")";  // around a text with line breaks
+
 std::string Trim(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r");
   if (begin == std::string_view::npos) return "";
@@ -58,9 +60,9 @@ class Reader {
 
   // From an opening quote on; JSON's escapes.
   std::string TakeQuoted() {
-    if (Starts("\"\"\"")) {
-      const std::size_t end = std::min(rest_.find("\"\"\"", 3), rest_.size());
-      const std::string text(rest_.substr(3, end - 3));
+    if (Starts(kLong)) {
+      const std::size_t end = std::min(rest_.find(kLong, 3), rest_.size());
+      std::string text(rest_.substr(3, end - 3));
       rest_.remove_prefix(std::min(end + 3, rest_.size()));
       return text;
     }

@@ -194,6 +194,33 @@ def test_server_that_is_away_and_comes_back_has_everything_once(reporter, clearm
     assert task["status"] == "completed"
 
 
+def test_task_that_takes_nothing_for_a_while_has_everything_in_the_end(reporter, clearml):
+    process = reporter.start()
+
+    def tell_until(step, condition):
+        process.stdin.write((json.dumps(train(step)) + "\n").encode())
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    tell_until(1, lambda: any(clearml.events.values()))
+    task = clearml.only_task()
+    task["status"] = "published"
+    tell_until(2, lambda: clearml.refused)
+    task["status"] = "in_progress"
+    tell_until(3, lambda: len(clearml.scalars(task)[LOSS]) == 3)
+    clearml.refused.clear()
+    del clearml.tasks[task["id"]]
+    tell_until(4, lambda: clearml.refused)
+    clearml.tasks[task["id"]] = task
+    process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=60)
+    assert clearml.scalars(task)[LOSS] == [(step, 1 / step) for step in range(1, 5)]
+    assert task["status"] == "completed"
+    clearml.refused.clear()
+
+
 def test_lines_of_which_it_is_not_known_whether_they_arrived_are_there_once(reporter, clearml):
     original, lost = clearml.events_add_batch, []
 
