@@ -65,6 +65,9 @@ class RemoteSink {
   virtual Delivery Deliver(std::span<const RemoteEvent> events) = 0;
 };
 
+// How long the end of a run waits for its server.
+constexpr std::chrono::seconds kFinishWait{30};
+
 // Puts events into a journal in `folder` and delivers them in the background.
 //
 // A server that is away, slow, full of nonsense or that refuses is told of once, and once more when
@@ -81,7 +84,7 @@ class Remote final : public Sink {
     std::chrono::milliseconds gather{1000};       // from the first event that waits to its delivery
     std::chrono::milliseconds first_pause{1000};  // after a failure; doubles with each further one
     std::chrono::milliseconds longest_pause{60000};
-    std::chrono::milliseconds finish_wait{30000};  // for the rest, at the end of the run
+    std::chrono::milliseconds finish_wait = kFinishWait;  // for the rest, at the end of the run
     std::string how_to_deliver;  // what to do with what is left then: "millrace sync runs/a"
   };
 

@@ -1,11 +1,13 @@
 // Gives a run's events to TensorBoard's files and the server that the environment names, for judges
-// that then read what it left: tracking_judge FOLDER STEP PENDING. STEP and PENDING (0 or 1) are
-// the ResumePoint; every line on standard input is a JSON object {"<kind>": {<members as in
-// tracking/event.h>}}. {"kill": {}} ends the process by SIGKILL.
+// that then read what it left: tracking_judge FOLDER STEP PENDING [FINISH-WAIT]. STEP and PENDING
+// (0 or 1) are the ResumePoint, FINISH-WAIT [ms] is as in Remote; every line on standard input is a
+// JSON object {"<kind>": {<members as in tracking/event.h>}}. {"kill": {}} ends the process by
+// SIGKILL.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -93,16 +95,18 @@ Event ReadEvent(const std::string& kind, const Json& json) {
   Fail("there is no event \"{}\"", kind);
 }
 
-int Main(char** argv) {
+int Main(int argc, char** argv) {
   RunLog log;
   log.Add(std::make_unique<TensorBoard>(
       argv[1], ResumePoint{.step = std::stoull(argv[2]), .evaluation_pending = argv[3][0] == '1'}));
-  auto remote = MakeRemote(ChooseSystem("auto").system,
-                           {.name = "judged",
-                            .dataset = "/data/set",
-                            .fingerprint = "00ff",
-                            .command = "exec millrace train recipe.toml"},
-                           argv[1], [&log](const std::string& line) { log.Text("{}", line); });
+  auto remote = MakeRemote(
+      ChooseSystem("auto").system,
+      {.name = "judged",
+       .dataset = "/data/set",
+       .fingerprint = "00ff",
+       .command = "exec millrace train recipe.toml"},
+      argv[1], [&log](const std::string& line) { log.Text("{}", line); },
+      argc > 4 ? std::chrono::milliseconds(std::stoll(argv[4])) : kFinishWait);
   if (remote != nullptr) log.Add(std::move(remote));
   for (std::string line; std::getline(std::cin, line);) {
     const Json object = Json::parse(line);
@@ -122,9 +126,9 @@ int Main(char** argv) {
 }  // namespace millrace::tracking
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    fmt::print(stderr, "usage: tracking_judge FOLDER STEP PENDING < EVENTS\n");
+  if (argc < 4 || argc > 5) {
+    fmt::print(stderr, "usage: tracking_judge FOLDER STEP PENDING [FINISH-WAIT-MS] < EVENTS\n");
     return 2;
   }
-  return millrace::tracking::Main(argv);
+  return millrace::tracking::Main(argc, argv);
 }

@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support import environment
+from support import Program, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,6 +26,16 @@ def build():
     folder = Path(os.environ.get("MILLRACE_BUILD", ROOT / "build/release")).absolute()
     assert (folder / "millrace").is_file(), f"{folder}/millrace is not there: run './check build', or set MILLRACE_BUILD"
     return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(build, tmp_path_factory):
+    """Of three classes, to train a little on."""
+    program = Program(build, tmp_path_factory.mktemp("dataset"))
+    program.done("synth", "--to", "pictures", "--images", 60, "--classes", 3)
+    program.done("convert", "--from", "pictures", "--to", "data")
+    program.done("convert", "--from", "pictures", "--to", "data", "--split", "val")
+    return program.folder / "data"
 
 
 class Server:

@@ -51,8 +51,9 @@ class Reporter:
         self.environment = {**environment(), **variables}
         folder.mkdir()
 
-    def start(self, step=0):
-        return subprocess.Popen([self.program, self.folder, str(step), "0"], stdin=subprocess.PIPE, env=self.environment)
+    def start(self, step=0, finish_wait=None):
+        wait = [] if finish_wait is None else [str(finish_wait)]  # [ms]
+        return subprocess.Popen([self.program, self.folder, str(step), "0", *wait], stdin=subprocess.PIPE, env=self.environment)
 
     def __call__(self, *events, step=0):
         process = self.start(step)
@@ -75,19 +76,10 @@ class Program:
         return result
 
 
-datasets = []  # of this session, at most one
-
-
-def make_training(program):
-    """A dataset and a recipe to train a little on, in the program's folder."""
-    (program.folder / "recipe.toml").write_text(RECIPE)
-    if datasets:
-        (program.folder / "data").symlink_to(datasets[0])
-        return
-    program.done("synth", "--to", "pictures", "--images", 60, "--classes", 3)
-    program.done("convert", "--from", "pictures", "--to", "data")
-    program.done("convert", "--from", "pictures", "--to", "data", "--split", "val")
-    datasets.append(program.folder / "data")
+def make_training(folder, dataset):
+    """A recipe and what it trains on, in the folder."""
+    (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "data").symlink_to(dataset)
 
 
 def expected(run):

@@ -359,9 +359,9 @@ def test_offline_session_that_is_killed_and_goes_on_has_everything_once(build, t
 
 
 @pytest.fixture
-def program(build, tmp_path, clearml):
+def program(build, dataset, tmp_path, clearml):
     program = Program(build, tmp_path, **clearml.environment)
-    make_training(program)
+    make_training(tmp_path, dataset)
     return program
 
 
@@ -489,9 +489,9 @@ def test_what_waits_is_delivered_by_sync(build, reporter, clearml, tmp_path):
     ({"CLEARML_API_HOST": "http://me:secret@host"}, "holds a user or a password"),
     ({"CLEARML_API_HOST": "http://host:1234"}, "CLEARML_FILES_HOST is not set"),
     ({"CLEARML_API_HOST": "http://host:8008", "CLEARML_API_ACCESS_KEY": "k"}, "there are no credentials")])
-def test_environment_that_cannot_be_meant_is_refused(build, tmp_path, environment, problem):
+def test_environment_that_cannot_be_meant_is_refused(build, dataset, tmp_path, environment, problem):
+    make_training(tmp_path, dataset)
     program = Program(build, tmp_path, **environment)
-    make_training(program)
     result = program("train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=clearml")
     assert result.returncode == 2, result.stderr
     assert problem in result.stderr

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +31,23 @@ class MlflowReporter(Reporter):
 @pytest.fixture
 def reporter(build, tmp_path, mlflow, request):
     return MlflowReporter(build, tmp_path / "run", mlflow.uri, request.node.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def run_without_a_server(build, dataset, tmp_path_factory):
+    """Begun before the other tests, which need not wait with it: at its end it has 30 s of patience."""
+    folder = tmp_path_factory.mktemp("without")
+    make_training(folder, dataset)
+    with socket.socket() as taken:  # so that nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        program = Program(build, folder, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{taken.getsockname()[1]}",
+                          MLFLOW_EXPERIMENT_NAME="without")
+        process = subprocess.Popen(
+            [program.path, "train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=mlflow"],
+            cwd=folder, env=program.environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        yield program, process
+        process.kill()
+        process.wait()
 
 
 def tags_of(run):
@@ -137,9 +155,9 @@ def test_interrupted_creation_of_a_run_is_taken_up(reporter, mlflow):
 
 
 @pytest.fixture
-def program(build, tmp_path, mlflow, request):
+def program(build, dataset, tmp_path, mlflow, request):
     program = Program(build, tmp_path, MLFLOW_TRACKING_URI=mlflow.uri, MLFLOW_EXPERIMENT_NAME=request.node.name)
-    make_training(program)
+    make_training(tmp_path, dataset)
     return program
 
 
@@ -179,18 +197,19 @@ def test_project_file_runs_the_program_within_the_run_that_mlflow_made(build, pr
     assert run["info"]["status"] == "FINISHED"
 
 
-def test_run_without_its_server_ends_well_and_is_delivered_later(program, mlflow, request):
-    mlflow.kill()
-    result = program.done("train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=mlflow")
-    assert "reporting to MLflow: tracking.system names it" in result.stderr
-    assert result.stderr.count("cannot be reached") == 1
-    assert "deliver them with: millrace sync run" in result.stderr
-    mlflow.start()
+def test_run_without_its_server_ends_well_and_is_delivered_later(run_without_a_server, mlflow):
+    program, process = run_without_a_server
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "reporting to MLflow: tracking.system names it" in said
+    assert said.count("cannot be reached") == 1
+    assert "deliver them with: millrace sync run" in said
+    program.environment["MLFLOW_TRACKING_URI"] = mlflow.uri
     assert "everything that run told is delivered" in program.done("sync", "run").stdout
-    check_training(mlflow, request.node.name, program.folder / "run")
+    check_training(mlflow, "without", program.folder / "run")
     # Once more changes nothing.
     program.done("sync", "run")
-    check_training(mlflow, request.node.name, program.folder / "run")
+    check_training(mlflow, "without", program.folder / "run")
 
 
 def test_command_lines_that_cannot_be_meant_are_refused(build, tmp_path, program):
@@ -231,7 +250,15 @@ def test_server_that_talks_nonsense_fails_no_run_and_learns_only_the_credentials
         threading.Thread(target=server.serve_forever, daemon=True).start()
         reporter = MlflowReporter(build, tmp_path / "run", f"http://127.0.0.1:{server.server_port}", "any")
         reporter.environment.update(credentials)
-        assert reporter(train(1), FINISHED) == 0
+        process = reporter.start(finish_wait=1)
+        process.stdin.write((json.dumps(train(1)) + "\n").encode())
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not headers:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=60)
+        assert process.returncode == 0
         server.shutdown()
     assert headers and set(headers) == {header}
     kept = b"".join(path.read_bytes() for path in reporter.folder.rglob("*") if path.is_file())

@@ -212,9 +212,9 @@ def check_metrics(polyaxon, run, folder):
     assert {kind for kind, _ in lineage} >= {"histogram", "curve"}
 
 
-def test_training_run_arrives_whole(build, polyaxon, request, tmp_path):
+def test_training_run_arrives_whole(build, dataset, polyaxon, request, tmp_path):
     program = Program(build, tmp_path, POLYAXON_HOST=polyaxon.uri, POLYAXON_PROJECT=f"default/{request.node.name}")
-    make_training(program)
+    make_training(tmp_path, dataset)
     done = program.done("train", "recipe.toml", "--data", "data", "--out", "run")
     assert "reporting to Polyaxon: POLYAXON_HOST is set" in done.stderr
     run, folder = polyaxon.run(request.node.name), tmp_path / "run"
@@ -231,9 +231,9 @@ def test_training_run_arrives_whole(build, polyaxon, request, tmp_path):
     assert "everything that run told is delivered" in program.done("sync", "run").stdout
 
 
-def test_training_that_is_killed_and_resumed_is_one_run_without_gaps(build, polyaxon, request, tmp_path):
+def test_training_that_is_killed_and_resumed_is_one_run_without_gaps(build, dataset, polyaxon, request, tmp_path):
     program = Program(build, tmp_path, POLYAXON_HOST=polyaxon.uri, POLYAXON_PROJECT=request.node.name)
-    make_training(program)
+    make_training(tmp_path, dataset)
     arguments = ["train", "recipe.toml", "--data", "data", "--out", "run", "--set", "deterministic=true", "--set",
                  "train.epochs=6", "--set", "checkpoint.every_steps=3"]
     process = subprocess.Popen([program.path, *arguments], cwd=tmp_path, env=program.environment, stdout=subprocess.DEVNULL,
@@ -265,7 +265,7 @@ def rendered(file, **parameters):
     return CompiledOperationSpecification.apply_runtime_contexts(compiled, contexts=contexts).run
 
 
-def test_job_that_polyaxon_starts_reports_to_its_run(build, polyaxon, request, tmp_path):
+def test_job_that_polyaxon_starts_reports_to_its_run(build, dataset, polyaxon, request, tmp_path):
     """The command of experiments/plx/train.yml, in the environment of a job; what the sidecar does is done by its code."""
     assert build == ROOT / "build/release", "train.yml names the program of ./check build"
     project, uuid, context = request.node.name, "0a1b" * 8, tmp_path / "context"
@@ -277,7 +277,7 @@ def test_job_that_polyaxon_starts_reports_to_its_run(build, polyaxon, request, t
                    out=f"{tmp_path}/runs")
     program = Program(build, tmp_path, POLYAXON_HOST=polyaxon.uri, POLYAXON_IS_MANAGED="True",
                       POLYAXON_RUN_INSTANCE=f"default.{project}.runs.{uuid}", POLYAXON_CONTEXT_ROOT=str(context))
-    make_training(program)
+    make_training(tmp_path, dataset)
     done = subprocess.run([*job.container.command, *job.container.args], cwd=ROOT, env=program.environment, text=True,
                           capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -318,9 +318,9 @@ def test_distributed_job_is_one_that_polyaxon_knows():
                                          "tracking.system=polyaxon"]
 
 
-def test_offline_run_is_pushed_by_polyaxons_own_command(build, polyaxon, request, tmp_path):
+def test_offline_run_is_pushed_by_polyaxons_own_command(build, dataset, polyaxon, request, tmp_path):
     program = Program(build, tmp_path, POLYAXON_IS_OFFLINE="true", POLYAXON_PROJECT=request.node.name)
-    make_training(program)
+    make_training(tmp_path, dataset)
     done = program.done("train", "recipe.toml", "--data", "data", "--out", "run")
     assert "reporting to Polyaxon: POLYAXON_IS_OFFLINE is set" in done.stderr
     folder = tmp_path / "run"
@@ -336,9 +336,9 @@ def test_offline_run_is_pushed_by_polyaxons_own_command(build, polyaxon, request
     assert polyaxon.artifact(run, f"outputs/checkpoints/{checkpoint.name}") == checkpoint.read_bytes()
 
 
-def test_environments_that_cannot_be_meant_are_refused(build, tmp_path):
+def test_environments_that_cannot_be_meant_are_refused(build, dataset, tmp_path):
     named = ["train", "recipe.toml", "--data", "data", "--out", "run", "--set", "tracking.system=polyaxon"]
-    make_training(Program(build, tmp_path))
+    make_training(tmp_path, dataset)
     for variables, problem in [
             ({}, 'tracking.system is "polyaxon": set POLYAXON_HOST to the address of its server'),
             ({"POLYAXON_HOST": "host:8000"}, 'POLYAXON_HOST is "host:8000"; it must be the http:// or https:// address'),
