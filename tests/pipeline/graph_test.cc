@@ -619,10 +619,12 @@ TEST(Graph, DataWaitIsLongWhenSamplesAreSlowAndShortWhenStepsAre) {
 
   FakeRun slow_steps;
   slow_steps.lanes[0].on_step = [](const Slot&) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   };
+  const std::int64_t begin_ns = NowNs();
   slow_steps(Batches(20, 8));
-  EXPECT_LT(slow_steps.stats.DataWaitSeconds(), 0.1);
+  // Half of the run: other programs may keep the samples waiting for a processor.
+  EXPECT_LT(slow_steps.stats.DataWaitSeconds(), NsToSeconds(NowNs() - begin_ns) / 2);
 }
 
 }  // namespace
