@@ -128,6 +128,16 @@ std::vector<std::vector<std::int64_t>> ProcessGroup::AllGather(
   return by_rank;
 }
 
+at::Tensor ProcessGroup::AllGather(const at::Tensor& tensor) {
+  const c10::NoGradGuard no_grad;
+  at::Tensor mine = tensor.flatten().contiguous();
+  at::Tensor all = at::empty({world_size_ * mine.numel()}, mine.options());
+  BetweenRanks("gathering", [&] { impl().group->_allgather_base(all, mine)->wait(); });
+  std::vector<std::int64_t> shape = tensor.sizes().vec();
+  shape.insert(shape.begin(), world_size_);
+  return all.view(shape);
+}
+
 void ProcessGroup::ShareFirst(const std::vector<at::Tensor>& tensors) {
   const c10::NoGradGuard no_grad;
   BetweenRanks("sharing", [&] {

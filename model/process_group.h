@@ -52,6 +52,9 @@ class ProcessGroup {
 
   // The numbers of every rank, by rank. REQUIRES: as many on each
   std::vector<std::vector<std::int64_t>> AllGather(std::span<const std::int64_t> numbers);
+  // The same for a tensor on the group's device: [ranks, ...]. On GPUs it is there for what is
+  // queued next. REQUIRES: the same shape and type on every rank
+  at::Tensor AllGather(const at::Tensor& tensor);
   // Overwrites the tensors, on the group's device, with rank 0's. REQUIRES: the same shapes and
   // types on every rank
   void ShareFirst(const std::vector<at::Tensor>& tensors);

@@ -39,6 +39,20 @@ TEST(ProcessGroup, GathersNumbersByRankWhateverTheTiming) {
   }
 }
 
+TEST(ProcessGroup, GathersTensorsByRank) {
+  for (const std::uint32_t ranks : {1u, 3u}) {
+    InGroup(ranks, [&](ProcessGroup& group) {
+      // Not contiguous.
+      const at::Tensor mine = (at::arange(6, at::kDouble).view({3, 2}) + group.rank()).t();
+      const at::Tensor all = group.AllGather(mine);
+      ASSERT_EQ(all.size(0), ranks);
+      for (std::int64_t rank = 0; rank < ranks; ++rank) {
+        EXPECT_TRUE(at::equal(all[rank], mine - group.rank() + rank)) << rank;
+      }
+    });
+  }
+}
+
 TEST(ProcessGroup, GroupsOfOneProcessBeginAtOnceAgainAndAgain) {
   constexpr std::uint32_t kRanks = 4;
   for (int round = 0; round < 25; ++round) {
