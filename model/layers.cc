@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "model/fused_norm.h"
+#include "model/sync_norm.h"
 
 namespace millrace::model {
 namespace {
@@ -16,6 +17,14 @@ double DefaultBound(double fan_in) {
   const double slope = std::sqrt(5.0);
   const double gain = std::sqrt(2.0 / (1 + slope * slope));
   return std::sqrt(3.0) * (gain / std::sqrt(fan_in));
+}
+
+bool SpansRanks(const BatchNorm2d& norm, bool training) {
+  return training && norm.ranks != nullptr;
+}
+
+bool Fuses(const BatchNorm2d& norm, const at::Tensor& x, bool training) {
+  return !SpansRanks(norm, training) && TakesFusedNorm(x, training);
 }
 
 }  // namespace
@@ -57,19 +66,20 @@ void BatchNorm2d::Finish() {
 }
 
 at::Tensor BatchNorm2d::Forward(const at::Tensor& x, bool training) const {
-  if (TakesFusedNorm(x, training)) return FusedNorm(*this, x, training);
+  if (SpansRanks(*this, training)) return SyncNorm(*this, x, *ranks);
+  if (Fuses(*this, x, training)) return FusedNorm(*this, x, training);
   if (training) num_batches_tracked.add_(1);
   return at::batch_norm(x, weight, bias, running_mean, running_var, training, kMomentum, kEpsilon,
                         /*cudnn_enabled=*/true);
 }
 
 at::Tensor BatchNorm2d::ForwardRelu(const at::Tensor& x, bool training) const {
-  if (TakesFusedNorm(x, training)) return FusedNormRelu(*this, x, training);
+  if (Fuses(*this, x, training)) return FusedNormRelu(*this, x, training);
   return Forward(x, training).relu_();
 }
 
 Fork BatchNorm2d::ForwardReluPool(const at::Tensor& x, bool training) const {
-  if (TakesFusedNorm(x, training)) return FusedNormReluPool(*this, x, training);
+  if (Fuses(*this, x, training)) return FusedNormReluPool(*this, x, training);
   const at::Tensor out = at::max_pool2d(Forward(x, training).relu_(), /*kernel_size=*/3,
                                         /*stride=*/2, /*padding=*/1);
   return {.on = out, .shortcut = out};
@@ -77,7 +87,7 @@ Fork BatchNorm2d::ForwardReluPool(const at::Tensor& x, bool training) const {
 
 Fork BatchNorm2d::ForwardAddRelu(const at::Tensor& x, const at::Tensor& shortcut,
                                  bool training) const {
-  if (TakesFusedNorm(x, training)) return FusedNormAddRelu(*this, x, shortcut, training);
+  if (Fuses(*this, x, training)) return FusedNormAddRelu(*this, x, shortcut, training);
   at::Tensor out = Forward(x, training);
   out += shortcut;
   out.relu_();

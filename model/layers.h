@@ -13,6 +13,8 @@
 
 namespace millrace::model {
 
+class ProcessGroup;
+
 // Two-dimensional convolution without bias, padded so that stride 1 keeps height and width.
 struct Conv2d {
   struct Shape {
@@ -48,7 +50,8 @@ struct Fork {
 };
 
 // Batch normalisation over N, H and W with PyTorch's momentum and epsilon. On a GPU by the kernels
-// of fused_norm.h, where they take `x`.
+// of fused_norm.h, where they take `x`; in training over `ranks` as sync_norm.h says, if there are
+// any.
 struct BatchNorm2d {
   static constexpr double kMomentum = 0.1;
   static constexpr double kEpsilon = 1e-5;
@@ -72,6 +75,7 @@ struct BatchNorm2d {
   at::Tensor running_mean;
   at::Tensor running_var;
   at::Tensor num_batches_tracked;  // int64 scalar, as PyTorch saves it
+  ProcessGroup* ranks = nullptr;   // whose batches are normalised together; nullptr: this one's
 };
 
 // Fully connected layer with bias.

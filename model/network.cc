@@ -50,6 +50,7 @@ std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_cla
   return MakeResNet(*architecture, {.num_classes = num_classes,
                                     .width = width,
                                     .zero_init_residual = section.Flag("zero_init_residual", false),
+                                    .sync_batch_norm = section.Flag("sync_batch_norm", false),
                                     .memory_format = ReadMemoryFormat(section),
                                     .seed = seed});
 }

@@ -14,6 +14,8 @@
 
 namespace millrace::model {
 
+class ProcessGroup;
+
 // Weights are leaf tensors of autograd: after `loss.backward()` the gradients lie in
 // `parameters()[i].tensor.grad()`. Whoever only evaluates holds a c10::InferenceMode (or
 // c10::NoGradGuard) around Forward. One thread at a time.
@@ -35,6 +37,14 @@ class Network {
   const std::vector<NamedTensor>& buffers() const { return buffers_; }
   const std::vector<NamedTensor>& state() const { return state_; }
 
+  // Whether the [model] section has batch normalisation in training use the statistics of all ranks
+  // (`sync_batch_norm`). It uses those of this rank until it is given the others.
+  bool sync_batch_norm() const { return sync_batch_norm_; }
+  // Gives it the ranks. Forward in training, and backward through it, then talk to them: all make
+  // the same calls, with batches of any size, and both may throw LostRank. `ranks` outlives those
+  // calls. REQUIRES: sync_batch_norm()
+  virtual void SynchronizeNorms(ProcessGroup& ranks) = 0;
+
   // Moves all weights to `device`: tensors that were handed out go with them, their values and
   // memory formats stay. Before an optimizer is made for them.
   void MoveTo(c10::Device device);
@@ -43,7 +53,8 @@ class Network {
   std::int64_t classes() const { return classes_; }
 
  protected:
-  Network(std::string name, std::int64_t classes) : name_(std::move(name)), classes_(classes) {}
+  Network(std::string name, std::int64_t classes, bool sync_batch_norm)
+      : name_(std::move(name)), classes_(classes), sync_batch_norm_(sync_batch_norm) {}
 
   // Called by the constructors of derived classes, in the order of state_dict().
   void AddParameter(std::string name, at::Tensor tensor);
@@ -52,6 +63,7 @@ class Network {
  private:
   std::string name_;
   std::int64_t classes_;
+  bool sync_batch_norm_;
   std::vector<NamedTensor> parameters_;
   std::vector<NamedTensor> buffers_;
   std::vector<NamedTensor> state_;
@@ -63,8 +75,9 @@ class Network {
 c10::MemoryFormat ReadMemoryFormat(const Params& section);
 
 // The network that the [model] section asks for, on the CPU, with initial weights that depend on
-// `seed` alone. Keys: `name`, `width`, `zero_init_residual`, `memory_format`. Throws Error (exit
-// code 2) for an unknown name, listing the known ones. REQUIRES: num_classes >= 1
+// `seed` alone. Keys: `name`, `width`, `zero_init_residual`, `memory_format`,
+// `sync_batch_norm`. Throws Error (exit code 2) for an unknown name, listing the known ones.
+// REQUIRES: num_classes >= 1
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
                                      std::uint64_t seed);
 

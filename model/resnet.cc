@@ -62,7 +62,7 @@ struct Block {
 class ResNet final : public Network {
  public:
   ResNet(const ResNetArchitecture& architecture, const ResNetOptions& options)
-      : Network(std::string(architecture.name), options.num_classes),
+      : Network(std::string(architecture.name), options.num_classes, options.sync_batch_norm),
         memory_format_(options.memory_format) {
     at::Generator generator = at::detail::createCPUGenerator(options.seed);
     Build(architecture, options.width, generator);
@@ -85,6 +85,12 @@ class ResNet final : public Network {
     for (const Block& block : blocks_) fork = block.Forward(fork, training);
     x = at::flatten(at::adaptive_avg_pool2d(fork.on, {1, 1}), 1);
     return classifier_.Forward(x);
+  }
+
+  void SynchronizeNorms(ProcessGroup& ranks) override {
+    MILLRACE_CHECK(sync_batch_norm());
+    ForEachConvNorm(
+        [&](const std::string&, const std::string&, ConvNorm& step) { step.norm.ranks = &ranks; });
   }
 
  private:

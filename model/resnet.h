@@ -40,6 +40,8 @@ struct ResNetOptions {
   // The last normalisation of every block starts at 0, so that each block starts as the identity
   // (arXiv:1706.02677).
   bool zero_init_residual = false;
+  // Network::sync_batch_norm().
+  bool sync_batch_norm = false;
   // In which images, activations and weights of convolutions lie.
   c10::MemoryFormat memory_format = c10::MemoryFormat::ChannelsLast;
   std::uint64_t seed = 0;

@@ -18,6 +18,7 @@ constexpr std::uint64_t kStepsBetweenComparisons = 100;
 Lane::Lane(Parts parts)
     : parts_(std::move(parts)),
       evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device, parts_.evaluation) {
+  parts_.group.Synchronize(*parts_.network);
   for (const auto& parameter : parts_.network->parameters())
     gradients_.push_back(parameter.tensor.grad());
   for (const auto& buffer : parts_.network->buffers()) buffers_.push_back(buffer.tensor);
@@ -73,6 +74,8 @@ void Lane::Train(const stages::Slot& slot) {
   } else if (at.last) {
     parts_.group.Average(at.step, [&] { loss = Accumulate(batch, first); });
     Update();
+  } else if (parts_.network->sync_batch_norm()) {
+    parts_.group.Accumulate(at.step, [&] { loss = Accumulate(batch, first); });
   } else {
     loss = Accumulate(batch, first);
   }

@@ -72,6 +72,15 @@ LaneGroup::LaneGroup(const model::ProcessGroupOptions& options, const model::Net
 
 LaneGroup::~LaneGroup() { Close(); }
 
+void LaneGroup::Synchronize(model::Network& network) const {
+  if (group_ && network.sync_batch_norm()) network.SynchronizeNorms(*group_);
+}
+
+void LaneGroup::Accumulate(std::uint64_t step, const std::function<void()>& pass) {
+  if (world_size_ == 1) return pass();
+  Wait("the statistics of batch normalisation", step, pass);
+}
+
 void LaneGroup::Average(std::uint64_t step, const std::function<void()>& backward) {
   if (world_size_ == 1) return backward();
   if (!reducer_) throw model::LostRank("averaging gradients: this rank has left the others");

@@ -50,6 +50,11 @@ class LaneGroup {
   std::uint32_t rank() const { return group_ ? group_->rank() : 0; }
   std::uint32_t world_size() const { return world_size_; }
 
+  // Has the network normalise its batches together with those of the other ranks, if it is to.
+  void Synchronize(model::Network& network) const;
+  // Runs `pass`, forward and backward of a micro-batch whose gradients stay on this rank, of a
+  // network that was synchronised.
+  void Accumulate(std::uint64_t step, const std::function<void()>& pass);
   // Runs `backward`, the last of step `step`, and leaves the means over ranks in the gradients.
   void Average(std::uint64_t step, const std::function<void()>& backward);
   // The reports of all ranks, by rank. Throws Error naming the rank whose weights are others.

@@ -89,6 +89,52 @@ def test_two_processes_of_two_lanes_are_four_lanes(millrace, recipe, dataset, on
     same_runs(millrace.folder / "lanes", millrace.folder / "processes")
 
 
+def losses(run):
+    return [line["loss"] for line in metrics(run) if line["group"] == "train"]
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_synchronised_batch_normalisation_is_that_of_one_device_with_the_whole_batch(millrace, recipe, dataset, on_one_core,
+                                                                                     micro_batches):
+    # Small steps: sums that are split up otherwise round otherwise, which turns rectifiers over, and each step multiplies
+    # what follows from that.
+    few = ("--set", "train.max_steps=3", "--set", "model.width=16", "--set", "optimizer.lr=1e-5")
+
+    def run(out, lanes, *more):
+        sizes = ("--set", f"batch.per_device={16 // lanes}", "--set", f"batch.global={16 * micro_batches}")
+        millrace.done(*train(recipe, dataset, out, *sizes, *few, *more, devices=f"cpu:{lanes}"))
+        return losses(millrace.folder / out)
+
+    synchronised = ("--set", "model.sync_batch_norm=true")
+    whole = run("whole", 1)
+    assert len(whole) == 3
+    assert run("alone", 1, *synchronised) == whole, "one device has nobody to share with"
+    assert run("shared", 2, *synchronised) == pytest.approx(whole, rel=1e-5)
+    assert run("apart", 2) != pytest.approx(whole, rel=1e-3)
+    assert run("idle", 1, "--set", "optimizer.lr=0") != pytest.approx(whole, rel=1e-4), "gradients do not count"
+
+
+def test_synchronised_lanes_and_processes_are_the_same_run_bit_by_bit(millrace, recipe, dataset, on_one_core):
+    steps = ("--set", "train.max_steps=6", "--set", "model.sync_batch_norm=true", "--set", "batch.global=16",
+             "--set", "model.width=16")
+    millrace.done(*train(recipe, dataset, "lanes", *steps, devices="cpu:2"))
+    Ranks(millrace, 2, *train(recipe, dataset, "processes", *steps, "--set", "pipeline.workers=5")).done()
+    assert len(losses(millrace.folder / "lanes")) == 6
+    same_runs(millrace.folder / "lanes", millrace.folder / "processes")
+
+
+def test_synchronised_kill_of_a_process_ends_all_with_its_name(millrace, recipe, dataset):
+    ranks = Ranks(millrace, 2, *train(recipe, dataset, "run", "--set", "train.epochs=100", "--set", "batch.global=16",
+                                      "--set", "model.sync_batch_norm=true"))
+    until(lambda: reached(millrace.folder / "run", 2), ranks.processes)
+    ranks.processes[1].kill()
+    killed = time.monotonic()
+    survivor = ranks.results()[0]
+    assert time.monotonic() - killed < 10
+    assert survivor.code == 1, survivor.err
+    assert "process 1 (rank 1, on " in survivor.message()
+
+
 @pytest.mark.parametrize("processes", [2, 3, 5])
 def test_evaluation_counts_every_sample_once(millrace, recipe, dataset, straight, processes):
     weights = checkpoints(straight)[-1]
@@ -150,11 +196,9 @@ def test_resume_on_another_number_of_ranks_sees_the_same_samples(millrace, recip
     run(3, "parts", 5, "--resume", "auto")
     run(1, "parts", 8, "--resume", "auto")
 
-    def losses(name):
-        return [line["loss"] for line in metrics(millrace.folder / name) if line["group"] == "train"]
-
-    assert len(losses("whole")) == 8
-    assert losses("parts") == pytest.approx(losses("whole"), rel=1e-5)
+    whole, parts = losses(millrace.folder / "whole"), losses(millrace.folder / "parts")
+    assert len(whole) == 8
+    assert parts == pytest.approx(whole, rel=1e-5)
 
 
 def test_failure_of_one_process_is_the_message_of_all(millrace, recipe, dataset):
