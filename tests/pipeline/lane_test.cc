@@ -7,12 +7,15 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "model/precision.h"
 #include "pipeline/cpu_device.h"
+#include "tests/model/ranks.h"
 #include "tests/support/error_text.h"
 
 namespace millrace::pipeline {
@@ -275,6 +278,36 @@ TEST(RunOnDevice, SaysWhatToDoAboutMemory) {
             }),
             "cpu: no kernel for this");
   EXPECT_EQ(test::ErrorOf([&] { RunOnDevice(device, [] { Fail("ours"); }); }), "ours");
+}
+
+TEST(LaneGroup, SynchronisedMicroBatchIsNormalisedTogetherAndCountsAsWaiting) {
+  const model::Store store = model::Store::InProcess();
+  std::vector<std::unique_ptr<model::Network>> networks;
+  for (int rank = 0; rank < 2; ++rank) {
+    networks.push_back(model::MakeNetwork(
+        Params::FromJson(R"({"name": "resnet18", "width": 8, "sync_batch_norm": true})", "model"),
+        kClasses, 1));
+  }
+  model::OnRanks(2, [&](std::uint32_t rank) {
+    model::Network& network = *networks[rank];
+    LaneGroup group({.store = store, .rank = rank, .world_size = 2}, network, /*trains=*/false);
+    group.Synchronize(network);
+    const at::Tensor images = at::full({2, 3, kSide, kSide}, 1.0 + rank);
+    group.Accumulate(7, [&] {
+      // So that a rank that does not come can be named.
+      EXPECT_STREQ(group.waiting().what, "the statistics of batch normalisation");
+      EXPECT_EQ(group.waiting().step, 7u);
+      EXPECT_GT(group.waiting().since_ns, 0);
+      network.Forward(images, /*training=*/true);
+    });
+    EXPECT_EQ(group.waiting().since_ns, 0);
+    // Nobody leaves while others still read.
+    store.Add("done", 1);
+    while (store.Add("done", 0) < 2) std::this_thread::yield();
+  });
+  const at::Tensor mean = networks[0]->buffers()[0].tensor;
+  EXPECT_GT(mean.abs().max().item<double>(), 0);
+  EXPECT_TRUE(at::equal(mean, networks[1]->buffers()[0].tensor));
 }
 
 // The network of these tests is too small and its batches too few for later steps to stay close.
