@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -239,13 +240,17 @@ def test_script_calls_its_launcher_with_what_it_knows(file, tmp_path, slurm):
     program = tmp_path / "millrace"
     program.write_text('#!/bin/sh\necho "started $*"\n')
     program.chmod(0o755)
+    # As the wheel's own script, wherever PyTorch lies.
+    torchrun = tmp_path / "torchrun"
+    torchrun.write_text(f'#!/bin/sh\nexec {shlex.join(TORCHRUN)} "$@"\n')
+    torchrun.chmod(0o755)
     text = file.read_text()
     if file.suffix == ".sbatch":
         result = slurm.run("sbatch", "--test-only", file)
         assert result.returncode == 0, result.stderr
         assert "using 128 processors on nodes n[1-2]" in result.stderr
         return
-    environment = {**slurm.environment, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    environment = {**slurm.environment, "PATH": f"{tmp_path}:{os.environ['PATH']}",
                    "MASTER_ADDR": "127.0.0.1", "HOSTS": str(tmp_path / "hosts")}
     # One machine that offers as much as two.
     (tmp_path / "hosts").write_text("localhost slots=16\n")
