@@ -32,7 +32,7 @@ class GpuProcessGroup : public test::OnDevice {
       ASSERT_EQ(cudaSetDevice(static_cast<int>(rank)), cudaSuccess);
       ProcessGroup group({.store = store, .rank = rank, .world_size = ranks, .device = device});
       work(group, device);
-      group.AllGather({});  // nobody leaves while others still read
+      group.AllGather(std::vector<std::int64_t>{0});  // nobody leaves while others still read
     });
   }
 };
