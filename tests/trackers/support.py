@@ -39,6 +39,13 @@ def train(step, loss=None):
     return {"scalars": {"group": "train", "step": step, "epoch": 1, "values": {"loss": 1 / step if loss is None else loss}}}
 
 
+def tell(process, *steps):
+    """Hands a reporter that runs the losses of these steps."""
+    for step in steps:
+        process.stdin.write((json.dumps(train(step)) + "\n").encode())
+    process.stdin.flush()
+
+
 RUNNING = {"status": {"state": 0, "step": 0}}
 FINISHED = {"status": {"state": 1, "step": 100}}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from clearml_server import KEY, SECRET, ClearmlServer
-from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, train
+from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, tell, train
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = {"status": {"state": 2, "step": 7}}
@@ -164,26 +164,20 @@ def test_run_that_is_killed_and_goes_on_is_one_task_without_gaps(reporter, clear
 
 def test_server_that_is_away_and_comes_back_has_everything_once(reporter, clearml):
     process = reporter.start()
-
-    def tell(*steps):
-        for step in steps:
-            process.stdin.write((json.dumps(train(step)) + "\n").encode())
-        process.stdin.flush()
-
-    tell(*range(1, 101))
+    tell(process, *range(1, 101))
     deadline = time.monotonic() + 60
     while not any(clearml.events.values()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     clearml.stop()
-    tell(*range(101, 301))
+    tell(process, *range(101, 301))
     time.sleep(2)
     clearml.start()
     # A server that has forgotten who is logged in, is in trouble, and behind a proxy that is.
     clearml.tokens.clear()
     answers = [(503, b"busy"), (502, b"<html>"), (200, b"<html>welcome</html>")]
     clearml.fault = lambda path: answers.pop(0) if answers else None
-    tell(*range(301, 501))
+    tell(process, *range(301, 501))
     process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=120)
     assert process.returncode == 0
     assert not answers

@@ -15,7 +15,7 @@ import urllib.error
 from pathlib import Path
 
 import pytest
-from support import FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, train
+from support import FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, tell, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,23 +119,17 @@ def arrived(mlflow, reporter):
 
 def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, mlflow):
     process = reporter.start()
-
-    def tell(*steps):
-        for step in steps:
-            process.stdin.write((json.dumps(train(step)) + "\n").encode())
-        process.stdin.flush()
-
-    tell(*range(1, 101))
+    tell(process, *range(1, 101))
     deadline = time.monotonic() + 60
     while not arrived(mlflow, reporter):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     mlflow.kill()
     for begin in range(101, 401, 100):
-        tell(*range(begin, begin + 100))
+        tell(process, *range(begin, begin + 100))
         time.sleep(1)
     mlflow.start()
-    tell(*range(401, 501))
+    tell(process, *range(401, 501))
     process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=120)
     assert process.returncode == 0
     run = mlflow.run(reporter.experiment)

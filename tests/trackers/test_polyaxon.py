@@ -14,7 +14,19 @@ import warnings
 from pathlib import Path
 
 import pytest
-from support import FINISHED, LOSS, RUNNING, Program, Reporter, environment, evaluated_steps, expected, make_training, train
+from support import (
+    FINISHED,
+    LOSS,
+    RUNNING,
+    Program,
+    Reporter,
+    environment,
+    evaluated_steps,
+    expected,
+    make_training,
+    tell,
+    train,
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what they import
@@ -157,13 +169,7 @@ def test_kill_between_the_files_and_the_note_of_them_doubles_nothing(reporter, p
 
 def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, polyaxon):
     process = reporter.start()
-
-    def tell(*steps):
-        for step in steps:
-            process.stdin.write((json.dumps(train(step)) + "\n").encode())
-        process.stdin.flush()
-
-    tell(*range(1, 101))
+    tell(process, *range(1, 101))
     deadline = time.monotonic() + 60
     while not (reporter.folder / "tracking/polyaxon/files.json").exists():
         assert time.monotonic() < deadline
@@ -171,10 +177,10 @@ def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, poly
     # Most likely in the midst of the first delivery.
     polyaxon.kill()
     for begin in range(101, 401, 100):
-        tell(*range(begin, begin + 100))
+        tell(process, *range(begin, begin + 100))
         time.sleep(0.5)
     polyaxon.start()
-    tell(*range(401, 501))
+    tell(process, *range(401, 501))
     process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=120)
     assert process.returncode == 0
     run = check_is_one_run(reporter, polyaxon, range(1, 501))
