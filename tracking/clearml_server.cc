@@ -212,22 +212,27 @@ Json ClearmlServer::WithoutKnownLines(const Json& events) {
 }
 
 void ClearmlServer::AddEvents(const Json& events) {
-  const Json rest = WithoutKnownLines(events);
-  if (rest.empty()) return;
-  try {
-    const Json answer = api_.CallWithLines("events.add_batch", rest);
-    if (answer.value("errors", 0) > 0) {
-      throw ClearmlFailure{
-          {kRefused, fmt::format("{} of {} events: {}", answer.value("errors", 0), rest.size(),
-                                 answer.value("errors_info", Json()).dump())}};
+  for (bool again = false;; again = true) {
+    const Json rest = WithoutKnownLines(events);
+    if (rest.empty()) return;
+    try {
+      const Json answer = api_.CallWithLines("events.add_batch", rest);
+      if (answer.value("errors", 0) > 0) {
+        throw ClearmlFailure{
+            {kRefused, fmt::format("{} of {} events: {}", answer.value("errors", 0), rest.size(),
+                                   answer.value("errors_info", Json()).dump())}};
+      }
+      lines_known_ = true;
+      return;
+    } catch (const ClearmlFailure& failure) {
+      open_ = lines_known_ = false;
+      if (failure.delivery.outcome != kRefused) throw;
+      // A task that was removed or published takes no events: then none of them is at fault, nor
+      // if it was so and is not any more.
+      ReadTask();
+      if (again) throw;
     }
-  } catch (const ClearmlFailure& failure) {
-    open_ = false;
-    // A task that was removed or published takes no events: then none of them is at fault.
-    if (failure.delivery.outcome == kRefused) ReadTask();
-    throw;
   }
-  lines_known_ = true;
 }
 
 std::string ClearmlServer::Put(const std::string& path, std::string_view bytes) {

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 
 LOSS = "training/supervised batch loss"
 RECIPE = """
@@ -44,6 +45,13 @@ def tell(process, *steps):
     for step in steps:
         process.stdin.write((json.dumps(train(step)) + "\n").encode())
     process.stdin.flush()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 RUNNING = {"status": {"state": 0, "step": 0}}

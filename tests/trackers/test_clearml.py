@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from clearml_server import KEY, SECRET, ClearmlServer
-from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, tell, train
+from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, tell, train, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = {"status": {"state": 2, "step": 7}}
@@ -165,10 +165,7 @@ def test_run_that_is_killed_and_goes_on_is_one_task_without_gaps(reporter, clear
 def test_server_that_is_away_and_comes_back_has_everything_once(reporter, clearml):
     process = reporter.start()
     tell(process, *range(1, 101))
-    deadline = time.monotonic() + 60
-    while not any(clearml.events.values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: any(clearml.events.values()))
     clearml.stop()
     tell(process, *range(101, 301))
     time.sleep(2)
@@ -188,23 +185,44 @@ def test_server_that_is_away_and_comes_back_has_everything_once(reporter, clearm
     assert task["status"] == "completed"
 
 
+def test_task_that_took_nothing_for_a_moment_has_everything(reporter, clearml):
+    """The task is published when events come, and is not when the run looks for the cause."""
+    moments = {"events.add_batch": "published", "tasks.get_by_id": "in_progress"}
+
+    def change(path):
+        name = path.rpartition("/")[2]
+        if name in moments and any(clearml.events.values()):
+            clearml.only_task()["status"] = moments.pop(name)
+
+    clearml.fault = change
+
+    def points():
+        return [point for task in clearml.tasks.values() for point in clearml.scalars(task).get(LOSS, [])]
+
+    process = reporter.start()
+    tell(process, 1)
+    wait_until(lambda: len(points()) == 1)
+    tell(process, 2)
+    wait_until(lambda: len(points()) == 2)
+    process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=60)
+    assert not moments
+    assert [name for name, _ in clearml.refused] == ["events.add_batch"]
+    clearml.refused.clear()
+
+
 def test_task_that_takes_nothing_for_a_while_has_everything_in_the_end(reporter, clearml):
     process = reporter.start()
 
     def tell_until(step, condition):
-        process.stdin.write((json.dumps(train(step)) + "\n").encode())
-        process.stdin.flush()
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        tell(process, step)
+        wait_until(condition)
 
     tell_until(1, lambda: any(clearml.events.values()))
     task = clearml.only_task()
     task["status"] = "published"
     tell_until(2, lambda: clearml.refused)
     task["status"] = "in_progress"
-    tell_until(3, lambda: len(clearml.scalars(task)[LOSS]) == 3)
+    tell_until(3, lambda: len(clearml.scalars(task).get(LOSS, [])) == 3)
     clearml.refused.clear()
     del clearml.tasks[task["id"]]
     tell_until(4, lambda: clearml.refused)
