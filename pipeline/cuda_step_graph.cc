@@ -36,7 +36,8 @@ void Restore(const std::vector<at::Tensor>& tensors, const std::vector<at::Tenso
 
 // Whether a recording for one batch takes the other.
 bool SameSize(const stages::DeviceBatch& a, const stages::DeviceBatch& b) {
-  return a.images.sizes() == b.images.sizes() && a.images.scalar_type() == b.images.scalar_type();
+  return a.images.sizes() == b.images.sizes() && a.images.scalar_type() == b.images.scalar_type() &&
+         a.mix.defined() == b.mix.defined();
 }
 
 void CopyInto(const at::Tensor& target, const at::Tensor& source) {
@@ -128,6 +129,7 @@ at::Tensor CudaStepGraph::Run(const stages::DeviceBatch& batch, const LaneDevice
     if (!SameSize(batch, impl.input)) return step(batch);
     CopyInto(impl.input.images, batch.images);
     CopyInto(impl.input.labels, batch.labels);
+    if (batch.mix.defined()) CopyInto(impl.input.mix, batch.mix);
     impl.graph->replay();
     return impl.output;
   }

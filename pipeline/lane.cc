@@ -62,7 +62,11 @@ void Lane::Train(const stages::Slot& slot) {
     parts_.optimizer->SetLearningRate(parts_.run.LearningRate(at.step));
   }
   UnfinishedStep& report = unfinished_.back();
-  const stages::DeviceBatch batch = parts_.device->Take();
+  stages::DeviceBatch batch = parts_.device->Take();
+  if (!parts_.mixing.empty()) {
+    batch.mix = stages::MixTensor(parts_.mixing.Plan(at, slot.picture()))
+                    .to(parts_.device->device(), /*non_blocking=*/true);
+  }
   at::Tensor loss;
   if (first && at.last && parts_.group.world_size() == 1) {
     const auto step = [this](const stages::DeviceBatch& given) {

@@ -17,6 +17,7 @@
 #include "pipeline/lane_device.h"
 #include "pipeline/lane_group.h"
 #include "pipeline/lane_run.h"
+#include "stages/mix.h"
 
 namespace millrace::pipeline {
 
@@ -32,6 +33,7 @@ class Lane final : public LaneWork {
     model::Amp amp = model::Amp::kOff;
     model::EvaluationResult::Options evaluation = {};  // what is wanted of each
     const model::Loss& loss;
+    stages::Mixing mixing = {};  // of training batches
     LaneRun& run;
     LaneGroup& group;  // made with this network
   };

@@ -264,6 +264,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
     if (!(deviation > 0)) normalize.Blame("std", "must be positive in every channel");
   }
   recipe.train = ReadLoader(data.Section("train"), Shuffle::kFull, "train");
+  recipe.train.mix = recipe.train.section.Sections("mix");
   if (data.Has("val")) {
     recipe.val = ReadLoader(data.Section("val"), Shuffle::kNone, "val");
     if (recipe.val->shuffle != Shuffle::kNone) {

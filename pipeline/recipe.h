@@ -21,6 +21,7 @@ struct LoaderRecipe {
   std::string split;
   Shuffle shuffle = Shuffle::kNone;
   std::vector<Params> ops;  // read by stages::Transform
+  std::vector<Params> mix;  // read by stages::Mixing
   Params section;           // its own, to blame settings that the dataset contradicts
 };
 

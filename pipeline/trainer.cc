@@ -429,6 +429,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                        .notable = recipe.pictures,
                        .curves = true},
         .loss = *loss,
+        .mixing = replicas.mixing,
         .run = run,
         .group = groups.of(lane)}));
     lane_work.push_back(made_lanes.back().get());
@@ -603,6 +604,7 @@ void CheckRecipe(const Recipe& recipe) {
   model::ReadPrecision(recipe.params.Section("precision"));
   recipe.params.Section("model").Has("classes");
   const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed);
+  const stages::Mixing mixing(recipe.train.mix, recipe.seed);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
   const auto optimizer =
       model::MakeOptimizer(recipe.params.Section("optimizer"), network->parameters());

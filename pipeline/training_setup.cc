@@ -259,6 +259,7 @@ Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices&
   model::UseDeterministicKernels(recipe.deterministic);
   Replicas replicas;
   replicas.precision = UsePrecision(recipe);
+  replicas.mixing = stages::Mixing(recipe.train.mix, recipe.seed);
   for (std::uint32_t lane = 0; lane < devices.lanes(); ++lane) {
     Replica replica;
     // The same seed: replicas start equal.

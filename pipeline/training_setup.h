@@ -20,6 +20,7 @@
 #include "pipeline/loader_stages.h"
 #include "pipeline/read_ahead.h"
 #include "pipeline/recipe.h"
+#include "stages/mix.h"
 #include "storage/split_reader.h"
 #include "tracking/run_log.h"
 
@@ -91,6 +92,7 @@ struct Replicas {
   std::vector<Replica> lanes;
   std::unique_ptr<model::Schedule> schedule;
   model::Precision precision;
+  stages::Mixing mixing;
 };
 
 // What LaneGroups wants to know of them.

@@ -19,8 +19,9 @@ struct ImageFormat {
 
 // One batch on the device.
 struct DeviceBatch {
-  at::Tensor images;  // [N, 3, H, W], normalised, in its ImageFormat
-  at::Tensor labels;  // int64 [N]
+  at::Tensor images;    // [N, 3, H, W], normalised, in its ImageFormat
+  at::Tensor labels;    // int64 [N]
+  at::Tensor mix = {};  // MixTensor(), on the device; undefined where nothing is mixed
 };
 
 // The first `samples` pictures of a flat tensor of values, as [N, 3, H, W]: no copy.

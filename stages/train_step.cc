@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
+#include "stages/mix.h"
+
 namespace millrace::stages {
 
 at::Tensor AccumulateGradients(model::Network& network, const model::Loss& loss, model::Amp amp,
@@ -12,7 +14,8 @@ at::Tensor AccumulateGradients(model::Network& network, const model::Loss& loss,
   {
     const model::Autocast autocast(amp, batch.images.device().type());
     // The loss needs float32: it is a difference of nearly equal numbers where a network is sure.
-    mean = loss.Mean(network.Forward(batch.images, /*training=*/true).to(at::kFloat), batch.labels);
+    const at::Tensor logits = network.Forward(MixedImages(batch), /*training=*/true).to(at::kFloat);
+    mean = loss.Mean(logits, MixedTargets(batch, logits.size(1)));
   }
   at::Tensor wanted = share == 1.0 ? mean : mean * share;
   if (scaler != nullptr) wanted = scaler->Scale(wanted);

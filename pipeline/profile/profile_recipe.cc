@@ -178,6 +178,7 @@ MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const Ba
                                                          .scaler = std::move(replica.scaler),
                                                          .amp = replicas.precision.amp,
                                                          .loss = *shared->loss,
+                                                         .mixing = replicas.mixing,
                                                          .run = shared->run,
                                                          .group = shared->groups.of(lane)}));
     }
