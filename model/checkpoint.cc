@@ -26,8 +26,8 @@ constexpr std::string_view kVersion = "1";
 constexpr std::string_view kStem = "step-";
 constexpr std::string_view kExtension = ".safetensors";
 
-// Over all tensors (name, type, shape, bytes) and the metadata. Independent of the order, which a
-// file may change. REQUIRES: contiguous CPU tensors
+// Over all tensors and the metadata. Independent of the order, which a file may change.
+// REQUIRES: contiguous CPU tensors
 std::string HashContents(std::span<const NamedTensor> tensors,
                          const std::map<std::string, std::string>& metadata) {
   Hasher hasher;
@@ -39,19 +39,7 @@ std::string HashContents(std::span<const NamedTensor> tensors,
     add_text(key);
     add_text(value);
   }
-  std::vector<const NamedTensor*> sorted;
-  for (const NamedTensor& entry : tensors) sorted.push_back(&entry);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto* a, const auto* b) { return a->name < b->name; });
-  for (const NamedTensor* entry : sorted) {
-    add_text(entry->name);
-    add_text(c10::toString(entry->tensor.scalar_type()));
-    for (const std::int64_t size : entry->tensor.sizes()) {
-      hasher.AddU64(static_cast<std::uint64_t>(size));
-    }
-    hasher.Add(
-        {static_cast<const std::byte*>(entry->tensor.const_data_ptr()), entry->tensor.nbytes()});
-  }
+  AddTensors(tensors, &hasher);
   return HashToHex(hasher.Digest());
 }
 
@@ -98,9 +86,8 @@ std::vector<StepFile> ListSteps(const std::filesystem::path& folder,
 void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   std::vector<NamedTensor> tensors;
   const auto add = [&](std::string_view prefix, const std::vector<NamedTensor>& list) {
-    for (const NamedTensor& entry : list) {
-      tensors.push_back({fmt::format("{}{}", prefix, entry.name),
-                         entry.tensor.detach().to(at::kCPU).contiguous()});
+    for (NamedTensor& entry : ToHost(list)) {
+      tensors.push_back({fmt::format("{}{}", prefix, entry.name), std::move(entry.tensor)});
     }
   };
   for (const NamedTensor& entry : checkpoint.weights) {

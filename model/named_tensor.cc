@@ -22,6 +22,40 @@ std::unordered_map<std::string_view, const at::Tensor*> ByName(std::span<const N
 
 }  // namespace
 
+std::vector<NamedTensor> ToHost(std::span<const NamedTensor> list) {
+  std::vector<NamedTensor> copies;
+  for (const NamedTensor& entry : list) {
+    copies.push_back({entry.name, entry.tensor.detach().to(at::kCPU).contiguous()});
+  }
+  return copies;
+}
+
+std::uint64_t HashTensors(std::span<const NamedTensor> list) {
+  Hasher hasher;
+  AddTensors(list, &hasher);
+  return hasher.Digest();
+}
+
+void AddTensors(std::span<const NamedTensor> list, Hasher* hasher) {
+  const auto add_text = [&](std::string_view text) {
+    hasher->AddU64(text.size());
+    hasher->Add(text);
+  };
+  std::vector<const NamedTensor*> sorted;
+  for (const NamedTensor& entry : list) sorted.push_back(&entry);
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto* a, const auto* b) { return a->name < b->name; });
+  for (const NamedTensor* entry : sorted) {
+    add_text(entry->name);
+    add_text(c10::toString(entry->tensor.scalar_type()));
+    for (const std::int64_t size : entry->tensor.sizes()) {
+      hasher->AddU64(static_cast<std::uint64_t>(size));
+    }
+    hasher->Add(
+        {static_cast<const std::byte*>(entry->tensor.const_data_ptr()), entry->tensor.nbytes()});
+  }
+}
+
 std::string ShapeText(const at::Tensor& tensor) {
   return fmt::format("[{}]", fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ", "));
 }

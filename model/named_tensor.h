@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
+
 namespace millrace::model {
 
 // The tensor is a handle: copies of a NamedTensor share its memory.
@@ -15,6 +17,15 @@ struct NamedTensor {
   std::string name;
   at::Tensor tensor;
 };
+
+// The same tensors as contiguous ones in the CPU's memory; those that are already share it.
+std::vector<NamedTensor> ToHost(std::span<const NamedTensor> list);
+
+// A hash over names, types, shapes and bytes, whatever the order of the list.
+// REQUIRES: as ToHost() makes them
+std::uint64_t HashTensors(std::span<const NamedTensor> list);
+// The same, added to others. `hasher` takes what HashTensors() takes.
+void AddTensors(std::span<const NamedTensor> list, Hasher* hasher);
 
 // "[64, 3, 7, 7]", for messages.
 std::string ShapeText(const at::Tensor& tensor);

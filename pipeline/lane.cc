@@ -58,7 +58,7 @@ void Lane::Train(const stages::Slot& slot) {
   const stages::Batch& at = slot.batch();
   const bool first = at.micro_batch == 0;
   if (first) {
-    unfinished_.push_back({.step = at.step, .losses = {}, .digests = {}, .weights = {}});
+    unfinished_.push_back({.step = at.step, .losses = {}, .digest = 0, .weights = {}});
     parts_.optimizer->SetLearningRate(parts_.run.LearningRate(at.step));
   }
   UnfinishedStep& report = unfinished_.back();
@@ -84,7 +84,7 @@ void Lane::Train(const stages::Slot& slot) {
     loss = Accumulate(batch, first);
   }
   report.losses.push_back(parts_.device->StartFetch({loss}));
-  report.digests.push_back(slot.Digest());
+  report.digest += slot.Digest();
   parts_.device->WaitUntilRead();
   if (!at.last) return;
 
@@ -119,22 +119,18 @@ void Lane::Update() {
 void Lane::FinishOldestStep(bool weights_are_of_it) {
   const UnfinishedStep oldest = std::move(unfinished_.front());
   unfinished_.pop_front();
-  StepReport mine{.digests = oldest.digests, .interrupted = parts_.run.Interrupted()};
+  StepReport mine{.digest = oldest.digest, .interrupted = parts_.run.Interrupted()};
   for (const auto& loss : oldest.losses) mine.loss += loss->Wait()[0].item<double>();
   if (oldest.weights) mine.weights = HashOfSums(oldest.weights->Wait()[0]);
   const std::vector<StepReport> reports = parts_.group.Gather(oldest.step, mine);
 
-  LaneRun::FinishedStep finished{.step = oldest.step, .batch_digests = {}};
+  LaneRun::FinishedStep finished{.step = oldest.step};
   for (const StepReport& report : reports) {
     finished.loss += report.loss;
+    finished.batch_digest += report.digest;
     interrupted_ = interrupted_ || report.interrupted;
   }
   finished.loss /= static_cast<double>(reports.size()) * parts_.accumulation;
-  for (std::uint32_t micro_batch = 0; micro_batch < parts_.accumulation; ++micro_batch) {
-    for (const StepReport& report : reports) {
-      finished.batch_digests.push_back(report.digests[micro_batch]);
-    }
-  }
   if (parts_.lane != 0) return;
   const LaneState state = State();
   finished.interrupted = interrupted_;

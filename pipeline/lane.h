@@ -49,7 +49,7 @@ class Lane final : public LaneWork {
   struct UnfinishedStep {
     std::uint64_t step = 0;
     std::vector<std::unique_ptr<Fetch>> losses;  // of its micro-batches
-    std::vector<std::uint64_t> digests;          // the same
+    std::uint64_t digest = 0;                    // their sum
     std::unique_ptr<Fetch> weights;              // SumsOfWeights(); nullptr: not taken
   };
 

@@ -15,23 +15,15 @@ namespace millrace::pipeline {
 namespace {
 
 std::vector<std::int64_t> ToNumbers(const StepReport& report) {
-  std::vector<std::int64_t> numbers{std::bit_cast<std::int64_t>(report.loss), report.interrupted,
-                                    static_cast<std::int64_t>(report.weights)};
-  for (const std::uint64_t digest : report.digests) {
-    numbers.push_back(static_cast<std::int64_t>(digest));
-  }
-  return numbers;
+  return {std::bit_cast<std::int64_t>(report.loss), static_cast<std::int64_t>(report.digest),
+          report.interrupted, static_cast<std::int64_t>(report.weights)};
 }
 
 StepReport FromNumbers(const std::vector<std::int64_t>& numbers) {
-  StepReport report{.loss = std::bit_cast<double>(numbers[0]),
-                    .digests = {},
-                    .interrupted = numbers[1] != 0,
-                    .weights = static_cast<std::uint64_t>(numbers[2])};
-  for (std::size_t i = 3; i < numbers.size(); ++i) {
-    report.digests.push_back(static_cast<std::uint64_t>(numbers[i]));
-  }
-  return report;
+  return {.loss = std::bit_cast<double>(numbers[0]),
+          .digest = static_cast<std::uint64_t>(numbers[1]),
+          .interrupted = numbers[2] != 0,
+          .weights = static_cast<std::uint64_t>(numbers[3])};
 }
 
 }  // namespace

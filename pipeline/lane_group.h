@@ -19,10 +19,10 @@ namespace millrace::pipeline {
 
 // What a lane tells all others of one step.
 struct StepReport {
-  double loss = 0;                          // sum over its micro-batches
-  std::vector<std::uint64_t> digests = {};  // of its micro-batches
-  bool interrupted = false;                 // whether its process has been asked to end
-  std::uint64_t weights = 0;                // a hash over them; 0: not taken
+  double loss = 0;            // sum over its micro-batches
+  std::uint64_t digest = 0;   // the same of Slot::Digest
+  bool interrupted = false;   // whether its process has been asked to end
+  std::uint64_t weights = 0;  // a hash over them; 0: not taken
 };
 
 // Where a lane stands that waits for others.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "model/evaluation_result.h"
 #include "model/loss_scaler.h"
@@ -39,8 +38,8 @@ class LaneRun {
   // The first lane of a process, for every update in order.
   struct FinishedStep {
     std::uint64_t step = 0;
-    double loss = 0;                           // mean over the global batch
-    std::vector<std::uint64_t> batch_digests;  // of all its pieces in order
+    double loss = 0;                 // mean over the global batch
+    std::uint64_t batch_digest = 0;  // sum over its pieces (Slot::Digest)
     // Some process has been asked to end. All lanes end behind the first step with such a word
     // whose state there is.
     bool interrupted = false;

@@ -36,6 +36,13 @@ std::uint64_t Number(const std::map<std::string, std::string>& metadata, const s
 
 }  // namespace
 
+std::uint64_t RollBatches(std::uint64_t batches, std::uint64_t batch_digest) {
+  Hasher hasher;
+  hasher.AddU64(batches);
+  hasher.AddU64(batch_digest);
+  return hasher.Digest();
+}
+
 std::map<std::string, std::string> ProgressState::ToMetadata() const {
   nlohmann::ordered_json best_list = nlohmann::ordered_json::array();
   for (const BestEntry& entry : best) {
@@ -46,6 +53,7 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"epoch", std::to_string(epoch)},
       {"position", std::to_string(position)},
       {"evaluation_pending", evaluation_pending ? "1" : "0"},
+      {"batches", HashToHex(batches)},
       {"digest", HashToHex(digest)},
       {"metrics_bytes", std::to_string(metrics_bytes)},
       {"best", best_list.dump()},
@@ -68,6 +76,8 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   state.epoch = Number(metadata, "epoch", source);
   state.position = Number(metadata, "position", source);
   state.evaluation_pending = Number(metadata, "evaluation_pending", source) != 0;
+  // Checkpoints of the time before there was such a hash begin it anew.
+  if (metadata.contains("batches")) state.batches = Number(metadata, "batches", source, 16);
   state.digest = Number(metadata, "digest", source, 16);
   state.metrics_bytes = Number(metadata, "metrics_bytes", source);
   state.config = Entry(metadata, "config", source);

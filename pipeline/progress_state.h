@@ -34,6 +34,10 @@ struct ComputeLayout {
   bool operator==(const ComputeLayout&) const = default;
 };
 
+// The rolling hash over batches after one more, whose pieces' digests (Slot::Digest) add up to
+// `batch_digest`.
+std::uint64_t RollBatches(std::uint64_t batches, std::uint64_t batch_digest);
+
 struct ProgressState {
   RunIdentity identity;
   ComputeLayout layout;             // of the steps done last
@@ -41,7 +45,8 @@ struct ProgressState {
   std::uint64_t epoch = 0;          // full epochs done
   std::uint64_t position = 0;       // samples of the current epoch already consumed
   bool evaluation_pending = false;  // an evaluation of this state is due before the next step
-  std::uint64_t digest = 0;         // rolling hash over all batches and losses
+  std::uint64_t batches = 0;        // rolling hash over all batches (RollBatches)
+  std::uint64_t digest = 0;         // the same over batches and losses
   std::uint64_t metrics_bytes = 0;  // size of metrics.jsonl [bytes]
   std::vector<BestEntry> best;      // best first
   std::string config;               // the recipe as it took effect, TOML

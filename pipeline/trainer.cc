@@ -52,7 +52,8 @@ using stages::Phase;
 
 std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
                         const TrainOptions& options, const Devices& devices,
-                        const GraphOptions& graph, const ComputeLayout& layout) {
+                        const GraphOptions& graph, const ComputeLayout& layout,
+                        std::uint64_t global_batch) {
   char host[256] = "";
   ::gethostname(host, sizeof(host) - 1);
   nlohmann::ordered_json json;
@@ -66,7 +67,9 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
   json["cores"] = AvailableCores();
   json["devices"] = devices.Text();
   json["device_name"] = layout.device;
+  json["lanes"] = layout.lanes;
   json["threads_per_lane"] = layout.threads_per_lane;
+  json["global_batch"] = global_batch;
   json["workers"] = graph.workers;
   json["slots"] = graph.num_slots;
   json["cpu_capability"] = at::get_cpu_capability();
@@ -332,7 +335,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     }
     WriteFileAtomically(folder.config(), recipe.ToToml());
     WriteFileAtomically(folder.environment(),
-                        Environment(recipe, loaders, options, devices, graph_options, layout));
+                        Environment(recipe, loaders, options, devices, graph_options, layout,
+                                    counts.global_batch()));
     log.Add(std::make_unique<tracking::TextLog>(folder.log()));
     log.Add(std::make_unique<tracking::JsonLines>(
         folder.metrics(), tracking::Scalars::Kind::kResult, start.state.metrics_bytes));

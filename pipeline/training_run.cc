@@ -67,9 +67,10 @@ void TrainingRun::FinishStep(const FinishedStep& finished) {
         FormatCount(step), loss,
         last_checkpoint_.empty() ? "not there (none was written yet)" : last_checkpoint_.string());
   }
+  state_.batches = RollBatches(state_.batches, finished.batch_digest);
   Hasher hasher;
   hasher.AddU64(state_.digest);
-  for (const std::uint64_t digest : finished.batch_digests) hasher.AddU64(digest);
+  hasher.AddU64(state_.batches);
   hasher.AddU64(std::bit_cast<std::uint64_t>(loss));
   state_.digest = hasher.Digest();
   state_.step = step + 1;
@@ -104,7 +105,7 @@ void TrainingRun::FinishStep(const FinishedStep& finished) {
   interrupted_ = finished.state != nullptr && finished.interrupted && !done;
   if (due || interrupted_ || done) {
     MILLRACE_CHECK(finished.state != nullptr);
-    WriteCheckpoint(*finished.state);
+    WriteCheckpoint(*finished.state, /*scheduled=*/due);
   }
   if (interrupted_) parts_.stop.Request();
 }
@@ -116,15 +117,20 @@ double TrainingRun::data_wait_share() const {
          static_cast<double>(parts_.lanes);
 }
 
+std::uint32_t TrainingRun::EpochInProgress() const {
+  const std::uint64_t steps_per_epoch = parts_.plan.steps_per_epoch();
+  return static_cast<std::uint32_t>((state_.step + steps_per_epoch - 1) / steps_per_epoch);
+}
+
 void TrainingRun::LogStep(double loss) {
-  const auto epoch =
-      static_cast<std::uint32_t>((state_.step - 1) / parts_.plan.steps_per_epoch() + 1);
-  parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
-                          .group = "train",
-                          .step = state_.step,
-                          .epoch = epoch,
-                          .values = {{"loss", loss}, {"lr", LearningRate(state_.step - 1)}},
-                          .texts = {{"digest", HashToHex(state_.digest)}}});
+  const std::uint32_t epoch = EpochInProgress();
+  parts_.log.Emit(Scalars{
+      .kind = Scalars::Kind::kResult,
+      .group = "train",
+      .step = state_.step,
+      .epoch = epoch,
+      .values = {{"loss", loss}, {"lr", LearningRate(state_.step - 1)}},
+      .texts = {{"batches", HashToHex(state_.batches)}, {"digest", HashToHex(state_.digest)}}});
   const std::int64_t now_ns = NowNs();
   const double seconds = NsToSeconds(now_ns - since_log_.ns);
   if (seconds <= 0 || since_log_.samples == 0) return;
@@ -172,7 +178,7 @@ void TrainingRun::ShowProgress(double loss) {
 bool TrainingRun::ContinueEvaluation(const LaneState& state) {
   if (Interrupted()) {
     interrupted_ = true;
-    WriteCheckpoint(state);
+    WriteCheckpoint(state, /*scheduled=*/false);
     parts_.stop.Request();
     return false;
   }
@@ -192,8 +198,7 @@ void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
   MILLRACE_CHECK(counts.samples() == static_cast<std::int64_t>(parts_.evaluate_samples));
   evaluation_rounds_ = 0;
   last_top1_ = counts.Top1Rate();
-  const auto epoch = static_cast<std::uint32_t>((state_.step + parts_.plan.steps_per_epoch() - 1) /
-                                                parts_.plan.steps_per_epoch());
+  const std::uint32_t epoch = EpochInProgress();
   parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
                           .group = "val",
                           .step = state_.step,
@@ -212,7 +217,7 @@ void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
   if (parts_.pictures != nullptr) parts_.pictures->Show(state_.step, result.notable());
   state_.evaluation_pending = false;
   KeepIfBest(counts.Top1Rate(), state.network);
-  WriteCheckpoint(state);
+  WriteCheckpoint(state, /*scheduled=*/true);
   mark_ns_ = NowNs();
 }
 
@@ -254,8 +259,17 @@ void TrainingRun::KeepIfBest(double top1, const model::Network& network) {
   }
 }
 
-void TrainingRun::WriteCheckpoint(const LaneState& state) {
+void TrainingRun::WriteCheckpoint(const LaneState& state, bool scheduled) {
   if (!parts_.keeps) return;
+  const std::vector<model::NamedTensor> weights = model::ToHost(state.network.state());
+  if (scheduled) {
+    parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
+                            .group = "checkpoint",
+                            .step = state_.step,
+                            .epoch = EpochInProgress(),
+                            .values = {},
+                            .texts = {{"weights", HashToHex(model::HashTensors(weights))}}});
+  }
   // What was logged until now belongs to the checkpoint.
   parts_.log.Flush();
   std::error_code code;
@@ -264,7 +278,7 @@ void TrainingRun::WriteCheckpoint(const LaneState& state) {
     Fail("cannot read the size of {}: {}", parts_.folder.metrics().string(), code.message());
   const std::filesystem::path path =
       model::CheckpointPath(parts_.folder.checkpoints(), static_cast<std::int64_t>(state_.step));
-  model::Checkpoint checkpoint{.weights = state.network.state(),
+  model::Checkpoint checkpoint{.weights = weights,
                                .optimizer = state.optimizer.StateTensors(),
                                .metadata = state_.ToMetadata()};
   if (state.scaler != nullptr) checkpoint.scaler = state.scaler->StateTensors();

@@ -86,7 +86,10 @@ class TrainingRun final : public LaneRun {
  private:
   void TellCurves(const model::ThresholdCounts& thresholds);
   void KeepIfBest(double top1, const model::Network& network);
-  void WriteCheckpoint(const LaneState& state);
+  // `scheduled`: an undisturbed run writes it too, and says in metrics.jsonl what its weights are.
+  void WriteCheckpoint(const LaneState& state, bool scheduled);
+  // That of the last step, counted from 1.
+  std::uint32_t EpochInProgress() const;
   // Whether one is due after so many steps, evaluations and the end aside.
   bool CheckpointDueAfter(std::uint64_t steps_done) const;
   void LogStep(double loss);

@@ -2,6 +2,7 @@
 // in flight.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -44,6 +45,19 @@ inline PixelMemory AllocatePageable(std::size_t bytes) {
   constexpr std::align_val_t kAlignment{64};
   return {static_cast<std::uint8_t*>(::operator new(bytes, kAlignment)),
           [](std::uint8_t* memory) { ::operator delete (memory, std::align_val_t{64}); }};
+}
+
+// What a batch's digest has of one sample. `position` in its epoch, so that the order enters;
+// `pixels` is SampleState::digest.
+inline std::uint64_t SampleDigest(std::uint64_t position, std::uint64_t sample_id,
+                                  std::int64_t label, std::uint64_t pixels) {
+  std::array<std::byte, 32> bytes{};
+  std::size_t at = 0;
+  for (const std::uint64_t value :
+       {position, sample_id, static_cast<std::uint64_t>(label), pixels}) {
+    for (unsigned shift = 0; shift < 64; shift += 8) bytes[at++] = std::byte(value >> shift);
+  }
+  return Hash64(bytes);
 }
 
 // Pixels uint8 [batch, height, width, 3], labels and per-sample state of one batch. Made once, used
@@ -125,16 +139,15 @@ class Slot {
   SampleState& sample(std::uint32_t index) { return samples_[index]; }
   const SampleState& sample(std::uint32_t index) const { return samples_[index]; }
 
-  // A hash over ids, labels and finished pixels in batch order: equal for equal batches, whatever
-  // worker did what.
+  // The sum of its samples' digests: equal for equal batches, whatever worker did what, and sums
+  // over the pieces of a global batch are equal however it was cut into pieces.
   std::uint64_t Digest() const {
-    Hasher hasher;
+    std::uint64_t sum = 0;
     for (std::uint32_t i = 0; i < batch_.size; ++i) {
-      hasher.AddU64(samples_[i].sample_id);
-      hasher.AddU64(static_cast<std::uint64_t>(labels_[i]));
-      hasher.AddU64(samples_[i].digest);
+      sum += SampleDigest(batch_.first_position + i, samples_[i].sample_id, labels_[i],
+                          samples_[i].digest);
     }
-    return hasher.Digest();
+    return sum;
   }
 
  private:

@@ -116,6 +116,7 @@ Console::Console() : line_(stderr) {}
 
 void Console::OnScalars(const Scalars& scalars) {
   if (scalars.kind != Scalars::Kind::kResult || scalars.group == "train") return;
+  if (scalars.values.empty()) return;  // digests are for metrics.jsonl
   std::string text = fmt::format("{} after epoch {}, step {}:", scalars.group, scalars.epoch,
                                  FormatCount(scalars.step));
   for (const auto& [name, value] : scalars.values) text += fmt::format("  {} {:.6g}", name, value);

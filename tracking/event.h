@@ -18,11 +18,11 @@ struct Scalars {
     kTiming,  // rates, waits, memory: differ from run to run
   };
   Kind kind = Kind::kResult;
-  std::string group;        // "train", "val" or "train_eval"
+  std::string group;        // "train", "val", "train_eval" or "checkpoint"
   std::uint64_t step = 0;   // global steps done
   std::uint32_t epoch = 0;  // counted from 1
   std::vector<std::pair<std::string, double>> values;
-  std::vector<std::pair<std::string, std::string>> texts;  // digests
+  std::vector<std::pair<std::string, std::string>> texts;  // digests, for metrics.jsonl alone
 };
 
 // How far a long piece of work has come.

@@ -135,7 +135,9 @@ void Remote::Put(const RemoteEvent::What& what, double share) {
       server_->name(), journal_->folder().string(), problem));
 }
 
-void Remote::OnScalars(const Scalars& scalars) { Put(scalars, kEverything); }
+void Remote::OnScalars(const Scalars& scalars) {
+  if (!scalars.values.empty()) Put(scalars, kEverything);
+}
 void Remote::OnText(const std::string& line) { Put(Message{line}, kPictureShare); }
 void Remote::OnParameters(const Parameters& parameters) { Put(parameters, kEverything); }
 void Remote::OnPicture(const Picture& picture) { Put(picture, kPictureShare); }

@@ -24,6 +24,7 @@ TextLog::~TextLog() = default;
 
 void TextLog::OnScalars(const Scalars& scalars) {
   if (scalars.kind != Scalars::Kind::kResult || scalars.group == "train") return;
+  if (scalars.values.empty()) return;  // digests are for metrics.jsonl
   std::string text = fmt::format("{} step {}:", scalars.group, scalars.step);
   for (const auto& [name, value] : scalars.values) text += fmt::format(" {} {:.6g}", name, value);
   logger_->info(text);

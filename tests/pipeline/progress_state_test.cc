@@ -29,6 +29,7 @@ ProgressState SomeState() {
           .epoch = 3,
           .position = 512,
           .evaluation_pending = true,
+          .batches = 0x0123456789ABCDEF,
           .digest = 0xFEDCBA9876543210,
           .metrics_bytes = 987654321,
           .best = {{.top1 = 0.1 + 0.2, .step = 1000, .file = "a \"b\".safetensors"},
@@ -47,6 +48,7 @@ void ExpectSame(const ProgressState& a, const ProgressState& b) {
   EXPECT_EQ(a.epoch, b.epoch);
   EXPECT_EQ(a.position, b.position);
   EXPECT_EQ(a.evaluation_pending, b.evaluation_pending);
+  EXPECT_EQ(a.batches, b.batches);
   EXPECT_EQ(a.digest, b.digest);
   EXPECT_EQ(a.metrics_bytes, b.metrics_bytes);
   EXPECT_EQ(a.config, b.config);
@@ -78,7 +80,7 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
   for (const auto& [key, value] : SomeState().ToMetadata()) {
     Metadata metadata = SomeState().ToMetadata();
     metadata.erase(key);
-    if (key == "device") continue;
+    if (key == "device" || key == "batches") continue;
     EXPECT_EQ(
         ErrorOf([&] { (void)ProgressState::FromMetadata(metadata, "run/step-7.safetensors"); }),
         "run/step-7.safetensors: its metadata lacks \"" + key +
@@ -96,10 +98,16 @@ TEST(ProgressState, WhatDoesNotNameItsDeviceWasComputedOnTheCpu) {
   EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").layout.device, "cpu");
 }
 
+TEST(ProgressState, WhatHasNoHashOverBatchesBeginsOne) {
+  Metadata metadata = SomeState().ToMetadata();
+  metadata.erase("batches");
+  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").batches, 0u);
+}
+
 TEST(ProgressState, EachMalformedNumberIsNamed) {
   for (const char* key :
-       {"step", "epoch", "position", "evaluation_pending", "digest", "metrics_bytes", "classes",
-        "seed", "global_batch", "lanes", "threads_per_lane"}) {
+       {"step", "epoch", "position", "evaluation_pending", "batches", "digest", "metrics_bytes",
+        "classes", "seed", "global_batch", "lanes", "threads_per_lane"}) {
     for (const char* bad :
          {"", "x", "-1", "+1", " 1", "1 ", "1.5", "0x1", "99999999999999999999"}) {
       Metadata metadata = SomeState().ToMetadata();

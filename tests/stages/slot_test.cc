@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -83,6 +84,49 @@ TEST(SlotCargo, PlacesOfThreadsAreApart) {
       }
     }
   }
+}
+
+// Samples 100, 101, ... with labels and pixels that follow from their positions.
+void FillPositions(Slot* slot, std::uint64_t first, std::uint32_t size) {
+  slot->Begin({.first_position = first, .size = size}, kPicture);
+  for (std::uint32_t i = 0; i < size; ++i) {
+    slot->sample(i).sample_id = 100 + first + i;
+    slot->sample(i).digest = 7 * (first + i);
+    slot->label(i) = static_cast<std::int64_t>(first + i) % 3;
+  }
+}
+
+TEST(SlotDigest, SumOverPiecesIsTheSameHoweverABatchIsCut) {
+  Slot slot(0, kSamples, kImageBytes);
+  FillPositions(&slot, 80, 24);
+  const std::uint64_t whole = slot.Digest();
+  for (const std::uint32_t piece : {1u, 3u, 8u, 12u}) {
+    std::uint64_t sum = 0;
+    for (std::uint32_t at = 0; at < 24; at += piece) {
+      FillPositions(&slot, 80 + at, piece);
+      sum += slot.Digest();
+    }
+    EXPECT_EQ(sum, whole) << piece;
+  }
+}
+
+TEST(SlotDigest, OrderIdsLabelsAndPixelsEnter) {
+  Slot slot(0, kSamples, kImageBytes);
+  const auto changed = [&](auto change) {
+    FillPositions(&slot, 80, 4);
+    change();
+    return slot.Digest();
+  };
+  const std::uint64_t plain = changed([] {});
+  EXPECT_EQ(changed([] {}), plain);
+  EXPECT_NE(changed([&] { ++slot.sample(2).sample_id; }), plain);
+  EXPECT_NE(changed([&] { ++slot.label(0); }), plain);
+  EXPECT_NE(changed([&] { ++slot.sample(3).digest; }), plain);
+  EXPECT_NE(changed([&] {
+              std::swap(slot.sample(0), slot.sample(3));
+              std::swap(slot.label(0), slot.label(3));
+            }),
+            plain);
 }
 
 }  // namespace
