@@ -104,6 +104,20 @@ void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkp
   WriteSafetensors(path, tensors, metadata);
 }
 
+std::vector<std::string> DifferingWeights(const Checkpoint& a, const Checkpoint& b) {
+  std::map<std::string_view, const NamedTensor*> others;
+  for (const NamedTensor& entry : b.weights) others.emplace(entry.name, &entry);
+  std::vector<std::string> names;
+  for (const NamedTensor& entry : a.weights) {
+    const auto other = others.extract(entry.name);
+    if (other.empty() || HashTensors({&entry, 1}) != HashTensors({other.mapped(), 1})) {
+      names.push_back(entry.name);
+    }
+  }
+  for (const auto& [name, entry] : others) names.emplace_back(name);
+  return names;
+}
+
 bool IsCheckpoint(const TensorFile& file) {
   return file.metadata.contains(std::string(kVersionKey));
 }

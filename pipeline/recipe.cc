@@ -325,7 +325,11 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   return recipe;
 }
 
-std::vector<std::string> DifferingSettings(const std::string& before, const std::string& now) {
+std::string DifferingSetting::Text() const {
+  return fmt::format("{}: {} before, {} now", key, before, now);
+}
+
+std::vector<DifferingSetting> DifferingSettings(const std::string& before, const std::string& now) {
   const auto settings = [](const std::string& text) {
     std::map<std::string, std::string> found;
     try {
@@ -344,13 +348,13 @@ std::vector<std::string> DifferingSettings(const std::string& before, const std:
     const auto at = list.find(key);
     return at == list.end() ? std::string("not set") : at->second;
   };
-  std::vector<std::string> lines;
+  std::vector<DifferingSetting> list;
   for (const std::string& key : keys) {
     const std::string was = value_of(earlier, key);
     const std::string is = value_of(later, key);
-    if (was != is) lines.push_back(fmt::format("{}: {} before, {} now", key, was, is));
+    if (was != is) list.push_back({.key = key, .before = was, .now = is});
   }
-  return lines;
+  return list;
 }
 
 std::string Recipe::ToToml() const {

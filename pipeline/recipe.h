@@ -25,9 +25,18 @@ struct LoaderRecipe {
   Params section;           // its own, to blame settings that the dataset contradicts
 };
 
-// What two recipes as they took effect (Recipe::ToToml) say differently, a line per setting:
-// "optimizer.lr: 0.1 before, 0.05 now". Throws Error when one of them is not TOML.
-std::vector<std::string> DifferingSettings(const std::string& before, const std::string& now);
+// A setting that two recipes give otherwise, with its values as TOML, or "not set".
+struct DifferingSetting {
+  std::string key;  // "optimizer.lr"
+  std::string before;
+  std::string now;
+
+  std::string Text() const;  // "optimizer.lr: 0.1 before, 0.05 now"
+};
+
+// What two recipes as they took effect (Recipe::ToToml) say differently, by key. Throws Error when
+// one of them is not TOML.
+std::vector<DifferingSetting> DifferingSettings(const std::string& before, const std::string& now);
 
 // Everything that a recipe says. Sections that name a component (model, loss, optimizer, schedule,
 // operations) are read by that component from its Params.

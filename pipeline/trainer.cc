@@ -148,8 +148,8 @@ std::string DescribeLayout(const ComputeLayout& layout) {
 // Says what will be other than in the run that wrote the checkpoint.
 void TellDifferences(const ProgressState& before, const Recipe& recipe, const ComputeLayout& layout,
                      tracking::RunLog& log) {
-  for (const std::string& line : DifferingSettings(before.config, recipe.ToToml())) {
-    log.Text("resuming with another setting: {}", line);
+  for (const DifferingSetting& setting : DifferingSettings(before.config, recipe.ToToml())) {
+    log.Text("resuming with another setting: {}", setting.Text());
   }
   if (before.layout.lanes == 0 || before.layout == layout) return;
   log.Text(
@@ -197,11 +197,11 @@ void RequireSameRuns(Peers& peers, const Recipe& recipe, const RunIdentity& iden
   peers.RequireSame("number of threads per device", std::to_string(layout.threads_per_lane));
   peers.RequireSame("dataset fingerprint", identity.dataset_fingerprint);
   const std::string wanted = peers.FromFirst("recipe", recipe.ToToml());
-  for (const std::string& line : DifferingSettings(wanted, recipe.ToToml())) {
+  for (const DifferingSetting& setting : DifferingSettings(wanted, recipe.ToToml())) {
     // Where data lies is each machine's own.
-    if (line.starts_with("data.path:") || line.starts_with("data.local_copy:")) continue;
+    if (setting.key == "data.path" || setting.key == "data.local_copy") continue;
     Fail("the processes of this run have different recipes, of the first and of this one: {}",
-         line);
+         setting.Text());
   }
   peers.Meet("same recipe");
 }

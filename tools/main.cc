@@ -72,6 +72,7 @@ int Main(int argc, char** argv) {
   AddEval(app, action);
   AddExport(app, action);
   AddConfig(app, action);
+  AddCompare(app, action);
   AddSync(app, action);
   AddSynth(app, action);
   AddLaunch(app, action);
