@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -59,6 +60,13 @@ int AvailableCores() {
   if (const int quota = QuotaCores(); quota > 0) cores = std::min(cores, quota);
   return std::max(cores, 1);
 }
+
+std::string HostName() {
+  char name[256] = "";
+  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
+void NameThisThread(const char* name) { (void)::pthread_setname_np(::pthread_self(), name); }
 
 void AllowOpenFiles(std::size_t files) {
   constexpr ::rlim_t kOthers = 512;

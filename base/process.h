@@ -1,8 +1,9 @@
-// What the running process uses of its machine.
+// What the running process uses of its machine, and which that is.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace millrace {
 
@@ -21,6 +22,13 @@ std::uint64_t MemoryLimit();
 
 // Cores that this process may run on (its affinity mask and control group), at least 1.
 int AvailableCores();
+
+// What this machine calls itself.
+std::string HostName();
+
+// Names the calling thread for `top -H`, debuggers and tests/bench/tracking_cost.py. REQUIRES: at
+// most 15 bytes
+void NameThisThread(const char* name);
 
 // Raises the soft limit of open files, as far as the hard one allows, so that `files` may be open
 // beside what everything else of a process needs. A refusal shows when a file cannot be opened.

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/process.h"
 #include "tracking/prediction_sheet.h"
 
 namespace millrace::pipeline {
@@ -52,6 +53,7 @@ void PredictionPictures::Work() {
   // Gives way to lanes and workers, and still gets a tenth of a core that they keep busy.
   constexpr int kNice = 10;
   (void)::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()), kNice);
+  NameThisThread("pictures");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });

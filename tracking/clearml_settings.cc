@@ -1,7 +1,5 @@
 #include "tracking/clearml_settings.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -13,6 +11,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/process.h"
 #include "tracking/environment.h"
 #include "tracking/hocon.h"
 
@@ -93,11 +92,6 @@ std::string FilesBeside(const std::string& api) {
     return api.substr(0, api.size() - kApiPort.size()) + std::string(kFilesPort);
   }
   return "";
-}
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "tracking/record_file.h"
 #include "tracking/tensorboard.pb.h"
 
@@ -100,10 +101,9 @@ EventFile::EventFile(const fs::path& folder, std::string_view writer, std::uint6
     seconds = std::max(seconds, SecondsOf(path) + 1);
     Cut(path, writer, keep_position);
   }
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
-  file_ = std::make_unique<AppendFile>(
-      folder / fmt::format("{}{:0{}}.{}.{}", kPrefix, seconds, kSecondsDigits, host, ::getpid()));
+  file_ =
+      std::make_unique<AppendFile>(folder / fmt::format("{}{:0{}}.{}.{}", kPrefix, seconds,
+                                                        kSecondsDigits, HostName(), ::getpid()));
   tensorboard::Event event;
   event.set_file_version(std::string(kFileVersion));
   event.mutable_source_metadata()->set_writer(std::string(writer));

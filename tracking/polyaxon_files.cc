@@ -1,7 +1,6 @@
 #include "tracking/polyaxon_files.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "base/utf8.h"
 #include "tracking/polyaxon_format.h"
 #include "tracking/tags.h"
@@ -22,11 +22,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kLog = "plxlogs/logs.jsonl";
-
-std::string HostName() {
-  char name[256] = "";
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
 
 void Widen(PolyaxonFiles::File* file, double value) {
   if (!std::isfinite(value)) return;

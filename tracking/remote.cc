@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/process.h"
 #include "base/utf8.h"
 
 namespace millrace::tracking {
@@ -172,6 +173,7 @@ void Remote::Finish() {
 // ---- the side of the server ----
 
 void Remote::Work() {
+  NameThisThread("tracker");
   try {
     while (Fetch()) DeliverSome();
   } catch (const std::exception& error) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/process.h"
+
 namespace millrace::tracking {
 namespace {
 
@@ -111,6 +113,7 @@ void RunLog::Deliver(const Event& event) {
 }
 
 void RunLog::Work() {
+  NameThisThread("run log");
   std::vector<Event> events;
   std::unique_lock lock(mutex_);
   for (;;) {
