@@ -25,6 +25,7 @@ using ErrorString = const char* (*)(int);
 using FindByBusId = int (*)(const char*, Device*);
 using GetUtilization = int (*)(Device, Utilization*);
 using GetMemory = int (*)(Device, Memory*);
+using GetMilliwatts = int (*)(Device, unsigned int*);
 
 }  // namespace
 
@@ -49,7 +50,8 @@ struct GpuMonitor::Library {
         !Find("nvmlErrorString", &error_string) ||
         !Find("nvmlDeviceGetHandleByPciBusId_v2", &find) ||
         !Find("nvmlDeviceGetUtilizationRates", &utilization) ||
-        !Find("nvmlDeviceGetMemoryInfo", &memory)) {
+        !Find("nvmlDeviceGetMemoryInfo", &memory) || !Find("nvmlDeviceGetPowerUsage", &power) ||
+        !Find("nvmlDeviceGetEnforcedPowerLimit", &power_limit)) {
       return;
     }
     if (const int result = init(); result != kSuccess) {
@@ -73,6 +75,8 @@ struct GpuMonitor::Library {
   Shutdown shutdown = nullptr;
   GetUtilization utilization = nullptr;
   GetMemory memory = nullptr;
+  GetMilliwatts power = nullptr;
+  GetMilliwatts power_limit = nullptr;
 };
 
 GpuMonitor::GpuMonitor(const std::vector<std::string>& bus_ids, const char* library)
@@ -99,7 +103,16 @@ std::vector<std::optional<GpuUse>> GpuMonitor::Read() const {
         library_->memory(device, &memory) != kSuccess) {
       continue;
     }
-    use = GpuUse{.busy_share = utilization.gpu / 100.0, .memory_bytes = memory.used};
+    const auto watts = [device](GetMilliwatts get) -> std::optional<double> {
+      unsigned int milliwatts = 0;
+      if (get(device, &milliwatts) != kSuccess) return std::nullopt;
+      return milliwatts / 1000.0;
+    };
+    use = GpuUse{.busy_share = utilization.gpu / 100.0,
+                 .memory_bytes = memory.used,
+                 .memory_total = memory.total,
+                 .power_w = watts(library_->power),
+                 .power_limit_w = watts(library_->power_limit)};
   }
   return uses;
 }

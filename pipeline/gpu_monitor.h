@@ -1,5 +1,5 @@
-// How busy GPUs are and how much of their memory is taken, as the driver's management library
-// (NVML) tells it.
+// How busy GPUs are, how much of their memory is taken and what power they draw, as the driver's
+// management library (NVML) tells it.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,10 @@ struct GpuUse {
   // processes, and however little of the GPU it filled.
   double busy_share = 0;
   std::uint64_t memory_bytes = 0;  // taken, by all processes [bytes]
+  std::uint64_t memory_total = 0;  // that there is [bytes]
+  // Some GPUs do not tell these.
+  std::optional<double> power_w;        // drawn [W]
+  std::optional<double> power_limit_w;  // at most [W]
 };
 
 // Loads the library when it is made, because only machines with NVIDIA's driver have it. One thread

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/format.h"
+#include "base/process.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -24,12 +25,6 @@ constexpr std::int64_t kSilenceNs = 6'000'000'000;
 constexpr auto kExplain = std::chrono::seconds(8);
 // Who serves the store stays so long for those who still read.
 constexpr auto kLinger = std::chrono::seconds(5);
-
-std::string HostName() {
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
-  return host;
-}
 
 // The address of this machine on the way to `host`; "" when it is not known.
 std::string AddressTowards(const std::string& host, std::uint16_t port) {
@@ -127,6 +122,18 @@ std::string Peers::FromFirst(const std::string& name, const std::string& value) 
   if (first()) store_.Set("first/" + name, "=" + value);
   Meet("first " + name);
   return store_.Find("first/" + name).value_or("=").substr(1);
+}
+
+std::vector<std::string> Peers::FromEach(const std::string& name, const std::string& value) {
+  if (alone()) return {value};
+  const std::string key = "each " + name;
+  store_.Set(Key(key.c_str(), placement_.process), "=" + value);
+  Meet("told " + name);
+  std::vector<std::string> values;
+  for (std::uint32_t process = 0; process < count(); ++process) {
+    values.push_back(store_.Find(Key(key.c_str(), process)).value_or("=").substr(1));
+  }
+  return values;
 }
 
 void Peers::RequireSame(const std::string& what, const std::string& value) {

@@ -47,8 +47,13 @@ class Peers {
   void Meet(const std::string& name);
   // Process 0's value, in all processes.
   std::string FromFirst(const std::string& name, const std::string& value);
+  // The values of all processes, by process.
+  std::vector<std::string> FromEach(const std::string& name, const std::string& value);
   // Throws Error when a process has another value than process 0: "process 1 has ... ".
   void RequireSame(const std::string& what, const std::string& value);
+
+  // Where processes leave each other words under names that begin so, for a thread of its own.
+  model::Store Mailbox(const std::string& prefix) const { return store_.Clone().Within(prefix); }
 
   // All ranks; a lane that waits longer than `timeout` ends the run.
   World MakeWorld(std::chrono::milliseconds timeout) const;

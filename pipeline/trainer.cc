@@ -2,7 +2,6 @@
 
 #include <ATen/Version.h>
 #include <torch/version.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -27,13 +26,13 @@
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/evaluation.h"
-#include "pipeline/gpu_monitor.h"
 #include "pipeline/gpus.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane.h"
 #include "pipeline/lane_groups.h"
 #include "pipeline/loader_stages.h"
 #include "pipeline/local_copy.h"
+#include "pipeline/node_monitor.h"
 #include "pipeline/peers.h"
 #include "pipeline/prediction_pictures.h"
 #include "pipeline/run_folder.h"
@@ -54,8 +53,6 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
                         const TrainOptions& options, const Devices& devices,
                         const GraphOptions& graph, const ComputeLayout& layout,
                         std::uint64_t global_batch) {
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
   nlohmann::ordered_json json;
   json["millrace"] = BuildVersion();
   json["commit"] = BuildCommit();
@@ -63,7 +60,7 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
   json["recipe"] = recipe.name;
   json["dataset"] = std::filesystem::absolute(options.dataset).string();
   json["dataset_fingerprint"] = HashToHex(loaders.train().manifest().fingerprint);
-  json["host"] = host;
+  json["host"] = HostName();
   json["cores"] = AvailableCores();
   json["devices"] = devices.Text();
   json["device_name"] = layout.device;
@@ -385,13 +382,6 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   plan_options.evaluate_first = start.state.evaluation_pending;
   ReadAhead plan(BatchPlan(plan_options),
                  MakeReadAheadOptions(recipe, loaders, loaders.train(), batch.per_device, log));
-  std::optional<GpuMonitor> gpu_monitor;
-  if (!devices.gpus.empty()) {
-    gpu_monitor.emplace(BusIds(devices));
-    if (!gpu_monitor->problem().empty()) {
-      log.Text("timings.jsonl lacks figures of GPUs: {}", gpu_monitor->problem());
-    }
-  }
   std::optional<PredictionPictures> pictures;
   if (peers.first() && recipe.pictures > 0) pictures.emplace(loaders, log);
   Stop stop;
@@ -410,10 +400,15 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .log = log,
                    .stop = stop,
                    .stats = stats,
-                   .gpus = gpu_monitor ? &*gpu_monitor : nullptr,
                    .pictures = pictures ? &*pictures : nullptr,
                    .class_names = DistinctNames(loaders.train().manifest().classes)},
                   std::move(start.state));
+  NodeMonitor nodes(peers,
+                    {.placement = options.placement,
+                     .bus_ids = devices.gpus.empty() ? std::vector<std::string>{} : BusIds(devices),
+                     .disk = folder.root,
+                     .now = [&run] { return run.moment(); }},
+                    log);
   const std::chrono::seconds timeout(recipe.stall_timeout_s);
   LaneGroups groups(peers.MakeWorld(timeout), ReplicasOf(replicas, devices), /*trains=*/true, stop);
   const Peers::Watched watched = peers.Watch(stop, groups, timeout);
@@ -450,7 +445,9 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   local_copy.Stop();
   // An interruption between batches of an evaluation is the first process's alone.
   if (run.interrupted()) peers.TellEnd();
+  nodes.Stop();
   peers.Meet("ended");
+  nodes.TellRest();
   if (pictures) pictures->Finish();
 
   const bool interrupted =

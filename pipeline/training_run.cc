@@ -20,22 +20,18 @@ namespace millrace::pipeline {
 using tracking::Progress;
 using tracking::Scalars;
 
-namespace {
+TrainingRun::TrainingRun(Parts parts, ProgressState state)
+    : parts_(std::move(parts)), state_(std::move(state)), logged_steps_(state_.step) {}
 
-void AddGpuUse(const GpuMonitor& gpus, Scalars* timing) {
-  const auto uses = gpus.Read();
-  for (std::size_t lane = 0; lane < uses.size(); ++lane) {
-    if (!uses[lane]) continue;
-    timing->values.emplace_back(fmt::format("gpu{}_busy_share", lane), uses[lane]->busy_share);
-    timing->values.emplace_back(fmt::format("gpu{}_memory_mib", lane),
-                                static_cast<double>(uses[lane]->memory_bytes) / (1 << 20));
-  }
+std::uint32_t TrainingRun::EpochOf(std::uint64_t steps_done) const {
+  const std::uint64_t per_epoch = parts_.plan.steps_per_epoch();
+  return static_cast<std::uint32_t>((steps_done + per_epoch - 1) / per_epoch);
 }
 
-}  // namespace
-
-TrainingRun::TrainingRun(Parts parts, ProgressState state)
-    : parts_(std::move(parts)), state_(std::move(state)) {}
+NodeMonitor::Moment TrainingRun::moment() const {
+  const std::uint64_t steps = logged_steps_;
+  return {.step = steps, .epoch = EpochOf(steps)};
+}
 
 bool TrainingRun::Interrupted() const {
   return parts_.interrupt != nullptr && parts_.interrupt->load(std::memory_order_relaxed);
@@ -97,6 +93,7 @@ void TrainingRun::FinishStep(const FinishedStep& finished) {
 
   const bool ends = state_.step == parts_.plan.total_steps();
   if (state_.step % parts_.recipe.log_every_steps == 0 || ends) LogStep(loss);
+  logged_steps_ = state_.step;
   ShowProgress(loss);
 
   const bool done = ends && !state_.evaluation_pending;
@@ -117,13 +114,8 @@ double TrainingRun::data_wait_share() const {
          static_cast<double>(parts_.lanes);
 }
 
-std::uint32_t TrainingRun::EpochInProgress() const {
-  const std::uint64_t steps_per_epoch = parts_.plan.steps_per_epoch();
-  return static_cast<std::uint32_t>((state_.step + steps_per_epoch - 1) / steps_per_epoch);
-}
-
 void TrainingRun::LogStep(double loss) {
-  const std::uint32_t epoch = EpochInProgress();
+  const std::uint32_t epoch = EpochOf(state_.step);
   parts_.log.Emit(Scalars{
       .kind = Scalars::Kind::kResult,
       .group = "train",
@@ -135,7 +127,7 @@ void TrainingRun::LogStep(double loss) {
   const double seconds = NsToSeconds(now_ns - since_log_.ns);
   if (seconds <= 0 || since_log_.samples == 0) return;
   const double data_wait_s = parts_.stats.DataWaitSeconds();
-  Scalars timing{
+  parts_.log.Emit(Scalars{
       .kind = Scalars::Kind::kTiming,
       .group = "train",
       .step = state_.step,
@@ -145,9 +137,7 @@ void TrainingRun::LogStep(double loss) {
                                          static_cast<double>(parts_.lanes)},
                  {"resident_mib",
                   static_cast<double>(ReadResidentMemory().beyond_page_cache()) / (1 << 20)}},
-      .texts = {}};
-  if (parts_.gpus != nullptr) AddGpuUse(*parts_.gpus, &timing);
-  parts_.log.Emit(timing);
+      .texts = {}});
   since_log_ = {.ns = now_ns, .samples = 0, .data_wait_s = data_wait_s};
 }
 
@@ -198,11 +188,10 @@ void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
   MILLRACE_CHECK(counts.samples() == static_cast<std::int64_t>(parts_.evaluate_samples));
   evaluation_rounds_ = 0;
   last_top1_ = counts.Top1Rate();
-  const std::uint32_t epoch = EpochInProgress();
   parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
                           .group = "val",
                           .step = state_.step,
-                          .epoch = epoch,
+                          .epoch = EpochOf(state_.step),
                           .values = {{"top1", counts.Top1Rate()},
                                      {"top5", counts.Top5Rate()},
                                      {"error", 100 * (1 - counts.Top1Rate())},
@@ -266,7 +255,7 @@ void TrainingRun::WriteCheckpoint(const LaneState& state, bool scheduled) {
     parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
                             .group = "checkpoint",
                             .step = state_.step,
-                            .epoch = EpochInProgress(),
+                            .epoch = EpochOf(state_.step),
                             .values = {},
                             .texts = {{"weights", HashToHex(model::HashTensors(weights))}}});
   }

@@ -16,8 +16,8 @@
 #include "model/optimizer.h"
 #include "model/schedule.h"
 #include "pipeline/batch_plan.h"
-#include "pipeline/gpu_monitor.h"
 #include "pipeline/lane_run.h"
+#include "pipeline/node_monitor.h"
 #include "pipeline/prediction_pictures.h"
 #include "pipeline/progress_state.h"
 #include "pipeline/recipe.h"
@@ -46,7 +46,6 @@ class TrainingRun final : public LaneRun {
     tracking::RunLog& log;
     Stop& stop;
     const StageStats& stats;
-    const GpuMonitor* gpus = nullptr;           // of the lanes, in their order; nullptr: none
     PredictionPictures* pictures = nullptr;     // nullptr: none are wanted
     std::vector<std::string> class_names = {};  // for those of curves, each another one
   };
@@ -73,6 +72,9 @@ class TrainingRun final : public LaneRun {
   // Logs, keeps the best, writes a checkpoint.
   void FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) override;
 
+  // Where the run stands, after what it has logged of that. Any thread.
+  NodeMonitor::Moment moment() const;
+
   // When the graph has ended.
   const ProgressState& state() const { return state_; }
   bool interrupted() const { return interrupted_; }
@@ -88,15 +90,17 @@ class TrainingRun final : public LaneRun {
   void KeepIfBest(double top1, const model::Network& network);
   // `scheduled`: an undisturbed run writes it too, and says in metrics.jsonl what its weights are.
   void WriteCheckpoint(const LaneState& state, bool scheduled);
-  // That of the last step, counted from 1.
-  std::uint32_t EpochInProgress() const;
   // Whether one is due after so many steps, evaluations and the end aside.
   bool CheckpointDueAfter(std::uint64_t steps_done) const;
   void LogStep(double loss);
   void ShowProgress(double loss);
 
+  // The epoch, counted from 1, to which the last of so many steps belongs.
+  std::uint32_t EpochOf(std::uint64_t steps_done) const;
+
   Parts parts_;
   ProgressState state_;
+  std::atomic<std::uint64_t> logged_steps_;  // global steps done
   bool interrupted_ = false;
   std::filesystem::path last_checkpoint_;
   std::optional<double> last_top1_;

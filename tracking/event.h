@@ -18,7 +18,7 @@ struct Scalars {
     kTiming,  // rates, waits, memory: differ from run to run
   };
   Kind kind = Kind::kResult;
-  std::string group;        // "train", "val", "train_eval" or "checkpoint"
+  std::string group;        // "train", "val", "train_eval", "checkpoint" or "system" (tags.h)
   std::uint64_t step = 0;   // global steps done
   std::uint32_t epoch = 0;  // counted from 1
   std::vector<std::pair<std::string, double>> values;

@@ -1,5 +1,7 @@
 #include "tracking/tags.h"
 
+#include <fmt/format.h>
+
 namespace millrace::tracking {
 namespace {
 
@@ -12,6 +14,12 @@ std::string Metric(std::string_view name) {
 }
 
 }  // namespace
+
+std::string GpuValue(std::size_t gpu, std::string_view name) {
+  return fmt::format("gpu_{}_{}", gpu, name);
+}
+
+std::string NodeName(std::size_t node) { return fmt::format("node_{}", node); }
 
 Place PlaceOf(const Scalars& scalars, std::string_view name) {
   if (scalars.group == "train") {

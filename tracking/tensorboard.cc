@@ -108,8 +108,9 @@ void TensorBoard::Write(tensorboard::Event& event) {
 
 void TensorBoard::OnScalars(const Scalars& scalars) {
   if (scalars.values.empty()) return;
-  auto event = MakeEvent(0, scalars.group == "train" ? TrainingPosition(scalars.step)
-                                                     : EvaluationPosition(scalars.step));
+  const bool in_training = scalars.group == "train" || scalars.group == kSystemGroup;
+  auto event =
+      MakeEvent(0, in_training ? TrainingPosition(scalars.step) : EvaluationPosition(scalars.step));
   for (const auto& [name, number] : scalars.values) {
     const Place place = PlaceOf(scalars, name);
     event.set_step(static_cast<std::int64_t>(place.x));

@@ -27,9 +27,11 @@ def expected(run):
                 continue  # digests
             if group == "train":
                 tag = "lr/group_0" if name == "lr" else f"training/{NAMES.get(name, name)}"
+            elif group == "system":
+                tag = f"system/{name}"
             else:
                 tag = "validation/" + ("loss" if name == "loss" else NAMES.get(name, name))
-            points.setdefault(tag, []).append((step if group == "train" else epoch, float(numpy.float32(value))))
+            points.setdefault(tag, []).append((epoch if group == "val" else step, float(numpy.float32(value))))
     return points
 
 
@@ -48,6 +50,9 @@ def test_reader_finds_every_number_of_the_run(straight):
     assert points == expected(straight)
     assert len(points["training/supervised batch loss"]) == 14
     assert [epoch for epoch, _ in points["validation/Accuracy"]] == [1, 2]
+    # What the machine uses is told as the run ends at the latest, and is no result.
+    assert points["system/system_memory_usage_megabytes"][-1][0] == 14
+    assert "system" not in {line["group"] for line in metrics(straight)}
     session = hparams(straight, "session_start_info").session_start_info.hparams
     assert session["optimizer.lr"].number_value == 0.003
     assert session["model.name"].string_value == "resnet18"
@@ -125,7 +130,7 @@ def test_run_that_was_ended_and_goes_on_has_every_point_once(millrace, recipe, d
     process.send_signal(sign)
     assert process.wait(TIME_LIMIT_S) == (-sign if sign == signal.SIGKILL else 3)
     millrace.done(*arguments)
-    results = {tag: points for tag, points in expected(straight).items() if not tag.startswith("training/")}
+    results = {tag: points for tag, points in expected(straight).items() if not tag.startswith(("training/", "system/"))}
     results["training/supervised batch loss"] = expected(straight)["training/supervised batch loss"]
     points = read(run)
     assert {tag: points[tag] for tag in results} == results
@@ -141,8 +146,9 @@ def test_run_that_goes_back_to_an_earlier_checkpoint_has_every_point_once(millra
     for tag in ["training/supervised batch loss", "lr/group_0", "validation/Accuracy"]:
         assert points[tag] == wanted[tag]
     # Timings of the steps that were done twice are those of the second time.
-    steps = [step for step, _ in points["training/Throughput"]]
-    assert steps == sorted(set(steps))
+    for tag in ["training/Throughput", "system/cpu_utilization_percentage"]:
+        steps = [step for step, _ in points[tag]]
+        assert steps == sorted(set(steps))
 
 
 def test_run_that_fails_says_so(millrace, recipe, dataset):

@@ -295,6 +295,7 @@ TEST_F(Gpu, DriverTellsHowBusyItIs) {
   ASSERT_TRUE(uses[0]);
   EXPECT_LE(uses[0]->busy_share, 1);
   EXPECT_GT(uses[0]->memory_bytes, 0u);
+  EXPECT_GT(uses[0]->memory_total, uses[0]->memory_bytes);
 }
 
 // Batches of changing sizes, two on their way at a time, from memory that is written over as soon

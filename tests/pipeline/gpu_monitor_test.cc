@@ -16,6 +16,17 @@ TEST(GpuMonitor, TellsWhatTheDriverSays) {
   ASSERT_TRUE(uses[0]);
   EXPECT_DOUBLE_EQ(uses[0]->busy_share, 0.93);
   EXPECT_EQ(uses[0]->memory_bytes, std::uint64_t{30} << 30);
+  EXPECT_EQ(uses[0]->memory_total, std::uint64_t{80} << 30);
+  EXPECT_EQ(uses[0]->power_w, 525.0);
+  EXPECT_EQ(uses[0]->power_limit_w, 700.0);
+}
+
+TEST(GpuMonitor, PowerIsLeftOutWhereAGpuDoesNotTellIt) {
+  const auto uses = GpuMonitor({"0000:67:00.0"}, MILLRACE_FAKE_NVML).Read();
+  ASSERT_TRUE(uses.at(0));
+  EXPECT_EQ(uses[0]->memory_bytes, std::uint64_t{30} << 30);
+  EXPECT_FALSE(uses[0]->power_w);
+  EXPECT_FALSE(uses[0]->power_limit_w);
 }
 
 TEST(GpuMonitor, NothingIsToldOfGpusThatAreUnknownOrLost) {

@@ -74,6 +74,8 @@ TEST_P(PeersTest, HearTheFirstAndMakeOneWorld) {
   const auto errors = Run(3, [](Peers& peers, std::uint32_t process) {
     EXPECT_EQ(peers.FromFirst("checkpoint", "of " + std::to_string(process)), "of 0");
     EXPECT_EQ(peers.FromFirst("nothing", ""), "");
+    EXPECT_THAT(peers.FromEach("name", process == 1 ? "" : "of " + std::to_string(process)),
+                testing::ElementsAre("of 0", "", "of 2"));
     peers.RequireSame("number of devices", "2");
     const World world = peers.MakeWorld(std::chrono::seconds(5));
     EXPECT_EQ(world.world_size, 6u);

@@ -106,9 +106,11 @@ def expected(run):
             if isinstance(value, str):
                 continue
             key = "lr/group_0" if name == "lr" else f"training/{NAMES.get(name, name)}"
+            if group == "system":
+                key = f"system/{name}"
             if group == "val":
                 key = "validation/" + ("loss" if name == "loss" else NAMES.get(name, name))
-            points.setdefault(key, []).append((step if group == "train" else epoch, value))
+            points.setdefault(key, []).append((epoch if group == "val" else step, value))
     return points
 
 
