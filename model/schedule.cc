@@ -64,6 +64,23 @@ class Cosine final : public Schedule {
   std::int64_t total_;  // [steps] of the run
 };
 
+class Polynomial final : public Schedule {
+ public:
+  Polynomial(double lr, double power, std::int64_t first, std::int64_t total)
+      : lr_(lr), power_(power), first_(first), total_(total) {}
+
+  double LearningRateAt(std::int64_t step) const override {
+    const auto left = total_ - std::min(step, total_ - 1);
+    return lr_ * std::pow(static_cast<double>(left) / static_cast<double>(total_ - first_), power_);
+  }
+
+ private:
+  double lr_;
+  double power_;
+  std::int64_t first_;  // step at which the descent begins
+  std::int64_t total_;  // [steps] of the run
+};
+
 // Smith and Topin, "Super-convergence" (arXiv:1708.07120), with the two cosine phases and the phase
 // ends of torch.optim.lr_scheduler.OneCycleLR.
 class OneCycle final : public Schedule {
@@ -160,8 +177,8 @@ std::unique_ptr<Schedule> MakeOneCycle(const Params& section, double base_lr,
 std::unique_ptr<Schedule> MakeSchedule(const Params& section, double base_lr,
                                        std::int64_t steps_per_epoch, std::int64_t total_steps) {
   MILLRACE_CHECK(steps_per_epoch >= 1 && total_steps >= 1);
-  const std::string name =
-      section.Choice("name", {"constant", "multi_step", "cosine", "one_cycle"}, "constant");
+  const std::string name = section.Choice(
+      "name", {"constant", "multi_step", "cosine", "polynomial", "one_cycle"}, "constant");
   if (name == "one_cycle") return MakeOneCycle(section, base_lr, total_steps);
 
   const std::int64_t warmup_steps = WarmupSteps(section, steps_per_epoch, total_steps);
@@ -171,6 +188,9 @@ std::unique_ptr<Schedule> MakeSchedule(const Params& section, double base_lr,
   } else if (name == "cosine") {
     main = std::make_unique<Cosine>(base_lr, section.NumberIn("min_lr", 0, base_lr, 0.0),
                                     warmup_steps, total_steps);
+  } else if (name == "polynomial") {
+    main = std::make_unique<Polynomial>(base_lr, section.NumberIn("power", 0, 100, 1.0),
+                                        warmup_steps, total_steps);
   } else {
     main = std::make_unique<Constant>(base_lr);
   }

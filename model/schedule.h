@@ -24,6 +24,7 @@ class Schedule {
 //   constant    none
 //   multi_step  `milestones` [epochs, may be fractional, ascending], `gamma` (0.1): MultiStepLR
 //   cosine      `min_lr` (0): CosineAnnealingLR over the steps after the warm-up
+//   polynomial  `power` (1): PolynomialLR, down to 0, over the steps after the warm-up
 //   one_cycle   `pct_start` (0.3), `div_factor` (25), `final_div_factor` (1e4): OneCycleLR
 //
 // All but one_cycle, which warms up by itself, take `warmup_epochs` (0) and `warmup_factor` (0.01):

@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 
 #include "base/error.h"
@@ -110,31 +112,94 @@ TEST(Optimizer, ZeroedGradientsStayWhereTheyAre) {
   EXPECT_EQ(parameters[0].tensor.grad().strides(), parameters[0].tensor.strides());
 }
 
-TEST(Optimizer, RestoredStateContinuesBitForBit) {
-  const char* json = R"({"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": true})";
-  const std::vector<NamedTensor> first = MakeParameters();
-  const auto optimizer = Make(json, first);
-  DrawGradients(first);
-  optimizer->SetLearningRate(0.1);
-  optimizer->Step();
+// Every optimizer with whatever state it can have.
+class EveryOptimizer : public ::testing::TestWithParam<const char*> {};
 
+TEST_P(EveryOptimizer, RestoredStateContinuesBitForBit) {
+  const std::vector<NamedTensor> first = MakeParameters();
+  const auto optimizer = Make(GetParam(), first);
+  for (const double rate : {0.1, 0.2}) {
+    DrawGradients(first);
+    optimizer->SetLearningRate(rate);
+    optimizer->Step();
+  }
   std::vector<NamedTensor> second;
   for (const NamedTensor& p : first) {
     second.push_back({p.name, p.tensor.detach().clone().set_requires_grad(true)});
   }
-  const auto restored = Make(json, second);
+  const auto restored = Make(GetParam(), second);
   restored->LoadState(optimizer->StateTensors());
   DrawGradients(first);
   for (std::size_t i = 0; i < first.size(); ++i) {
     second[i].tensor.grad().copy_(first[i].tensor.grad());
   }
-  optimizer->SetLearningRate(0.05);
-  optimizer->Step();
-  restored->SetLearningRate(0.05);
-  restored->Step();
+  for (const auto& each : {optimizer.get(), restored.get()}) {
+    each->SetLearningRate(0.05);
+    each->Step();
+  }
   for (std::size_t i = 0; i < first.size(); ++i) {
     EXPECT_TRUE(at::equal(first[i].tensor, second[i].tensor)) << i;
   }
+}
+
+TEST_P(EveryOptimizer, OverflowInAnyStepLeavesNoTrace) {
+  const std::vector<NamedTensor> parameters = MakeParameters();
+  const auto optimizer = Make(GetParam(), parameters);
+  const auto all = [&] {
+    std::vector<at::Tensor> copies;
+    for (const auto& list : {parameters, optimizer->StateTensors()}) {
+      for (const NamedTensor& entry : list) copies.push_back(entry.tensor.detach().clone());
+    }
+    return copies;
+  };
+  for (const bool overflows : {true, false, true}) {
+    DrawGradients(parameters);
+    if (overflows) parameters[0].tensor.grad()[1].fill_(std::numeric_limits<float>::infinity());
+    const std::vector<at::Tensor> before = all();
+    optimizer->Step(at::full({}, overflows ? 1.0 : 0.0));
+    const std::vector<at::Tensor> after = all();
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      EXPECT_EQ(at::equal(before[i], after[i]), overflows) << i;
+      EXPECT_TRUE(at::isfinite(after[i]).all().item<bool>()) << i;
+    }
+  }
+}
+
+TEST_P(EveryOptimizer, GradientsStayAsTheyWere) {
+  const std::vector<NamedTensor> parameters = MakeParameters();
+  const auto optimizer = Make(GetParam(), parameters);
+  DrawGradients(parameters);
+  const at::Tensor gradient = parameters[0].tensor.grad().clone();
+  optimizer->Step();
+  EXPECT_TRUE(at::equal(parameters[0].tensor.grad(), gradient));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Optimizer, EveryOptimizer,
+    ::testing::Values(
+        R"({"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": true, "weight_decay": 0.1,
+            "decay_norm_and_bias": false})",
+        R"({"name": "adamw", "lr": 0.1, "decay_norm_and_bias": false})",
+        R"({"name": "lars", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "trust_clip": true,
+            "decay_norm_and_bias": false})",
+        R"({"name": "lamb", "lr": 0.1, "decay_norm_and_bias": false})"));
+
+TEST(Optimizer, ClippedGradientHasTheNormAndItsDirection) {
+  const std::vector<NamedTensor> parameters = MakeParameters();
+  const auto optimizer = Make(R"({"name": "sgd", "lr": 0.1, "clip_norm": 2})", parameters);
+  const auto gradient = [&] {
+    return at::cat({parameters[0].tensor.grad().flatten(), parameters[1].tensor.grad().flatten()});
+  };
+  DrawGradients(parameters);
+  const at::Tensor drawn = gradient();
+  const at::Tensor norm = drawn.norm();
+  ASSERT_GT(norm.item<double>(), 2);
+  optimizer->Step();
+  EXPECT_TRUE(at::allclose(gradient(), drawn * (2 / norm)));
+  // What is short enough stays.
+  for (const NamedTensor& p : parameters) p.tensor.grad().fill_(0.01);
+  optimizer->Step();
+  EXPECT_TRUE(at::equal(gradient(), at::full_like(drawn, 0.01)));
 }
 
 TEST(Optimizer, StateOfAnotherIsRefusedAndNothingChanges) {
@@ -159,13 +224,24 @@ TEST(Optimizer, StateOfAnotherIsRefusedAndNothingChanges) {
 
 TEST(Optimizer, WrongSettingsAreNamed) {
   EXPECT_THAT(ErrorOf(R"({"name": "sgd"})"), HasSubstr("lr: is missing"));
-  EXPECT_THAT(ErrorOf(R"({"name": "sdg", "lr": 1})"), HasSubstr("must be one of sgd"));
+  EXPECT_THAT(ErrorOf(R"({"name": "sdg", "lr": 1})"), HasSubstr("must be one of sgd, adamw"));
   EXPECT_THAT(ErrorOf(R"({"name": "sgd", "lr": -1})"), HasSubstr("lr: is -1"));
   EXPECT_THAT(ErrorOf(R"({"name": "sgd", "lr": 1, "nesterov": true})"),
               HasSubstr("nesterov: needs momentum > 0"));
   EXPECT_THAT(ErrorOf(R"({"name": "sgd", "lr": 1, "decay_norm_and_bias": false})"),
               HasSubstr("has no effect without weight_decay"));
   EXPECT_THAT(ErrorOf(R"({"name": "sgd", "lr": 1, "betas": [0, 1]})"), HasSubstr("betas"));
+  EXPECT_THAT(ErrorOf(R"({"name": "sgd", "lr": 1, "clip_norm": -1})"),
+              HasSubstr("clip_norm: is -1"));
+  EXPECT_THAT(ErrorOf(R"({"name": "adamw", "lr": 1, "momentum": 0.9})"), HasSubstr("momentum"));
+  for (const char* betas : {"[0.9]", "[0.9, 1]", "[-0.1, 0.9]"}) {
+    EXPECT_THAT(ErrorOf(fmt::format(R"({{"name": "adamw", "lr": 1, "betas": {}}})", betas)),
+                HasSubstr("betas: must be two numbers from 0 to below 1"));
+  }
+  EXPECT_THAT(ErrorOf(R"({"name": "lars", "lr": 1})"),
+              HasSubstr("weight_decay: must be above 0 for lars, which without it is sgd"));
+  EXPECT_THAT(ErrorOf(R"({"name": "lamb", "lr": 1, "weight_decay": 0})"),
+              HasSubstr("weight_decay: must be above 0 for lamb"));
 }
 
 }  // namespace

@@ -55,6 +55,15 @@ TEST(Schedule, CosineDescendsFromTheEndOfTheWarmup) {
   EXPECT_DOUBLE_EQ(schedule->LearningRateAt(60), 0.05);
 }
 
+TEST(Schedule, PolynomialDescendsFromTheEndOfTheWarmup) {
+  const auto schedule =
+      Make(R"({"name": "polynomial", "power": 2, "warmup_epochs": 2})", 0.1, 10, 100);
+  EXPECT_DOUBLE_EQ(schedule->LearningRateAt(0), 0.001);
+  EXPECT_DOUBLE_EQ(schedule->LearningRateAt(20), 0.1);
+  EXPECT_DOUBLE_EQ(schedule->LearningRateAt(60), 0.1 * 0.5 * 0.5);
+  EXPECT_DOUBLE_EQ(schedule->LearningRateAt(99), 0.1 * 0.0125 * 0.0125);
+}
+
 TEST(Schedule, MultiStepDropsAtFractionsOfEpochs) {
   const auto schedule =
       Make(R"({"name": "multi_step", "milestones": [1, 2.5, 500], "gamma": 0.5})", 0.8, 10, 100);
@@ -77,7 +86,7 @@ TEST(Schedule, OneCycleStartsPeaksAndEndsWhereItShould) {
 }
 
 TEST(Schedule, StepsPastTheEndKeepTheLastRate) {
-  for (const char* name : {"constant", "cosine", "one_cycle"}) {
+  for (const char* name : {"constant", "cosine", "polynomial", "one_cycle"}) {
     const auto schedule = Make(fmt::format(R"({{"name": "{}"}})", name), 0.1, 10, 100);
     EXPECT_EQ(schedule->LearningRateAt(1000), schedule->LearningRateAt(99)) << name;
   }
@@ -88,7 +97,8 @@ TEST(Schedule, EveryRateOfEveryShortRunIsSane) {
     for (const char* json :
          {R"({"name": "one_cycle"})", R"({"name": "one_cycle", "pct_start": 0})",
           R"({"name": "one_cycle", "pct_start": 1})", R"({"name": "one_cycle", "pct_start": 0.5})",
-          R"({"name": "cosine"})", R"({"name": "multi_step", "milestones": [1]})"}) {
+          R"({"name": "cosine"})", R"({"name": "polynomial"})",
+          R"({"name": "multi_step", "milestones": [1]})"}) {
       const auto schedule = Make(json, 0.1, 3, total);
       for (std::int64_t step = 0; step < total; ++step) {
         const double rate = schedule->LearningRateAt(step);

@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -251,6 +252,35 @@ def test_multi_step_rates_after_warmup():
         return torch.optim.lr_scheduler.ChainedScheduler([linear, steps])
 
     check_rates(section(name="multi_step", milestones=[3, 6], warmup_epochs=2), 0.1, 10, 100, make)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.9, 2.0])
+def test_polynomial_rates(power):
+    check_rates(section(name="polynomial", power=power), 0.5, 10, 200,
+                lambda optimizer: torch.optim.lr_scheduler.PolynomialLR(optimizer, 200, power))
+
+
+def test_polynomial_rates_after_warmup():
+    def make(optimizer):
+        linear = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, 1.0, 20)
+        polynomial = torch.optim.lr_scheduler.PolynomialLR(optimizer, 180, 2.0)
+        return torch.optim.lr_scheduler.SequentialLR(optimizer, [linear, polynomial], [20])
+
+    check_rates(section(name="polynomial", power=2.0, warmup_epochs=2), 0.5, 10, 200, make)
+
+
+def test_polynomial_makes_the_ramps_of_ffcv():
+    """ffcv-imagenet's train_imagenet.py: get_cyclic_lr at both ends of each epoch, and np.interp between them."""
+    lr, epochs, peak, iterations = 1.7, 16, 2, 10
+
+    def at_epoch(epoch):
+        return np.interp(epoch, [0, peak, epochs], [1e-4 * lr, lr, 0])
+
+    theirs = np.concatenate([np.interp(np.arange(iterations), [0, iterations], [at_epoch(e), at_epoch(e + 1)])
+                             for e in range(epochs)])
+    settings = section(name="polynomial", warmup_epochs=peak, warmup_factor=1e-4)
+    ours = [float(line) for line in judge("schedule", settings, lr, iterations, epochs * iterations).split()]
+    assert ours == pytest.approx(theirs, rel=1e-9, abs=0)
 
 
 def test_constant_rates_after_warmup():

@@ -129,6 +129,47 @@ void Train(const Arguments& args) {
   WriteSafetensors(args.at(5), out, {});
 }
 
+// updates OPTIMIZER SCHEDULE STEPS_PER_EPOCH INPUTS OUT: parameters "parameter.<name>" follow
+// gradients "gradient.<step>.<name>" at the schedule's rates; "<step>.<name>" after each, and
+// "rates". With "found_inf" [steps] the optimizer is told each time whether the update counts.
+void Updates(const Arguments& args) {
+  const std::string prefix = "parameter.";
+  const TensorFile inputs = ReadSafetensors(args.at(3));
+  std::vector<NamedTensor> parameters;
+  at::Tensor found_inf;
+  for (const NamedTensor& entry : inputs.tensors) {
+    if (entry.name == "found_inf") found_inf = entry.tensor;
+    if (!entry.name.starts_with(prefix)) continue;
+    parameters.push_back({entry.name.substr(prefix.size()), entry.tensor.clone()});
+    parameters.back().tensor.set_requires_grad(true);
+  }
+  const std::size_t others = parameters.size() + (found_inf.defined() ? 1 : 0);
+  const auto steps =
+      static_cast<std::int64_t>((inputs.tensors.size() - others) / parameters.size());
+  const Params params = Params::FromJson(args.at(0), "optimizer");
+  const auto optimizer = MakeOptimizer(params, parameters);
+  params.RefuseUnknown();
+  const auto schedule = MakeSchedule(Params::FromJson(args.at(1), "schedule"),
+                                     optimizer->learning_rate(), std::stoll(args.at(2)), steps);
+  at::Tensor rates = at::zeros({steps}, at::kDouble);
+  std::vector<NamedTensor> out;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    rates[step] = schedule->LearningRateAt(step);
+    for (const NamedTensor& parameter : parameters) {
+      parameter.tensor.grad().copy_(
+          Find(inputs, fmt::format("gradient.{}.{}", step, parameter.name)));
+    }
+    optimizer->SetLearningRate(schedule->LearningRateAt(step));
+    optimizer->Step(found_inf.defined() ? found_inf[step] : at::Tensor());
+    for (const NamedTensor& parameter : parameters) {
+      out.push_back(
+          {fmt::format("{}.{}", step, parameter.name), parameter.tensor.detach().clone()});
+    }
+  }
+  out.push_back({"rates", rates});
+  WriteSafetensors(args.at(4), out, {});
+}
+
 // ranks SECTION OPTIMIZER CLASSES WEIGHTS INPUTS RANKS OUT: the same in float32 on so many ranks,
 // each with its part of every batch; the mean loss of each step, and rank 0's weights.
 void Ranks(const Arguments& args) {
@@ -246,6 +287,8 @@ int Run(const Arguments& all) {
     Step(args);
   } else if (verb == "train") {
     Train(args);
+  } else if (verb == "updates") {
+    Updates(args);
   } else if (verb == "ranks") {
     Ranks(args);
   } else if (verb == "schedule") {
@@ -257,7 +300,7 @@ int Run(const Arguments& all) {
   } else if (verb == "bench") {
     Bench(args);
   } else {
-    fmt::print(stderr, "verbs: init step train ranks schedule counts copy bench\n");
+    fmt::print(stderr, "verbs: init step train updates ranks schedule counts copy bench\n");
     return 2;
   }
   return 0;
