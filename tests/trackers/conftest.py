@@ -1,6 +1,7 @@
 """The real servers, started from their pinned packages, and the programs that report to them. `./check trackers` sets
 MILLRACE_BUILD, the build folder (default: build/release)."""
 
+import base64
 import contextlib
 import gzip
 import json
@@ -16,6 +17,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from outage import Outage
 from support import Program, environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +74,7 @@ class Server:
 
 class MlflowServer(Server):
     health = "/health"
+    headers = {"Content-Type": "application/json"}
 
     def arguments(self):
         return ["mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/store.db", "--artifacts-destination",
@@ -82,8 +85,7 @@ class MlflowServer(Server):
 
     def call(self, path, body=None, /, **query):
         url = f"{self.uri}/api/2.0/mlflow/{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
-        request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode(), headers=self.headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
@@ -96,6 +98,12 @@ class MlflowServer(Server):
         [run] = self.runs(experiment)
         return run
 
+    def has_some_of(self, experiment):
+        """Whether numbers of its runs are there."""
+        with contextlib.suppress(urllib.error.HTTPError):  # there is no such experiment yet
+            return any(run["data"].get("metrics") for run in self.runs(experiment))
+        return False
+
     def history(self, run, key):
         metrics = self.call("metrics/get-history", run_id=run["info"]["run_id"], metric_key=key).get("metrics", [])
         return [(metric["step"], metric["value"]) for metric in metrics]
@@ -106,8 +114,34 @@ class MlflowServer(Server):
 
     def artifact(self, run, path):
         query = urllib.parse.urlencode({"run_uuid": run["info"]["run_id"], "path": path})
-        with urllib.request.urlopen(f"{self.uri}/get-artifact?{query}", timeout=60) as answer:
+        request = urllib.request.Request(f"{self.uri}/get-artifact?{query}", headers=self.headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
+
+
+class MlflowServerWithUsers(MlflowServer):
+    """It shows users only what is theirs, and nothing to anybody else. (Passwords are ASCII: it takes artifacts with no others.)"""
+
+    admin, admin_password = "admin", "a word of the administrator's"
+    user, password = "trainer", "se:cret word/1%41"
+    headers = {**MlflowServer.headers,
+               "Authorization": "Basic " + base64.b64encode(f"{admin}:{admin_password}".encode()).decode()}
+
+    def arguments(self):
+        return [*super().arguments(), "--app-name", "basic-auth"]
+
+    def variables(self):
+        (self.folder / "users.ini").write_text(
+            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{self.folder}/users.db\n"
+            f"admin_username = {self.admin}\nadmin_password = {self.admin_password}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\nauth_cache_ttl_seconds = 60\n")
+        return {**super().variables(), "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "users.ini"),
+                "MLFLOW_FLASK_SERVER_SECRET_KEY": "of the tests"}
+
+    def start(self):
+        super().start()
+        with contextlib.suppress(urllib.error.HTTPError):  # it is there already
+            self.call("users/create", {"username": self.user, "password": self.password})
 
 
 class PolyaxonServer(Server):
@@ -142,6 +176,12 @@ class PolyaxonServer(Server):
         """The only run of the project, with all that it holds."""
         [run] = self.runs(project)
         return json.loads(self.get(f"api/v1/default/{project}/runs/{run['uuid']}"))
+
+    def has_some_of(self, project):
+        """Whether numbers of its only run are there."""
+        with contextlib.suppress(urllib.error.HTTPError, ValueError):  # there is no such project or run yet
+            return bool(self.run(project)["outputs"])
+        return False
 
     def statuses(self, run):
         found = json.loads(self.get(f"api/v1/default/{run['project']}/runs/{run['uuid']}/statuses"))
@@ -201,3 +241,25 @@ def mlflow(started_mlflow):
     if started_mlflow.process is None:
         started_mlflow.start()
     return started_mlflow
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outages(request, build, dataset, tmp_path_factory):
+    """Begun before all tests, beside which they pass; each is to be waited for. None where no test asks."""
+    if not any(item.path.name == "test_outage.py" for item in request.session.items):
+        yield None
+        return
+    folders = [tmp_path_factory.mktemp(f"outage-{name}") for name in ("mlflow", "polyaxon")]
+    mlflow, polyaxon = MlflowServerWithUsers(folders[0]), PolyaxonServer(folders[1])
+    both = {
+        "mlflow": Outage(mlflow, Program(build, folders[0], MLFLOW_TRACKING_URI=mlflow.uri, MLFLOW_EXPERIMENT_NAME="outage",
+                                         MLFLOW_TRACKING_USERNAME=mlflow.user, MLFLOW_TRACKING_PASSWORD=mlflow.password), dataset),
+        "polyaxon": Outage(polyaxon, Program(build, folders[1], POLYAXON_HOST=polyaxon.uri, POLYAXON_PROJECT="outage"), dataset)}
+    yield both
+    for outage in both.values():
+        outage.end()
+
+
+def pytest_collection_modifyitems(items):
+    """Outages last about as long as all other tests, and are looked at after them."""
+    items.sort(key=lambda item: item.path.name == "test_outage.py")

@@ -11,11 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 from pathlib import Path
 
 import pytest
-from support import FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, tell, train
+from support import FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, tell, train, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,21 +108,10 @@ def test_run_that_is_killed_and_goes_on_is_one_run_without_gaps(reporter, mlflow
     assert tags_of(run)["changed.lr"] == "0.2"
 
 
-def arrived(mlflow, reporter):
-    """Whether the server has some of it."""
-    try:
-        return any(mlflow.history(run, LOSS) for run in mlflow.runs(reporter.experiment))
-    except urllib.error.HTTPError:  # there is no such experiment yet
-        return False
-
-
 def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, mlflow):
     process = reporter.start()
     tell(process, *range(1, 101))
-    deadline = time.monotonic() + 60
-    while not arrived(mlflow, reporter):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: mlflow.has_some_of(reporter.experiment))
     mlflow.kill()
     for begin in range(101, 401, 100):
         tell(process, *range(begin, begin + 100))
@@ -247,10 +235,7 @@ def test_server_that_talks_nonsense_fails_no_run_and_learns_only_the_credentials
         process = reporter.start(finish_wait=1)
         process.stdin.write((json.dumps(train(1)) + "\n").encode())
         process.stdin.flush()
-        deadline = time.monotonic() + 60
-        while not headers:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: headers)
         process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=60)
         assert process.returncode == 0
         server.shutdown()

@@ -26,6 +26,7 @@ from support import (
     make_training,
     tell,
     train,
+    wait_until,
 )
 
 with warnings.catch_warnings():
@@ -170,10 +171,7 @@ def test_kill_between_the_files_and_the_note_of_them_doubles_nothing(reporter, p
 def test_server_that_is_killed_and_comes_back_has_everything_once(reporter, polyaxon):
     process = reporter.start()
     tell(process, *range(1, 101))
-    deadline = time.monotonic() + 60
-    while not (reporter.folder / "tracking/polyaxon/files.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((reporter.folder / "tracking/polyaxon/files.json").exists)
     # Most likely in the midst of the first delivery.
     polyaxon.kill()
     for begin in range(101, 401, 100):
@@ -386,10 +384,7 @@ def test_credentials_go_to_the_server_and_nowhere_else(build, tmp_path):
             process = reporter.start()
             process.stdin.write((json.dumps(train(1)) + "\n").encode())
             process.stdin.close()
-            deadline = time.monotonic() + 60
-            while not seen:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(lambda: seen)  # noqa: B023
             process.kill()
             process.wait()
             assert set(seen) == {(f"{token} se-cret", "sidecar")}
