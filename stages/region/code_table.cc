@@ -14,26 +14,19 @@ struct Symbol {
 // ITU-T T.81, F.2.2. Without a value behind it a symbol of AC coefficients is sixteen zeros or,
 // whatever its zeros, the end of the block, as libjpeg takes it.
 Symbol Meaning(std::uint8_t symbol, CodeKind kind) {
-  if (kind == CodeKind::kDc) return {0, symbol};
+  if (kind == CodeKind::kDc) return {Coefficient::kDc, symbol};
   const std::uint32_t zeros = symbol >> 4;
   const std::uint32_t size = symbol & 15;
   return {size == 0 && zeros != 15 ? Coefficient::kEndOfBlock : zeros, size};
 }
 
-// Values that do not begin with a one are negative.
-std::int32_t Value(std::uint32_t bits, std::uint32_t size) {
-  if (size == 0) return 0;
-  const bool is_negative = bits >> (size - 1) == 0;
-  return static_cast<std::int32_t>(bits) - (is_negative ? (1 << size) - 1 : 0);
-}
-
 // All entries that begin with one code of `length` bits and hold its value too. Returns where those
 // of the next code go. Loops that the compiler makes vectors of.
 Coefficient* FillWhole(Coefficient* out, std::uint32_t length, Symbol symbol) {
-  const std::uint32_t count = 1u << (CodeTable::kLookupBits - length);
-  const std::uint32_t free_bits = CodeTable::kLookupBits - length - symbol.size;
+  const std::uint32_t count = 1u << (CodeTables::kLookupBits - length);
+  const std::uint32_t free_bits = CodeTables::kLookupBits - length - symbol.size;
   const std::uint32_t zero = Coefficient::Of(length + symbol.size, symbol.zeros, 0).entry;
-  // As Value(): the first half are negative.
+  // Values that do not begin with a one are negative.
   const std::uint32_t negative = symbol.size == 0 ? 0 : count / 2;
   const std::uint32_t least = zero - (((1u << symbol.size) - 1) << 16);
   for (std::uint32_t i = 0; i < negative; ++i) out[i].entry = least + (i >> free_bits << 16);
@@ -61,19 +54,21 @@ bool IsSoundCode(const storage::HuffmanTable& table, CodeKind kind) {
                       [kind](std::uint8_t symbol) { return Meaning(symbol, kind).size > 15; });
 }
 
-bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
+bool CodeTables::Make(std::size_t number, const storage::HuffmanTable& table, CodeKind kind) {
   if (!IsSoundCode(table, kind)) return false;
-  symbols_ = table.symbols;
-  kind_ = kind;
+  LongCodes& long_codes = long_codes_[number];
+  long_codes.symbols = table.symbols;
+  long_codes.kind = kind;
   // Codes come in their order, and so do the entries that begin with them.
-  Coefficient* entry = entries_.data();
+  Coefficient* entry = entries_.data() + FirstOf(number);
+  Coefficient* const end = entry + (std::size_t{1} << kLookupBits);
   std::uint32_t code = 0;
   std::uint32_t place = 0;
   for (std::uint32_t length = 1; length <= 16; ++length, code <<= 1) {
-    offset_[length] = static_cast<std::int32_t>(place) - static_cast<std::int32_t>(code);
+    long_codes.offset[length] = static_cast<std::int32_t>(place) - static_cast<std::int32_t>(code);
     const std::uint32_t count = table.lengths[length - 1];
     for (std::uint32_t i = 0; i < count && length <= kLookupBits; ++i) {
-      const Symbol symbol = Meaning(symbols_[place + i], kind);
+      const Symbol symbol = Meaning(table.symbols[place + i], kind);
       if (length + symbol.size <= kLookupBits) {
         entry = FillWhole(entry, length, symbol);
       } else {
@@ -83,30 +78,22 @@ bool CodeTable::Make(const storage::HuffmanTable& table, CodeKind kind) {
     }
     code += count;
     place += count;
-    limit_[length] = code << (16 - length);
+    long_codes.limit[length] = code << (16 - length);
   }
-  std::fill(entry, entries_.data() + entries_.size(), Coefficient{});
+  std::fill(entry, end, Coefficient{});
   return true;
 }
 
-Coefficient CodeTable::Complete(Coefficient found, std::uint64_t window) const {
-  if (found.entry == 0) found = FindLong(static_cast<std::uint32_t>(window >> 48));
-  if (found.is_whole() || found.entry == 0) return found;
-  const std::uint32_t bits = found.bits() - Coefficient::kWithoutValue;
-  const auto size = static_cast<std::uint32_t>(found.value());
-  const std::uint64_t from_value = window << (bits - size);
-  return Coefficient::Of(bits, found.zeros(),
-                         Value(static_cast<std::uint32_t>(from_value >> (64 - size)), size));
+Coefficient CodeTables::FindLong(std::uint32_t first, std::uint64_t window) const {
+  return long_codes_[first >> kLookupBits].Find(static_cast<std::uint32_t>(window >> 48));
 }
 
-Coefficient CodeTable::FindLong(std::uint32_t bits) const {
+Coefficient CodeTables::LongCodes::Find(std::uint32_t bits) const {
   for (std::uint32_t length = kLookupBits + 1; length <= 16; ++length) {
-    if (bits >= limit_[length]) continue;
+    if (bits >= limit[length]) continue;
     const auto code = static_cast<std::int32_t>(bits >> (16 - length));
-    const Symbol symbol =
-        Meaning(symbols_[static_cast<std::size_t>(code + offset_[length])], kind_);
-    return symbol.size == 0 ? Coefficient::Of(length, symbol.zeros, 0)
-                            : WithoutValue(length, symbol);
+    const Symbol symbol = Meaning(symbols[static_cast<std::size_t>(code + offset[length])], kind);
+    return WithoutValue(length, symbol);
   }
   return {};
 }

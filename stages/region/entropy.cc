@@ -30,15 +30,6 @@ inline constexpr std::size_t kMostBlockBytes = storage::kBlockSize * 31 / 8;
 inline constexpr std::size_t kTakeMargin = 64;
 static_assert(kTakeMargin <= kMostBlockBytes);
 
-// The natural position of each coefficient in zigzag order. Behind the block's end there is the
-// last one: a damaged block writes there, and an end of block writes a zero that is there anyway.
-inline constexpr std::array<std::uint8_t, 256> kPlaces = [] {
-  std::array<std::uint8_t, 256> places{};
-  places.fill(storage::kBlockSize - 1);
-  std::copy(storage::kNaturalPosition.begin(), storage::kNaturalPosition.end(), places.begin());
-  return places;
-}();
-
 }  // namespace millrace::stages::region
 #endif  // MILLRACE_STAGES_REGION_ENTROPY_CC_
 
@@ -48,58 +39,71 @@ namespace {
 
 // A segment under way.
 struct Lane {
-  std::int64_t bit;       // of the next bit: 8 * (byte - 7) + 7, downwards from each byte's first
+  std::int64_t bit;       // where the bits end that are looked up next; downwards
   std::int64_t position;  // of the next coefficient in its block, in zigzag order
-  const CodeTable* table;
   const BlockStep* step;
+
+  bool has_ended() const { return step->table == BlockStep::End().table; }
 };
 
 struct Context {
+  const CodeTables& tables;
   const std::uint8_t* bytes;
   std::int16_t* coefficients;
-  // Of all positions together: this bit is set where one was behind the block's last. The end of a
-  // block leads further.
-  std::int64_t positions;
-  static constexpr std::int64_t kIsWrong = kBlock;
 };
 
-// One coefficient. Where a block ends is not to be foreseen, so nothing branches on it. Returns
-// where the next one's block begins.
-HWY_INLINE std::int64_t Step(Context& context, Lane& lane) {
+// The bits from the lane's next one on.
+HWY_INLINE std::uint64_t WindowAt(const std::uint8_t* bytes, std::int64_t bit) {
+  const std::int64_t first = bit + CodeTables::kLookupBits - 1;
   std::uint64_t window;
+  std::memcpy(&window, bytes + (first >> 3) - 7, sizeof window);
+  return window << (~first & 7);
+}
+
+HWY_NOINLINE Coefficient FindLong(const Context& context, std::int64_t bit, std::uint32_t table) {
+  return context.tables.FindLong(table, WindowAt(context.bytes, bit));
+}
+
+// One coefficient. Where a block ends is not to be foreseen, so nothing branches on it. False where
+// there is none: the segment has ended or, which sets `is_wrong`, is damaged.
+HWY_INLINE bool Step(const Context& context, Lane& lane, bool& is_wrong) {
+  std::uint32_t window;
   std::memcpy(&window, context.bytes + (lane.bit >> 3), sizeof window);
-  window <<= ~lane.bit & 7;
-  Coefficient found = lane.table->Lookup(window);
+  Coefficient found = context.tables.Lookup(lane.step->table, window >> (lane.bit & 7));
   if (!found.is_whole()) [[unlikely]] {
-    found = lane.table->Complete(found, window);
+    if (lane.has_ended()) return false;
+    if (found.entry == 0) found = FindLong(context, lane.bit, lane.step->table);
     if (found.entry == 0) {
-      context.positions |= Context::kIsWrong;
-      found = Coefficient::Of(1, Coefficient::kEndOfBlock, 0);
+      is_wrong = true;
+      return false;
     }
+    found = found.WithValue(WindowAt(context.bytes, lane.bit));
   }
   lane.bit -= found.bits();
   const std::int64_t at = lane.position + found.zeros();
-  context.coefficients[lane.step->place + kPlaces[static_cast<std::size_t>(at)]] = found.value();
-  context.positions |= at;
-  // All ones where the block is done. The compiler must not know, or it branches.
-  std::int64_t is_done = (kBlock - 2 - at) >> 63;
-  asm("" : "+r"(is_done));
-  lane.position = (at + 1) & ~is_done;
-  lane.step =
-      reinterpret_cast<const BlockStep*>(reinterpret_cast<const std::byte*>(lane.step) +
-                                         (is_done & static_cast<std::int64_t>(sizeof(BlockStep))));
-  lane.table = lane.step->tables[static_cast<std::size_t>(is_done + 1)];
-  return lane.step->place;
+  // Behind the last coefficient, where no end leads.
+  if ((at & kBlock) != 0) [[unlikely]] {
+    is_wrong = true;
+    return false;
+  }
+  context.coefficients[lane.step->place + context.tables.Place(at)] = found.value();
+  // All ones unless the block is done. The compiler must not know, or it branches.
+  std::int64_t goes_on = (at - (kBlock - 1)) >> 63;
+  asm("" : "+r"(goes_on));
+  lane.position = (at & goes_on) + 1;
+  lane.step += goes_on + 1;
+  return true;
 }
 
 class Run {
  public:
-  Run(const SegmentBytes& bytes, std::span<const Segment> segments, std::int16_t* coefficients)
-      : context_{bytes.data(), coefficients, 0}, segments_(segments) {}
+  Run(const CodeTables& tables, const SegmentBytes& bytes, std::span<const Segment> segments,
+      std::int16_t* coefficients)
+      : context_{tables, bytes.data(), coefficients}, segments_(segments) {}
 
   bool Decode() {
     for (std::size_t i = 0; i < kLanes && Begin(i); ++i) ++lanes_;
-    while (lanes_ > 0 && !IsWrong()) {
+    while (lanes_ > 0 && !is_wrong_) {
       switch (lanes_) {
         case 4:
           Steps<4>();
@@ -115,43 +119,39 @@ class Run {
       }
       TakeOthers();
     }
-    return !IsWrong();
+    return !is_wrong_;
   }
 
  private:
   static constexpr std::size_t kLanes = 4;
 
-  bool IsWrong() const { return (context_.positions & Context::kIsWrong) != 0; }
-
   // Goes on until one of the lanes is done. Copies stay in registers.
   template <std::size_t kCount>
   HWY_INLINE void Steps() {
-    Context context = context_;
+    const Context context = context_;
     Lane a = lane_[0];
     Lane b = lane_[1];
     Lane c = lane_[2];
     Lane d = lane_[3];
-    std::int64_t any = 0;  // negative as soon as one of the places is
-    do {
-      any = Step(context, a);
-      if constexpr (kCount > 1) any |= Step(context, b);
-      if constexpr (kCount > 2) any |= Step(context, c);
-      if constexpr (kCount > 3) any |= Step(context, d);
-    } while (any >= 0);
+    bool is_wrong = false;
+    while (Step(context, a, is_wrong) && (kCount < 2 || Step(context, b, is_wrong)) &&
+           (kCount < 3 || Step(context, c, is_wrong)) &&
+           (kCount < 4 || Step(context, d, is_wrong))) {
+    }
     lane_[0] = a;
     lane_[1] = b;
     lane_[2] = c;
     lane_[3] = d;
-    context_ = context;
+    is_wrong_ = is_wrong;
   }
 
   // Gives lanes that are done another segment; those that get none go behind the others.
   void TakeOthers() {
     for (std::size_t i = lanes_; i-- > 0;) {
-      if (lane_[i].step->place >= 0) continue;
+      if (!lane_[i].has_ended()) continue;
       const std::int64_t bits_left = lane_[i].bit - LastBit(*of_lane_[i]);
       // What completes the last byte.
-      if (bits_left < 0 || bits_left > 7) context_.positions |= Context::kIsWrong;
+      is_wrong_ |= bits_left < 0 || bits_left > 7;
       if (Begin(i)) continue;
       --lanes_;
       lane_[i] = lane_[lanes_];
@@ -163,22 +163,22 @@ class Run {
     if (next_ == segments_.size()) return false;
     const Segment& segment = segments_[next_++];
     of_lane_[lane] = &segment;
-    lane_[lane] = {.bit = FirstBit(segment),
-                   .position = 0,
-                   .table = segment.steps->tables.front(),
-                   .step = segment.steps};
+    lane_[lane] = {.bit = FirstBit(segment), .position = 1, .step = segment.steps};
     return true;
   }
 
-  static std::int64_t FirstBit(const Segment& segment) { return 8 * (segment.top - 7) + 7; }
+  static std::int64_t FirstBit(const Segment& segment) {
+    return 8 * segment.top + 8 - static_cast<std::int64_t>(CodeTables::kLookupBits);
+  }
   static std::int64_t LastBit(const Segment& segment) {
     return FirstBit(segment) - 8 * segment.bytes;
   }
 
-  Context context_;
+  const Context context_;
   std::span<const Segment> segments_;
   std::size_t next_ = 0;
   std::size_t lanes_ = 0;
+  bool is_wrong_ = false;
   std::array<Lane, kLanes> lane_{};
   std::array<const Segment*, kLanes> of_lane_{};
 };
@@ -229,9 +229,9 @@ std::uint8_t* Take(const std::uint8_t* in, const std::uint8_t* end,
   return out;
 }
 
-bool Decode(const SegmentBytes& bytes, std::span<const Segment> segments,
+bool Decode(const CodeTables& tables, const SegmentBytes& bytes, std::span<const Segment> segments,
             std::int16_t* coefficients) {
-  return Run(bytes, segments, coefficients).Decode();
+  return Run(tables, bytes, segments, coefficients).Decode();
 }
 
 }  // namespace
@@ -245,9 +245,9 @@ namespace millrace::stages::region {
 HWY_EXPORT(Decode);
 HWY_EXPORT(Take);
 
-bool DecodeSegments(const SegmentBytes& bytes, std::span<const Segment> segments,
-                    std::int16_t* coefficients) {
-  return HWY_DYNAMIC_DISPATCH(Decode)(bytes, segments, coefficients);
+bool DecodeSegments(const CodeTables& tables, const SegmentBytes& bytes,
+                    std::span<const Segment> segments, std::int16_t* coefficients) {
+  return HWY_DYNAMIC_DISPATCH(Decode)(tables, bytes, segments, coefficients);
 }
 
 void SegmentBytes::Begin(std::size_t bytes, std::size_t most_blocks) {

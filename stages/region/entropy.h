@@ -12,20 +12,21 @@
 
 namespace millrace::stages::region {
 
-// A block of a segment: how it is coded and where its coefficients go.
+// The DC coefficient of a block, or its others: how they are coded and where the block is. Small,
+// so that the next one's place is computed in one step.
 struct BlockStep {
-  std::array<const CodeTable*, 2> tables{};  // DC, AC
-  // Of its first coefficient, a multiple of 64. Negative behind the last block of a segment.
-  std::int64_t place = 0;
+  std::uint32_t place = 0;  // of the block's first coefficient
+  std::uint32_t table = 0;  // CodeTables::FirstOf() its table
 
-  static constexpr std::int64_t kEnd = -1;
+  // Behind the last block of a segment.
+  static BlockStep End() { return {.place = 0, .table = CodeTables::FirstOf(CodeTables::kNone)}; }
 };
 
 // A segment whose bytes were taken.
 struct Segment {
   std::int64_t top = 0;  // where its first byte is
   std::int64_t bytes = 0;
-  const BlockStep* steps = nullptr;  // ended by one with BlockStep::kEnd
+  const BlockStep* steps = nullptr;  // ended by BlockStep::End()
 };
 
 // The bytes of segments without what was stuffed into them, backwards, so that the next bits are
@@ -51,7 +52,7 @@ class SegmentBytes {
 // the DC coefficients as steps from one block to the next of its plane. False when a segment has a
 // code that is not there, coefficients behind the end of a block, or other bytes than its blocks
 // take; the coefficients mean nothing then.
-bool DecodeSegments(const SegmentBytes& bytes, std::span<const Segment> segments,
-                    std::int16_t* coefficients);
+bool DecodeSegments(const CodeTables& tables, const SegmentBytes& bytes,
+                    std::span<const Segment> segments, std::int16_t* coefficients);
 
 }  // namespace millrace::stages::region

@@ -84,17 +84,18 @@ bool RegionDecoder::Plan(const storage::RecordView& record, Box region) {
 }
 
 bool RegionDecoder::MakeTables() {
-  std::array<bool, 2> has_dc{};
-  std::array<bool, 2> has_ac{};
+  std::array<bool, CodeTables::kMost> has{};
+  const auto make = [&](std::size_t number, const storage::HuffmanTable& table, CodeKind kind) {
+    return has[number] || (has[number] = tables_.Make(number, table, kind));
+  };
   for (int i = 0; i < num_planes(); ++i) {
     const PlaneFrame& frame = choice_.frame.planes[static_cast<std::size_t>(i)];
     const std::size_t dc = frame.dc_table;
-    const std::size_t ac = frame.ac_table;
-    if (!has_dc[dc] && !dc_[dc].Make(choice_.frame.dc_tables[dc], CodeKind::kDc)) return false;
-    if (!has_ac[ac] && !ac_[ac].Make(choice_.frame.ac_tables[ac], CodeKind::kAc)) return false;
-    has_dc[dc] = has_ac[ac] = true;
-    plane(i).dc = &dc_[dc];
-    plane(i).ac = &ac_[ac];
+    const std::size_t ac = choice_.frame.dc_tables.size() + frame.ac_table;
+    if (!make(dc, choice_.frame.dc_tables[frame.dc_table], CodeKind::kDc)) return false;
+    if (!make(ac, choice_.frame.ac_tables[frame.ac_table], CodeKind::kAc)) return false;
+    plane(i).dc = CodeTables::FirstOf(dc);
+    plane(i).ac = CodeTables::FirstOf(ac);
   }
   return true;
 }
@@ -122,8 +123,7 @@ void RegionDecoder::PlanPlane(Plane* plane, const PlaneFrame& frame, Box region)
 
 // The steps of a band are those of every other one.
 void RegionDecoder::PlanSteps() {
-  steps_.resize(static_cast<std::size_t>(band_rows_ * choice_.columns.size()) *
-                static_cast<std::size_t>(choice_.segment_blocks + 1));
+  steps_.resize(static_cast<std::size_t>(band_rows_ * choice_.columns.size()) * SegmentSteps());
   BlockStep* step = steps_.data();
   for (int row = 0; row < band_rows_; ++row) {
     for (int mcu = 0; mcu < choice_.columns.size() * choice_.segment_mcus; ++mcu) {
@@ -132,15 +132,14 @@ void RegionDecoder::PlanSteps() {
         for (int y = row * of.v; y < (row + 1) * of.v; ++y) {
           const std::size_t first = of.row_blocks * static_cast<std::size_t>(y);
           for (int x = mcu * of.h; x < (mcu + 1) * of.h; ++x) {
-            *step++ = {
-                .tables = {{of.dc, of.ac}},
-                .place = static_cast<std::int64_t>(
-                    of.coefficients + (first + static_cast<std::size_t>(x)) * storage::kBlockSize)};
+            const auto place = static_cast<std::uint32_t>(
+                of.coefficients + (first + static_cast<std::size_t>(x)) * storage::kBlockSize);
+            *step++ = {.place = place, .table = of.dc};
+            *step++ = {.place = place, .table = of.ac};
           }
         }
       }
-      if ((mcu + 1) % choice_.segment_mcus == 0)
-        *step++ = {.tables = {{}}, .place = BlockStep::kEnd};
+      if ((mcu + 1) % choice_.segment_mcus == 0) *step++ = BlockStep::End();
     }
   }
 }
@@ -161,19 +160,20 @@ bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
   }
   segments_.clear();
   const BlockStep* steps = steps_.data();
-  for (int i = 0; i < rows.size() * choice_.columns.size(); ++i, steps += segment_blocks + 1) {
+  for (int i = 0; i < rows.size() * choice_.columns.size(); ++i, steps += SegmentSteps()) {
     const std::optional<StoredSegment> stored = cursor_.Next();
     if (!stored) return false;
     Segment segment{.top = 0, .bytes = 0, .steps = steps};
     if (!bytes_.Take(record.payload, stored->begin, stored->bytes, &segment)) return false;
     segments_.push_back(segment);
   }
-  return DecodeSegments(bytes_, segments_, coefficients_.data()) && AddDcSteps(rows.size());
+  return DecodeSegments(tables_, bytes_, segments_, coefficients_.data()) &&
+         AddDcSteps(rows.size());
 }
 
 // Makes DC coefficients of the steps between them. False where one has more than 16 bits.
 bool RegionDecoder::AddDcSteps(int band_rows) {
-  const int mcu_blocks = choice_.segment_blocks / choice_.segment_mcus;
+  const int mcu_steps = 2 * choice_.segment_blocks / choice_.segment_mcus;
   const BlockStep* segment_steps = steps_.data();
   bool is_large = false;
   for (int segment = 0; segment < band_rows * choice_.columns.size(); ++segment) {
@@ -183,18 +183,18 @@ bool RegionDecoder::AddDcSteps(int band_rows) {
       const int blocks = plane(i).h * plane(i).v;
       std::int32_t dc = 0;
       const BlockStep* of_mcu = first;
-      for (int mcu = 0; mcu < choice_.segment_mcus; ++mcu, of_mcu += mcu_blocks) {
+      for (int mcu = 0; mcu < choice_.segment_mcus; ++mcu, of_mcu += mcu_steps) {
         for (int block = 0; block < blocks; ++block) {
-          std::int16_t& coefficient = coefficients_[static_cast<std::size_t>(of_mcu[block].place)];
+          std::int16_t& coefficient = coefficients_[of_mcu[2 * block].place];
           dc += coefficient;
           coefficient = static_cast<std::int16_t>(dc);
           is_large |= coefficient != dc;
           dc = coefficient;  // so that no sum of many steps outgrows 32 bits
         }
       }
-      first += blocks;
+      first += 2 * blocks;
     }
-    segment_steps += choice_.segment_blocks + 1;  // and the end
+    segment_steps += SegmentSteps();
   }
   return !is_large;
 }

@@ -42,8 +42,8 @@ class RegionDecoder {
     int h = 1;
     int v = 1;
     const std::array<std::uint16_t, storage::kBlockSize>* quantizers = nullptr;
-    const CodeTable* dc = nullptr;
-    const CodeTable* ac = nullptr;
+    std::uint32_t dc = 0;  // first entries of its tables
+    std::uint32_t ac = 0;
     Size all;         // of the picture's plane [samples]
     int first_x = 0;  // of the samples that are kept, in the picture's plane
     int first_y = 0;
@@ -70,14 +70,17 @@ class RegionDecoder {
   void ConvertRows(Box region, Range rows, std::uint8_t* out);
   const std::uint8_t* ChromaOf(Plane& plane, Box region, int y, std::vector<std::uint8_t>* row);
 
+  // Two of each block, and the end.
+  std::size_t SegmentSteps() const {
+    return 2 * static_cast<std::size_t>(choice_.segment_blocks) + 1;
+  }
   int num_planes() const { return choice_.frame.num_planes; }
   Plane& plane(int i) { return planes_[static_cast<std::size_t>(i)]; }
 
   const Kernels kernels_;
   SegmentChoice choice_;
   SegmentCursor cursor_;  // at the first segment of the next band
-  std::array<CodeTable, 2> dc_;
-  std::array<CodeTable, 2> ac_;
+  CodeTables tables_;
   std::array<Plane, 3> planes_;
   int band_rows_ = 0;  // MCU rows in a band
   std::vector<std::int16_t> coefficients_;
