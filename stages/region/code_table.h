@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stages/region/coefficients.h"
 #include "storage/huffman_decoder.h"
 #include "storage/jpeg_frame.h"
 
@@ -77,7 +78,7 @@ class CodeTables {
     return entries_[std::size_t{first} + (window & ((1u << kLookupBits) - 1))];
   }
 
-  // The natural position of a coefficient in zigzag order, of a DC coefficient behind all, and
+  // PlaceInGroup() of a coefficient in zigzag order, of a DC coefficient where it leads, and
   // behind the block's end that of the last one: an end of block writes a zero that is there
   // anyway. Here, so that it takes no register of its own.
   std::uint32_t Place(std::int64_t position) const {
@@ -91,8 +92,9 @@ class CodeTables {
  private:
   static constexpr std::array<std::uint8_t, 256> Places() {
     std::array<std::uint8_t, 256> places{};
-    places.fill(storage::kBlockSize - 1);
-    std::copy(storage::kNaturalPosition.begin(), storage::kNaturalPosition.end(), places.begin());
+    places.fill(PlaceInGroup(storage::kBlockSize - 1));
+    std::transform(storage::kNaturalPosition.begin(), storage::kNaturalPosition.end(),
+                   places.begin(), PlaceInGroup);
     places[1 + Coefficient::kDc] = 0;
     return places;
   }

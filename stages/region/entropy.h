@@ -48,8 +48,8 @@ class SegmentBytes {
   std::int64_t next_ = 0;  // the place of the next byte; they are taken downwards
 };
 
-// Decodes all segments into `coefficients`, which are zeros before: each block in natural order,
-// the DC coefficients as steps from one block to the next of its plane. False when a segment has a
+// Decodes all segments into `coefficients`, which are zeros before: in groups (coefficients.h), the
+// DC coefficients as steps from one block to the next of its plane. False when a segment has a
 // code that is not there, coefficients behind the end of a block, or other bytes than its blocks
 // take; the coefficients mean nothing then.
 bool DecodeSegments(const CodeTables& tables, const SegmentBytes& bytes,

@@ -18,7 +18,7 @@ namespace {
 
 #if HWY_TARGET == HWY_SCALAR
 
-bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool Samples(std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
              std::uint8_t* samples, std::size_t row_bytes) {
   return InverseDctScalar(coefficients, quantizers, blocks, samples, row_bytes);
 }
@@ -125,29 +125,28 @@ HWY_INLINE void Transpose(Lines* lines) {
   }
 }
 
-bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool Samples(std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
              std::uint8_t* samples, std::size_t row_bytes) {
-  static_assert(kBlocks <= kMostBlocksAtOnce);
+  static_assert(kGroupBlocks % kBlocks == 0);
   const hn::Repartition<std::int16_t, D8> d;
   const hn::Half<D8> d_out;
-  V16 magnitudes = hn::Zero(d);  // the bits of all numbers, without their signs
-  V16 overflows = hn::Zero(d);   // not zero where a product outgrew 16 bits
-  for (int block = 0; block < blocks; block += kBlocks) {
-    const std::uint8_t* of_block[kBlocks];
-    for (int i = 0; i < kBlocks; ++i) {
-      of_block[i] = reinterpret_cast<const std::uint8_t*>(coefficients + i * kSide * kSide);
-    }
+  V16 magnitudes = hn::Zero(d);  // the bits of all numbers between the passes, without signs
+  const hn::Repartition<std::uint16_t, D8> d_unsigned;
+  auto beyond = hn::Zero(d_unsigned);  // not zero where a product is beyond the limit
+  for (int block = 0; block < InWholeGroups(blocks); block += kBlocks) {
+    std::int16_t* const of_blocks = coefficients + PlaceOfBlock(block);
     Lines lines;
     for (int y = 0; y < kSide; ++y) {
-      const V16 line = hn::BitCast(
-          d, LoadBlocks(d8, of_block, static_cast<std::size_t>(y) * kSide * sizeof(std::int16_t)));
+      std::int16_t* const of_line = of_blocks + y * kSide * kGroupBlocks;
+      const V16 line = hn::LoadU(d, of_line);
+      hn::StoreU(hn::Zero(d), d, of_line);
       const V16 quantizer =
           hn::LoadDup128(d, reinterpret_cast<const std::int16_t*>(quantizers.data()) + y * kSide);
       lines.line[y] = hn::Mul(line, quantizer);
-      // Where 16 bits hold the product, its higher ones repeat its sign.
-      const V16 sign = hn::ShiftRight<15>(lines.line[y]);
-      overflows = hn::Or(overflows, hn::Xor(hn::MulHigh(line, quantizer), sign));
-      magnitudes = hn::Or(magnitudes, hn::Abs(lines.line[y]));
+      // The bits of the product from the limit on; a quantizer of 8 bits leaves room.
+      static_assert(kLimit == 1 << 13);
+      const auto shifted = hn::BitCast(d_unsigned, hn::ShiftLeft<3>(quantizer));
+      beyond = hn::Or(beyond, hn::MulHigh(hn::BitCast(d_unsigned, hn::Abs(line)), shifted));
     }
     Transform<kFirstShift>(&lines);
     for (const V16& line : lines.line) magnitudes = hn::Or(magnitudes, hn::Abs(line));
@@ -160,11 +159,10 @@ bool Samples(const std::int16_t* coefficients, const Quantizers& quantizers, int
       hn::StoreU(hn::DemoteTo(d_out, line), d_out,
                  samples + static_cast<std::size_t>(y) * row_bytes);
     }
-    coefficients += kBlocks * kSide * kSide;
     samples += kBlocks * kSide;
   }
   const V16 above = hn::And(magnitudes, hn::Set(d, static_cast<std::int16_t>(-kLimit)));
-  return hn::AllTrue(d, hn::Eq(hn::Or(above, overflows), hn::Zero(d)));
+  return hn::AllTrue(d, hn::Eq(hn::Or(above, hn::BitCast(d, beyond)), hn::Zero(d)));
 }
 
 #endif
@@ -179,7 +177,7 @@ namespace millrace::stages::region {
 
 HWY_EXPORT(Samples);
 
-bool InverseDct(Kernels kernels, const std::int16_t* coefficients, const Quantizers& quantizers,
+bool InverseDct(Kernels kernels, std::int16_t* coefficients, const Quantizers& quantizers,
                 int blocks, std::uint8_t* samples, std::size_t row_bytes) {
   if (kernels == Kernels::kScalar) {
     return InverseDctScalar(coefficients, quantizers, blocks, samples, row_bytes);

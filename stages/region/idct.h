@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "stages/kernels.h"
+#include "stages/region/coefficients.h"
 #include "storage/jpeg_frame.h"
 
 namespace millrace::stages::region {
@@ -23,14 +24,11 @@ using Quantizers = std::array<std::uint16_t, storage::kBlockSize>;
 // bits stay below half of it.
 inline constexpr std::int32_t kLimit = 1 << 13;
 
-// Blocks are made in groups of at most so many; `coefficients` and `samples` have room for whole
-// ones.
-inline constexpr int kMostBlocksAtOnce = 4;
-
-// Makes the samples of `blocks` blocks side by side, whose coefficients follow one another: 8 rows,
-// `row_bytes` apart. Behind the last block up to kMostBlocksAtOnce - 1 others may be read and
-// written. False, with undefined samples, where a number is beyond kLimit.
-bool InverseDct(Kernels kernels, const std::int16_t* coefficients, const Quantizers& quantizers,
+// Makes the samples of `blocks` blocks side by side, the first of which is the first of a group: 8
+// rows, `row_bytes` apart. Leaves zeros in place of the coefficients of all groups, while they are
+// in the cache. Behind the last block others of its group may be made too. False, with undefined
+// samples, where a number is beyond kLimit. REQUIRES: quantizers of 8 bits
+bool InverseDct(Kernels kernels, std::int16_t* coefficients, const Quantizers& quantizers,
                 int blocks, std::uint8_t* samples, std::size_t row_bytes);
 
 }  // namespace millrace::stages::region

@@ -58,18 +58,20 @@ Line Transform(const Line& in) {
 
 }  // namespace
 
-bool InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool InverseDctScalar(std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
                       std::uint8_t* samples, std::size_t row_bytes) {
   bool is_large = false;
   const auto look_at = [&](std::int32_t number) {
     is_large |= number >= kLimit || number <= -kLimit;
   };
   for (int block = 0; block < blocks; ++block) {
+    const std::int16_t* const of_block = coefficients + PlaceOfBlock(block);
     std::array<Line, kSide> columns;
     for (std::size_t x = 0; x < kSide; ++x) {
       Line column;
       for (std::size_t y = 0; y < kSide; ++y) {
-        const std::int32_t product = coefficients[y * kSide + x] * quantizers[y * kSide + x];
+        const auto at = static_cast<std::uint8_t>(y * kSide + x);
+        const std::int32_t product = of_block[PlaceInGroup(at)] * quantizers[at];
         look_at(product);
         column[y] = static_cast<std::int16_t>(product);
       }
@@ -85,9 +87,9 @@ bool InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quanti
             static_cast<std::uint8_t>(std::clamp<int>(row[x], -128, 127) + 128);
       }
     }
-    coefficients += storage::kBlockSize;
     samples += kSide;
   }
+  std::fill_n(coefficients, PlaceOfBlock(InWholeGroups(blocks)), 0);
   return !is_large;
 }
 

@@ -25,7 +25,7 @@ inline constexpr std::int32_t kFix3072 = 25172;
 inline constexpr int kFirstShift = 13 - 2;
 inline constexpr int kSecondShift = 13 + 2 + 3;
 
-bool InverseDctScalar(const std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
+bool InverseDctScalar(std::int16_t* coefficients, const Quantizers& quantizers, int blocks,
                       std::uint8_t* samples, std::size_t row_bytes);
 
 }  // namespace millrace::stages::region

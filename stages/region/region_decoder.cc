@@ -1,7 +1,6 @@
 #include "stages/region/region_decoder.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <optional>
 
@@ -44,8 +43,10 @@ bool RegionDecoder::Decode(const storage::RecordView& record, Box region, RowSin
   for (Range rows{choice_.mcu_rows.begin, 0}; rows.begin < choice_.mcu_rows.end;
        rows.begin = rows.end) {
     rows.end = std::min(rows.begin + band_rows_, choice_.mcu_rows.end);
-    if (!TakeBand(record, rows)) return false;
-    if (!MakeSamples(rows)) return false;
+    if (!TakeBand(record, rows) || !MakeSamples(rows)) {
+      std::fill(coefficients_.begin(), coefficients_.end(), 0);
+      return false;
+    }
     // The last row waits for the chroma below it.
     const int made = rows.end * choice_.frame.mcu.height -
                      (choice_.sampling == Sampling::k420 || choice_.sampling == Sampling::k440);
@@ -75,8 +76,7 @@ bool RegionDecoder::Plan(const storage::RecordView& record, Box region) {
   for (int i = 0; i < num_planes(); ++i) {
     plane(i).coefficients = coefficients;
     PlanPlane(&plane(i), choice_.frame.planes[static_cast<std::size_t>(i)], region);
-    coefficients += plane(i).row_blocks * storage::kBlockSize *
-                    static_cast<std::size_t>(band_rows_ * plane(i).v);
+    coefficients = plane(i).PlaceOf(-plane(i).first_in_group, band_rows_ * plane(i).v);
   }
   if (coefficients_.size() < coefficients) coefficients_.resize(coefficients);
   PlanSteps();
@@ -110,10 +110,11 @@ void RegionDecoder::PlanPlane(Plane* plane, const PlaneFrame& frame, Box region)
   plane->first_y = choice_.mcu_rows.begin * frame.v * kSide;
   const Range blocks = NeededBlocks(choice_, frame, region).x;
   plane->blocks = {blocks.begin - plane->first_x / kSide, blocks.end - plane->first_x / kSide};
-  plane->row_blocks =
-      static_cast<std::size_t>(choice_.columns.size() * choice_.segment_mcus * frame.h) +
-      kMostBlocksAtOnce - 1;
-  plane->row_samples = plane->row_blocks * storage::kBlockSide + 2 * kRowMargin;
+  plane->first_in_group = (kGroupBlocks - plane->blocks.begin % kGroupBlocks) % kGroupBlocks;
+  const int row_blocks = choice_.columns.size() * choice_.segment_mcus * frame.h;
+  plane->row_groups = InWholeGroups(plane->first_in_group + row_blocks) / kGroupBlocks;
+  plane->row_samples =
+      static_cast<std::size_t>(plane->row_groups * kGroupBlocks * kSide) + 2 * kRowMargin;
   // A band, and before it the rows that waited for it: fewer than kRowsTogether, one for the chroma
   // below it and one of chroma above it. An MCU that has chroma between its rows has 16 of them.
   plane->ring_rows = std::min(band_rows_ + 1, choice_.mcu_rows.size()) * frame.v * kSide;
@@ -130,10 +131,8 @@ void RegionDecoder::PlanSteps() {
       for (int i = 0; i < num_planes(); ++i) {
         const Plane& of = plane(i);
         for (int y = row * of.v; y < (row + 1) * of.v; ++y) {
-          const std::size_t first = of.row_blocks * static_cast<std::size_t>(y);
           for (int x = mcu * of.h; x < (mcu + 1) * of.h; ++x) {
-            const auto place = static_cast<std::uint32_t>(
-                of.coefficients + (first + static_cast<std::size_t>(x)) * storage::kBlockSize);
+            const auto place = static_cast<std::uint32_t>(of.PlaceOf(x, y));
             *step++ = {.place = place, .table = of.dc};
             *step++ = {.place = place, .table = of.ac};
           }
@@ -152,12 +151,6 @@ bool RegionDecoder::TakeBand(const storage::RecordView& record, Range rows) {
       record.region_index.segment_bytes.subspan(at(rows.begin), at(rows.end) - at(rows.begin));
   const auto segment_blocks = static_cast<std::size_t>(choice_.segment_blocks);
   bytes_.Begin(std::accumulate(of_band.begin(), of_band.end(), std::size_t{0}), segment_blocks);
-  for (int i = 0; i < num_planes(); ++i) {
-    const std::size_t blocks =
-        plane(i).row_blocks * static_cast<std::size_t>(rows.size() * plane(i).v);
-    std::memset(coefficients_.data() + plane(i).coefficients, 0,
-                blocks * storage::kBlockSize * sizeof(std::int16_t));
-  }
   segments_.clear();
   const BlockStep* steps = steps_.data();
   for (int i = 0; i < rows.size() * choice_.columns.size(); ++i, steps += SegmentSteps()) {
@@ -209,13 +202,14 @@ bool RegionDecoder::MakeSamples(Range rows) {
     const bool ends_right = width <= of.blocks.end * kSide;
     for (int y = 0; y < rows.size() * of.v; ++y) {
       const int sample_y = (rows.begin * of.v + y) * kSide;
-      const std::size_t first =
-          of.row_blocks * static_cast<std::size_t>(y) + static_cast<std::size_t>(of.blocks.begin);
-      if (!InverseDct(kernels_,
-                      coefficients_.data() + of.coefficients + first * storage::kBlockSize,
-                      *of.quantizers, of.blocks.size(), of.row(sample_y) + of.blocks.begin * kSide,
-                      of.row_samples))
+      const auto at = [&](int x, int of_y) { return coefficients_.data() + of.PlaceOf(x, of_y); };
+      if (!InverseDct(kernels_, at(of.blocks.begin, y), *of.quantizers, of.blocks.size(),
+                      of.row(sample_y) + of.blocks.begin * kSide, of.row_samples))
         return false;
+      // Of the groups without a needed block.
+      const int behind = of.blocks.begin + InWholeGroups(of.blocks.size());
+      std::fill(at(-of.first_in_group, y), at(of.blocks.begin, y), 0);
+      std::fill(at(behind, y), at(-of.first_in_group, y + 1), 0);
       if (i == 0) continue;
       // Beyond the edges of the picture are the samples at its edges.
       for (int row = sample_y; row < sample_y + kSide; ++row) {

@@ -11,6 +11,7 @@
 #include "stages/image.h"
 #include "stages/kernels.h"
 #include "stages/region/code_table.h"
+#include "stages/region/coefficients.h"
 #include "stages/region/color.h"
 #include "stages/region/entropy.h"
 #include "stages/region/frame.h"
@@ -48,12 +49,18 @@ class RegionDecoder {
     int first_x = 0;  // of the samples that are kept, in the picture's plane
     int first_y = 0;
     Range blocks;                  // along x, of those kept: what the region needs
-    std::size_t row_blocks = 0;    // kept in a row
+    int row_groups = 0;            // of blocks, kept in a row
+    int first_in_group = 0;        // the place of its first block there: the first needed has 0
     std::size_t coefficients = 0;  // where they begin
     std::size_t row_samples = 0;   // from row to row
     int ring_rows = 0;             // of blocks whole ones
     std::vector<std::uint8_t> samples;
 
+    // Where the coefficients of block (x, y) of a band begin.
+    std::size_t PlaceOf(int x, int y) const {
+      const int block = x + first_in_group;
+      return coefficients + PlaceOfBlock(y * row_groups * kGroupBlocks + block);
+    }
     std::uint8_t* row(int y) {
       return samples.data() + static_cast<std::size_t>((y - first_y) % ring_rows) * row_samples +
              kRowMargin;
@@ -82,9 +89,9 @@ class RegionDecoder {
   SegmentCursor cursor_;  // at the first segment of the next band
   CodeTables tables_;
   std::array<Plane, 3> planes_;
-  int band_rows_ = 0;  // MCU rows in a band
-  std::vector<std::int16_t> coefficients_;
-  std::vector<BlockStep> steps_;  // of the segments of a band, in their order
+  int band_rows_ = 0;                       // MCU rows in a band
+  std::vector<std::int16_t> coefficients_;  // zeros between bands
+  std::vector<BlockStep> steps_;            // of the segments of a band, in their order
   std::vector<Segment> segments_;
   SegmentBytes bytes_;
   std::vector<std::uint8_t> blue_;
