@@ -69,6 +69,7 @@ struct WorkerTools {
 
   stages::Decoder decoder;
   stages::Resizer resizer;
+  stages::PixelScratch scratch;
   std::vector<std::byte> cargo;  // of one sample, until its size is known
   std::uint64_t for_gpu = 0;     // samples whose cargo is segments
 };
@@ -181,15 +182,27 @@ struct LoaderStages::Impl {
 };
 
 void CheckLoaders(const Recipe& recipe) {
+  const stages::Transform train(recipe.train.ops);
+  bool takes_smaller = train.TakesSmallerPictures();
+  bool changes_pixels = train.HasPixelOps();
+  if (recipe.val) {
+    const stages::Transform val(recipe.val->ops);
+    takes_smaller |= val.TakesSmallerPictures();
+    changes_pixels |= val.HasPixelOps();
+  }
+  if (recipe.decode_device == stages::DecodeDevice::kGpu && changes_pixels) {
+    recipe.params.Section("decode").Blame(
+        "device",
+        "is \"gpu\", which crops, resizes and flips, but a loader's ops change pixels after that; "
+        "remove those operations, or decode.device");
+  }
   if (recipe.decode_device == stages::DecodeDevice::kGpu &&
       recipe.decode_mode == stages::DecodeMode::kFast) {
     recipe.params.Section("decode").Blame(
         "mode",
         "is \"fast\", which the GPU does not know and does not need; remove it, or decode.device");
   }
-  bool has_effect = stages::Transform(recipe.train.ops).TakesSmallerPictures();
-  if (recipe.val) has_effect |= stages::Transform(recipe.val->ops).TakesSmallerPictures();
-  if (recipe.decode_mode == stages::DecodeMode::kExact || has_effect) return;
+  if (recipe.decode_mode == stages::DecodeMode::kExact || takes_smaller) return;
   recipe.params.Section("decode").Blame(
       "mode",
       "has no effect: \"fast\" decodes a picture smaller where an operation with resize = "
@@ -307,11 +320,13 @@ void LoaderStages::Augment(const Sample& sample) {
     state.for_device.bytes = *place;
     pixels = sample.slot->cargo_at(*place);
   }
+  const stages::Transform& transform = impl_->Of(sample.slot->batch().phase).transform;
+  WorkerTools& tools = impl_->tools.local();
   if (state.decoded) {
-    impl_->Of(sample.slot->batch().phase)
-        .transform.Apply(state.geometry, *state.decoded, &impl_->tools.local().resizer, pixels);
+    transform.Apply(state.geometry, *state.decoded, &tools.resizer, pixels);
     impl_->images.Return(std::move(state.decoded));
   }
+  transform.ApplyPixelOps(sample.key, &tools.scratch, pixels);
   state.digest = Hash64(std::as_bytes(std::span(pixels, sample.slot->image_bytes())));
 }
 
@@ -334,9 +349,9 @@ std::vector<std::uint8_t> LoaderStages::MakeEvaluationPicture(std::uint64_t samp
   if (!record) {
     Fail("sample {}: {}; run `millrace verify` on the dataset", sample_id, record.fault().message);
   }
-  const auto geometry =
-      loader.transform.Plan({static_cast<int>(record->width), static_cast<int>(record->height)},
-                            {.seed = impl_->seed, .epoch = 0, .sample_id = sample_id});
+  const RandomKey key{.seed = impl_->seed, .epoch = 0, .sample_id = sample_id};
+  const auto geometry = loader.transform.Plan(
+      {static_cast<int>(record->width), static_cast<int>(record->height)}, key);
   if (!geometry) impl_->Blame(Phase::kEvaluate, sample_id, geometry.fault().message);
   stages::Geometry scaled = *geometry;
   scaled.scale = stages::ChooseScale(impl_->decode_mode, *record, scaled);
@@ -349,6 +364,7 @@ std::vector<std::uint8_t> LoaderStages::MakeEvaluationPicture(std::uint64_t samp
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size.width) *
                                    static_cast<std::size_t>(size.height) * stages::kChannels);
   loader.transform.Apply(scaled, *image, &tools.resizer, pixels.data());
+  loader.transform.ApplyPixelOps(key, &tools.scratch, pixels.data());
   impl_->images.Return(std::move(image));
   return pixels;
 }

@@ -11,6 +11,7 @@
 #include "base/suggest.h"
 #include "stages/ops/center_crop.h"
 #include "stages/ops/flip.h"
+#include "stages/ops/pixel_ops.h"
 #include "stages/ops/random_resized_crop.h"
 #include "stages/ops/resize_op.h"
 
@@ -23,8 +24,8 @@ struct Entry {
   std::unique_ptr<GeometryOp> (*make)(const Params& params);
 };
 
-// Every operation there is.
-constexpr Entry kOps[] = {
+// Operations on geometry; stages/ops/pixel_ops.cc has the others.
+constexpr Entry kGeometryOps[] = {
     {"random_resized_crop", &MakeRandomResizedCrop},
     {"resize", &MakeResize},
     {"center_crop", &MakeCenterCrop},
@@ -35,28 +36,33 @@ constexpr Entry kOps[] = {
 constexpr const char* kFixesSize =
     "add { op = \"random_resized_crop\", size = N } or { op = \"center_crop\", size = N }";
 
-std::unique_ptr<GeometryOp> MakeOp(const Params& params) {
+std::unique_ptr<GeometryOp> MakeGeometryOp(const Params& params) {
+  const std::string name = params.Text("op");
+  for (const Entry& entry : kGeometryOps) {
+    if (entry.name == name) return entry.make(params);
+  }
+  return nullptr;
+}
+
+[[noreturn]] void BlameName(const Params& params) {
   const std::string name = params.Text("op");
   std::vector<std::string> names;
-  for (const Entry& entry : kOps) {
-    if (entry.name == name) {
-      std::unique_ptr<GeometryOp> op = entry.make(params);
-      params.RefuseUnknown();
-      return op;
-    }
-    names.emplace_back(entry.name);
-  }
+  for (const Entry& entry : kGeometryOps) names.emplace_back(entry.name);
+  for (std::string& pixel_op : PixelOpNames()) names.push_back(std::move(pixel_op));
   params.Blame("op", fmt::format("\"{}\" is not an operation; there are {}{}", name,
                                  fmt::join(names, ", "), Suggest(name, names)));
 }
 
-void CheckOrder(const GeometryOp& before, const GeometryOp& op, const Params& params_before,
-                const Params& params) {
-  const bool repeated = before.phase() == op.phase() && op.phase() != GeometryPhase::kFlip;
-  if (!repeated && before.phase() <= op.phase()) return;
+[[noreturn]] void BlameOrder(const Params& before, const Params& params) {
   params.Blame("op", fmt::format("\"{}\" cannot come after \"{}\"; the order is one of "
-                                 "random_resized_crop and resize, then center_crop, then flips",
-                                 params.Text("op"), params_before.Text("op")));
+                                 "random_resized_crop and resize, then center_crop, then flips, "
+                                 "then what changes pixels",
+                                 params.Text("op"), before.Text("op")));
+}
+
+bool MayFollow(const GeometryOp& before, const GeometryOp& op) {
+  const bool repeated = before.phase() == op.phase() && op.phase() != GeometryPhase::kFlip;
+  return !repeated && before.phase() <= op.phase();
 }
 
 }  // namespace
@@ -64,16 +70,31 @@ void CheckOrder(const GeometryOp& before, const GeometryOp& op, const Params& pa
 Transform::Transform(const std::vector<Params>& ops) {
   if (ops.empty()) FailUsage("ops: the list is empty; {}", kFixesSize);
   std::optional<Size> size;
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    ops_.push_back(MakeOp(ops[i]));
-    if (i > 0) CheckOrder(*ops_[i - 1], *ops_[i], ops[i - 1], ops[i]);
-    size = ops_.back()->OutputSize(size);
+  for (const Params& params : ops) {
+    std::unique_ptr<GeometryOp> op = MakeGeometryOp(params);
+    if (!op) break;
+    params.RefuseUnknown();
+    const std::size_t i = ops_.size();
+    if (i > 0 && !MayFollow(*ops_[i - 1], *op)) BlameOrder(ops[i - 1], params);
+    size = op->OutputSize(size);
+    ops_.push_back(std::move(op));
+  }
+  const std::size_t folded = ops_.size();
+  if (!size && folded < ops.size() && !MakePixelOp(ops[folded].Text("op"), ops[folded], {1, 1})) {
+    BlameName(ops[folded]);
   }
   if (!size) {
-    ops.back().Blame(
+    ops[folded > 0 ? folded - 1 : 0].Blame(
         "op", fmt::format("ends a list whose output size depends on the picture; {}", kFixesSize));
   }
   output_size_ = *size;
+  for (std::size_t i = folded; i < ops.size(); ++i) {
+    std::unique_ptr<PixelOp> op = MakePixelOp(ops[i].Text("op"), ops[i], output_size_);
+    if (!op && MakeGeometryOp(ops[i])) BlameOrder(ops[i - 1], ops[i]);
+    if (!op) BlameName(ops[i]);
+    ops[i].RefuseUnknown();
+    pixel_ops_.push_back(std::move(op));
+  }
 }
 
 bool Transform::TakesSmallerPictures() const {
@@ -102,6 +123,14 @@ void Transform::Apply(const Geometry& geometry, const Image& source, Resizer* re
 
 RowSink* Transform::Begin(const Geometry& geometry, Resizer* resizer, std::uint8_t* out) const {
   return resizer->Begin(geometry, out, static_cast<std::size_t>(output_size_.width) * kChannels);
+}
+
+void Transform::ApplyPixelOps(const RandomKey& key, PixelScratch* scratch,
+                              std::uint8_t* pixels) const {
+  for (std::size_t i = 0; i < pixel_ops_.size(); ++i) {
+    const RandomStream random(key, static_cast<std::uint32_t>(ops_.size() + i));
+    pixel_ops_[i]->Apply(random, scratch, {.data = pixels, .size = output_size_});
+  }
 }
 
 }  // namespace millrace::stages

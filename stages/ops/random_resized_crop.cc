@@ -1,12 +1,9 @@
 #include "stages/ops/random_resized_crop.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-#include <utility>
-#include <vector>
 
+#include "stages/ops/range_setting.h"
 #include "stages/ops/resize_mode.h"
 #include "stages/ops/size_setting.h"
 
@@ -39,16 +36,6 @@ class RandomResizedCrop : public GeometryOp {
   ResizeMode mode_;
   RandomCropLimits limits_;
 };
-
-// Two ascending numbers within [low, high].
-std::vector<double> ReadRange(const Params& params, const char* key, double low, double high,
-                              std::vector<double> fallback) {
-  const std::vector<double> range = params.Numbers(key, std::move(fallback));
-  if (range.size() != 2 || !(low <= range[0] && range[0] <= range[1] && range[1] <= high)) {
-    params.Blame(key, fmt::format("must be two ascending numbers from {} to {}", low, high));
-  }
-  return range;
-}
 
 }  // namespace
 
@@ -84,13 +71,13 @@ Box RandomCropBox(Size picture, const RandomCropLimits& limits, RandomStream ran
 
 std::unique_ptr<GeometryOp> MakeRandomResizedCrop(const Params& params) {
   const RandomCropLimits defaults;
-  const std::vector<double> scale =
+  const Range scale =
       ReadRange(params, "scale", 1e-6, 1.0, {defaults.least_scale, defaults.most_scale});
-  const std::vector<double> ratio =
+  const Range ratio =
       ReadRange(params, "ratio", 1e-3, 1e3, {defaults.least_ratio, defaults.most_ratio});
   return std::make_unique<RandomResizedCrop>(
       ReadSize(params), ReadResizeMode(params),
-      RandomCropLimits{scale[0], scale[1], ratio[0], ratio[1]});
+      RandomCropLimits{scale.low, scale.high, ratio.low, ratio.high});
 }
 
 }  // namespace millrace::stages

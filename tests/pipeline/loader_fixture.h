@@ -56,7 +56,7 @@ epochs = 2
   }
 
   // The finished pixels of a sample: the whole picture decoded, what the plan needs cut out of it,
-  // and the scalar kernels.
+  // the scalar kernels, and the pixel operations with memory that nobody has used.
   static std::vector<std::uint8_t> Expected(const storage::SplitReader& reader,
                                             const std::vector<Params>& ops, const RandomKey& key) {
     const auto record = reader.Read(key.sample_id);
@@ -77,6 +77,8 @@ epochs = 2
     const auto row_bytes = static_cast<std::size_t>(size.width) * stages::kChannels;
     std::vector<std::uint8_t> pixels(row_bytes * static_cast<std::size_t>(size.height));
     stages::Resizer(stages::Kernels::kScalar).Resize(*geometry, part, pixels.data(), row_bytes);
+    stages::PixelScratch scratch;
+    transform.ApplyPixelOps(key, &scratch, pixels.data());
     return pixels;
   }
 

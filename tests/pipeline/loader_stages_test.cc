@@ -102,6 +102,48 @@ TEST_F(LoaderStagesTest, PixelsAndLabelsAreThoseOfTheWholePictureTransformedByHa
 }
 
 // The batches that a lane gets whose device decodes, as the kernels' twin makes them.
+// Operations that change pixels, some of them with memory of the worker's.
+constexpr const char* kPixelOps =
+    "data.train.ops=[{ op = 'random_resized_crop', size = 20 }, { op = 'horizontal_flip' }, "
+    "{ op = 'color_jitter', brightness = 0.4, contrast = 0.4, saturation = 0.4, hue = 0.1 }, "
+    "{ op = 'gaussian_blur' }, { op = 'rotate' }, "
+    "{ op = 'coarse_dropout', max_height = 5, max_width = 5 }]";
+
+TEST_F(LoaderStagesTest, PixelOperationsChangeWhatTheGeometryLeavesWhateverTheWorkers) {
+  const Recipe recipe = LoadRecipe({kPixelOps});
+  std::vector<std::tuple<Phase, std::uint64_t, std::uint64_t>> first;
+  for (const int workers : {1, 4}) {
+    LoaderStages loaders(recipe, dataset_);
+    RecordingLane lane;
+    int checked = 0;
+    lane.on_step = [&](const Slot& slot) {
+      if (slot.batch().phase != Phase::kTrain) return;
+      for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+        const RandomKey key{.seed = recipe.seed,
+                            .epoch = slot.batch().epoch,
+                            .sample_id = slot.sample(i).sample_id};
+        const auto expected = Expected(loaders.train(), recipe.train.ops, key);
+        const auto pixels = slot.pixels().subspan(i * slot.image_bytes(), slot.image_bytes());
+        EXPECT_TRUE(std::equal(pixels.begin(), pixels.end(), expected.begin(), expected.end()));
+        EXPECT_EQ(slot.sample(i).digest, Hash64(std::as_bytes(pixels)));
+        ++checked;
+      }
+    };
+    Run(loaders, lane, workers);
+    EXPECT_EQ(checked, 48);
+    if (first.empty()) first = lane.digests;
+    EXPECT_EQ(lane.digests, first);
+  }
+}
+
+TEST_F(LoaderStagesTest, PixelOperationsOnTheGpuAreRefused) {
+  const Recipe recipe = LoadRecipe({"decode.device=gpu", kPixelOps});
+  EXPECT_THAT(ErrorOf([&] { CheckLoaders(recipe); }),
+              EndsWith("recipe.toml: decode.device: is \"gpu\", which crops, resizes and flips, "
+                       "but a loader's ops change pixels after that; remove those operations, or "
+                       "decode.device"));
+}
+
 TEST_F(LoaderStagesTest, CargoForTheGpuMakesThePixelsAndDigestsOfTheCpu) {
   const std::vector<std::string> settings = {
       "data.train.ops=[{ op = 'random_resized_crop', size = 64, scale = [0.2, 1.0] },"

@@ -113,6 +113,29 @@ TEST(Transform, ApplyWritesTheOutputWithoutGaps) {
   EXPECT_EQ(out, expected);
 }
 
+TEST(Transform, PixelOpsDrawFromTheirPlaceInTheList) {
+  const char* invert = R"({"op": "invert", "p": 0.5})";
+  const Transform transform = Make(List({kCenter, kFlip, invert, invert, invert}));
+  EXPECT_TRUE(transform.HasPixelOps());
+  EXPECT_FALSE(Make(List({kCenter, kFlip})).HasPixelOps());
+  PixelScratch scratch;
+  int inverted = 0;
+  for (std::uint64_t sample = 0; sample < 64; ++sample) {
+    const RandomKey key{.seed = 4, .epoch = 2, .sample_id = sample};
+    bool expected = false;
+    for (std::uint32_t place = 2; place < 5; ++place) {
+      expected ^= RandomStream(key, place).Uniform() < 0.5;
+    }
+    std::vector<std::uint8_t> pixels(64 * 64 * 3);
+    transform.ApplyPixelOps(key, &scratch, pixels.data());
+    EXPECT_EQ(pixels.front(), expected ? 255 : 0);
+    EXPECT_EQ(pixels.back(), expected ? 255 : 0);
+    inverted += expected ? 1 : 0;
+  }
+  EXPECT_GT(inverted, 16);
+  EXPECT_LT(inverted, 48);
+}
+
 TEST(Transform, PictureSmallerThanTheCenterCropIsAFault) {
   const Result<Geometry> plan = Make(kCenter).Plan({64, 63}, {});
   ASSERT_FALSE(plan);
@@ -133,6 +156,14 @@ TEST(Transform, WrongListIsAnErrorThatSaysWhatIsAllowed) {
               HasSubstr("\"random_resized_crop\" cannot come after \"horizontal_flip\""));
   EXPECT_THAT(ErrorOf(List({kCenter, kCenter})),
               HasSubstr("\"center_crop\" cannot come after \"center_crop\""));
+  const char* invert = R"({"op": "invert"})";
+  EXPECT_THAT(ErrorOf(List({kCrop, invert, kFlip})),
+              AllOf(HasSubstr("\"horizontal_flip\" cannot come after \"invert\""),
+                    HasSubstr("then flips, then what changes pixels")));
+  EXPECT_THAT(ErrorOf(invert), HasSubstr("output size depends on the picture"));
+  EXPECT_THAT(ErrorOf(List({kResize, invert})), HasSubstr("output size depends on the picture"));
+  EXPECT_THAT(ErrorOf(List({kCrop, R"({"op": "equalise"})"})),
+              HasSubstr("did you mean \"equalize\""));
   EXPECT_THAT(ErrorOf(R"({"op": "centre_crop", "size": 3})"),
               AllOf(HasSubstr("did you mean \"center_crop\""), HasSubstr("vertical_flip")));
   EXPECT_THAT(ErrorOf(R"({"size": 3})"), HasSubstr("op: is missing"));
@@ -152,6 +183,7 @@ TEST(Transform, WrongSettingIsAnErrorThatNamesIt) {
   EXPECT_THAT(ErrorOf(R"({"op": "random_resized_crop", "size": 3, "resize": "cv"})"),
               AllOf(HasSubstr("resize"), HasSubstr("pillow12"), HasSubstr("opencv")));
   EXPECT_THAT(ErrorOf(List({kCrop, R"({"op": "vertical_flip", "p": 1.5})"})), HasSubstr("p"));
+  EXPECT_THAT(ErrorOf(List({kCrop, R"({"op": "invert", "strength": 1})"})), HasSubstr("strength"));
 }
 
 TEST(RandomCropBox, LiesInThePictureWhateverItsShape) {

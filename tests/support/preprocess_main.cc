@@ -6,6 +6,10 @@
 //   preprocess_judge transform OPS          per line "WIDTH HEIGHT SEED EPOCH SAMPLE PATH": raw RGB
 //   preprocess_judge plan OPS               per line "WIDTH HEIGHT SEED EPOCH SAMPLE": the crop and
 //                                           flips, as text
+//   preprocess_judge augment OPS...         per line "LIST SEED EPOCH SAMPLE", followed by a
+//   picture
+//                                           of the size of list number LIST, raw RGB: what its
+//                                           operations on pixels make of it, raw RGB
 //   preprocess_judge normalize R G B R G B  raw RGB to raw float32, with mean and std
 //
 // OPS is a JSON object { "ops": [...], "mode": DECODE-MODE }, "exact" without. A fault ends the
@@ -93,6 +97,21 @@ void NormalizeInput(char** numbers) {
   Write(out.data(), out.size() * sizeof(float));
 }
 
+void Augment(const std::vector<Transform>& lists, std::istringstream line, PixelScratch* scratch) {
+  std::size_t list = 0;
+  RandomKey key;
+  line >> list >> key.seed >> key.epoch >> key.sample_id;
+  const Transform& transform = lists.at(list);
+  const Size size = transform.output_size();
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size.width) *
+                                   static_cast<std::size_t>(size.height) * kChannels);
+  std::cin.read(reinterpret_cast<char*>(pixels.data()),
+                static_cast<std::streamsize>(pixels.size()));
+  if (!std::cin) Fail("standard input ends within a picture");
+  transform.ApplyPixelOps(key, scratch, pixels.data());
+  Write(pixels.data(), pixels.size());
+}
+
 int Main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "normalize" && argc == 2 + 2 * kChannels) {
@@ -100,6 +119,15 @@ int Main(int argc, char** argv) {
     return 0;
   }
   std::string text;
+  if (mode == "augment" && argc > 2) {
+    std::vector<Transform> lists;
+    for (int i = 2; i < argc; ++i) {
+      lists.emplace_back(Params::FromJson(argv[i], "ops").Sections("ops"));
+    }
+    PixelScratch scratch;
+    while (std::getline(std::cin, text)) Augment(lists, std::istringstream(text), &scratch);
+    return 0;
+  }
   if (mode == "pixels" && argc == 2) {
     while (std::getline(std::cin, text)) Pixels(std::istringstream(text));
     return 0;

@@ -1,0 +1,63 @@
+#include "stages/ops/pixel_ops.h"
+
+#include "stages/ops/affine_ops.h"
+#include "stages/ops/coarse_dropout.h"
+#include "stages/ops/color_jitter.h"
+#include "stages/ops/enhance_ops.h"
+#include "stages/ops/gaussian_blur.h"
+#include "stages/ops/hue_saturation_value.h"
+#include "stages/ops/lighting.h"
+#include "stages/ops/random_erasing.h"
+#include "stages/ops/tone_ops.h"
+
+namespace millrace::stages {
+
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<PixelOp> (*make)(const Params& params, Size size);
+};
+
+constexpr Entry kPixelOps[] = {
+    {"color_jitter", &MakeColorJitter},
+    {"hue_saturation_value", &MakeHueSaturationValue},
+    {"lighting", &MakeLighting},
+    {"brightness", &MakeBrightness},
+    {"contrast", &MakeContrast},
+    {"saturation", &MakeSaturation},
+    {"hue", &MakeHue},
+    {"sharpness", &MakeSharpness},
+    {"adjust_sharpness", &MakeAdjustSharpness},
+    {"grayscale", &MakeGrayscale},
+    {"invert", &MakeInvert},
+    {"solarize", &MakeSolarize},
+    {"posterize", &MakePosterize},
+    {"equalize", &MakeEqualize},
+    {"autocontrast", &MakeAutocontrast},
+    {"gaussian_blur", &MakeGaussianBlur},
+    {"shear_x", &MakeShearX},
+    {"shear_y", &MakeShearY},
+    {"translate_x", &MakeTranslateX},
+    {"translate_y", &MakeTranslateY},
+    {"rotate", &MakeRotate},
+    {"coarse_dropout", &MakeCoarseDropout},
+    {"random_erasing", &MakeRandomErasing},
+};
+
+}  // namespace
+
+std::vector<std::string> PixelOpNames() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kPixelOps) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<PixelOp> MakePixelOp(std::string_view name, const Params& params, Size size) {
+  for (const Entry& entry : kPixelOps) {
+    if (entry.name == name) return entry.make(params, size);
+  }
+  return nullptr;
+}
+
+}  // namespace millrace::stages
