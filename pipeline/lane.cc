@@ -119,7 +119,7 @@ void Lane::Update() {
 void Lane::FinishOldestStep(bool weights_are_of_it) {
   const UnfinishedStep oldest = std::move(unfinished_.front());
   unfinished_.pop_front();
-  StepReport mine{.digest = oldest.digest, .interrupted = parts_.run.Interrupted()};
+  StepReport mine{.digest = oldest.digest, .interrupted = parts_.run.Interrupted(oldest.step + 1)};
   for (const auto& loss : oldest.losses) mine.loss += loss->Wait()[0].item<double>();
   if (oldest.weights) mine.weights = HashOfSums(oldest.weights->Wait()[0]);
   const std::vector<StepReport> reports = parts_.group.Gather(oldest.step, mine);

@@ -32,8 +32,8 @@ class LaneRun {
   // later.
   virtual bool NeedsWeightsAfter(std::uint64_t step) const = 0;
 
-  // Any lane: whether this process has been asked to end.
-  virtual bool Interrupted() const = 0;
+  // Any lane: whether this process has been asked to end, when so many steps are done.
+  virtual bool Interrupted(std::uint64_t steps_done) const = 0;
 
   // The first lane of a process, for every update in order.
   struct FinishedStep {

@@ -323,6 +323,10 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     return result;
   }
 
+  if (options.stop_after_step > 0 && start.state.step >= options.stop_after_step) {
+    FailUsage("--stop-after {}: the run has done {} steps already", options.stop_after_step,
+              FormatCount(start.state.step));
+  }
   if (peers.first()) {
     CreateFolders(folder.checkpoints());
     CreateFolders(folder.best());
@@ -397,6 +401,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .world_size = world_size,
                    .keeps = peers.first(),
                    .interrupt = peers.interrupt(),
+                   .stop_after_step = options.stop_after_step,
                    .log = log,
                    .stop = stop,
                    .stats = stats,

@@ -33,6 +33,8 @@ struct TrainOptions {
   std::vector<std::string> notes = {};  // lines for the log's beginning
   // Set from outside (a signal): the run ends after the step under way, with a checkpoint.
   const std::atomic<bool>* interrupt = nullptr;
+  // The run ends behind this step, counted from 1, as if it had been interrupted there; 0: never.
+  std::uint64_t stop_after_step = 0;
 };
 
 // What became of a training run.

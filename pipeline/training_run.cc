@@ -33,7 +33,8 @@ NodeMonitor::Moment TrainingRun::moment() const {
   return {.step = steps, .epoch = EpochOf(steps)};
 }
 
-bool TrainingRun::Interrupted() const {
+bool TrainingRun::Interrupted(std::uint64_t steps_done) const {
+  if (parts_.stop_after_step > 0 && steps_done >= parts_.stop_after_step) return true;
   return parts_.interrupt != nullptr && parts_.interrupt->load(std::memory_order_relaxed);
 }
 
@@ -44,7 +45,8 @@ bool TrainingRun::CheckpointDueAfter(std::uint64_t steps_done) const {
 
 bool TrainingRun::NeedsWeightsAfter(std::uint64_t step) const {
   const std::uint64_t done = step + 1;
-  return done == parts_.plan.total_steps() || EvaluatesAfter(done) || CheckpointDueAfter(done);
+  return done == parts_.plan.total_steps() || done == parts_.stop_after_step ||
+         EvaluatesAfter(done) || CheckpointDueAfter(done);
 }
 
 std::uint32_t TrainingRun::EvaluatingRanks() const {
@@ -166,7 +168,7 @@ void TrainingRun::ShowProgress(double loss) {
 }
 
 bool TrainingRun::ContinueEvaluation(const LaneState& state) {
-  if (Interrupted()) {
+  if (Interrupted(state_.step)) {
     interrupted_ = true;
     WriteCheckpoint(state, /*scheduled=*/false);
     parts_.stop.Request();

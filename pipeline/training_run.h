@@ -43,6 +43,7 @@ class TrainingRun final : public LaneRun {
     // Whether it logs, writes into the folder and judges losses: in the process of rank 0 alone.
     bool keeps = true;
     const std::atomic<bool>* interrupt = nullptr;
+    std::uint64_t stop_after_step = 0;  // as TrainOptions has it
     tracking::RunLog& log;
     Stop& stop;
     const StageStats& stats;
@@ -62,7 +63,7 @@ class TrainingRun final : public LaneRun {
 
   std::uint32_t EvaluatingRanks() const override;
   bool NeedsWeightsAfter(std::uint64_t step) const override;
-  bool Interrupted() const override;
+  bool Interrupted(std::uint64_t steps_done) const override;
 
   // Logs, writes the checkpoint that is due, and ends the run when it is done or interrupted.
   void FinishStep(const FinishedStep& finished) override;

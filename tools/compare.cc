@@ -1,76 +1,20 @@
-#include "pipeline/compare_runs.h"
-
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
-#include "base/format.h"
+#include "pipeline/compare_runs.h"
 #include "tools/command.h"
+#include "tools/run_comparison.h"
 
 namespace millrace::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 struct Options {
   std::string a;
   std::string b;
   bool json = false;
 };
-
-ordered_json ToJson(const std::vector<pipeline::DifferingValue>& values) {
-  ordered_json list = ordered_json::array();
-  for (const auto& value : values) {
-    list.push_back({{"name", value.name}, {"a", value.a}, {"b", value.b}});
-  }
-  return list;
-}
-
-ordered_json ToJson(const pipeline::RunComparison& comparison) {
-  ordered_json json;
-  json["same"] = comparison.same();
-  json["steps"] = comparison.steps;
-  json["digest"] = comparison.digest;
-  json["settings"] = ToJson(comparison.settings);
-  json["environment"] = ToJson(comparison.environment);
-  if (comparison.same()) return json;
-  const pipeline::Parting& parting = *comparison.parting;
-  json["evidence"] = pipeline::EvidenceName(parting.evidence);
-  json["after_step"] = parting.after_step;
-  json["step"] = parting.step;
-  if (parting.stage) json["stage"] = pipeline::StageName(*parting.stage);
-  if (parting.sample) {
-    json["position"] = parting.sample->position;
-    json["sample_a"] = parting.sample->sample_a;
-    json["sample_b"] = parting.sample->sample_b;
-  }
-  json["text"] = parting.text;
-  return json;
-}
-
-void Print(const char* what, const std::vector<pipeline::DifferingValue>& values) {
-  for (const auto& value : values) {
-    fmt::print("{}{}: {} in A, {} in B\n", what, value.name, value.a, value.b);
-  }
-}
-
-void Print(const pipeline::RunComparison& comparison) {
-  Print("recipe: ", comparison.settings);
-  Print("environment: ", comparison.environment);
-  if (comparison.same()) {
-    fmt::print("the same run: {} steps with digest {}, and the same weights, bit for bit\n",
-               FormatCount(comparison.steps), comparison.digest);
-    return;
-  }
-  const pipeline::Parting& parting = *comparison.parting;
-  const std::string stage =
-      parting.stage ? fmt::format(", stage {}", pipeline::StageName(*parting.stage)) : "";
-  fmt::print("not the same run ({}{}): {}\n", pipeline::EvidenceName(parting.evidence), stage,
-             parting.text);
-}
 
 ExitCode Run(const Options& options) {
   const pipeline::RunComparison comparison = pipeline::CompareRuns(options.a, options.b);
@@ -81,7 +25,7 @@ ExitCode Run(const Options& options) {
   } else {
     Print(comparison);
   }
-  return comparison.same() ? ExitCode::kDone : ExitCode::kFailed;
+  return ExitCodeOf(comparison);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,8 +13,10 @@
 
 #include "base/shell.h"
 #include "pipeline/trainer.h"
+#include "pipeline/verify_resume.h"
 #include "tools/command.h"
 #include "tools/recipe_options.h"
+#include "tools/run_comparison.h"
 #include "tracking/console.h"
 #include "tracking/run_log.h"
 #include "tracking/system.h"
@@ -25,6 +29,8 @@ struct Options {
   std::string out;
   std::string resume;
   std::string devices = "auto";
+  std::uint64_t stop_after = 0;
+  bool verify_resume = false;
   bool json = false;
 };
 
@@ -70,14 +76,22 @@ pipeline::TrainResult Train(const pipeline::Recipe& recipe, const pipeline::Trai
   }
 }
 
-// What an agent of a tracker starts to have the same run again (tracking::RunDescription).
-std::string Again(const Options& options, const std::filesystem::path& out) {
-  std::vector<std::string> words = {std::filesystem::read_symlink("/proc/self/exe").string(),
-                                    "train", options.recipe.config, "--devices", options.devices};
+std::string ThisProgram() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+
+// The words of the command line that say what to train, on what.
+std::vector<std::string> Words(const Options& options) {
+  std::vector<std::string> words = {"train", options.recipe.config, "--devices", options.devices};
   for (const std::string& setting : options.recipe.overrides) {
     words.insert(words.end(), {"--set", setting});
   }
   if (!options.recipe.data.empty()) words.insert(words.end(), {"--data", options.recipe.data});
+  return words;
+}
+
+// What an agent of a tracker starts to have the same run again (tracking::RunDescription).
+std::string Again(const Options& options, const std::filesystem::path& out) {
+  std::vector<std::string> words = Words(options);
+  words.insert(words.begin(), ThisProgram());
   const std::filesystem::path beside = std::filesystem::absolute(out).parent_path() / "clearml-";
   return fmt::format("cd {} && exec {} --resume auto --out {}\"$CLEARML_TASK_ID\"",
                      ShellWord(std::filesystem::current_path().string()), ShellWords(words),
@@ -98,7 +112,40 @@ pipeline::Recipe LoadRecipe(RecipeOptions options, std::vector<std::string>* not
   return options.Load();
 }
 
+ExitCode VerifyResume(const Options& options) {
+  if (!options.resume.empty() || options.stop_after > 0) {
+    FailUsage("--verify-resume stops and resumes by itself; leave out --resume and --stop-after");
+  }
+  if (pipeline::ThisPlacement().num_processes > 1) {
+    FailUsage(
+        "--verify-resume starts processes itself; start it alone, with --devices for several");
+  }
+  const pipeline::Recipe recipe = options.recipe.Load();
+  pipeline::VerifyResumeOptions verify{
+      .program = ThisProgram(),
+      .arguments = Words(options),
+      .out = options.out.empty() ? std::filesystem::path("runs") / (recipe.name + "-verify-resume")
+                                 : std::filesystem::path(options.out),
+      .seed = recipe.seed,
+      .interrupt = &CatchInterrupts()};
+  // No run that a tracker need know of.
+  verify.arguments.insert(verify.arguments.end(), {"--set", "tracking.system=none"});
+  const pipeline::VerifyResumeResult result = pipeline::VerifyResume(verify);
+  if (options.json) {
+    nlohmann::ordered_json json = tools::ToJson(result.comparison);
+    json["stops"] = result.stops;
+    // Paths may hold any bytes; what is not UTF-8 is shown as a replacement character.
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("A: undisturbed, B: stopped and resumed after steps {}\n",
+               fmt::join(result.stops, ", "));
+    Print(result.comparison);
+  }
+  return ExitCodeOf(result.comparison);
+}
+
 ExitCode Run(const Options& options) {
+  if (options.verify_resume) return VerifyResume(options);
   KeepTensorMemory();
   // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
   std::signal(SIGPIPE, SIG_IGN);
@@ -113,7 +160,8 @@ ExitCode Run(const Options& options) {
                                .placement = placement,
                                .resume = {},
                                .resume_newest = options.resume == "auto",
-                               .interrupt = &CatchInterrupts()};
+                               .interrupt = &CatchInterrupts(),
+                               .stop_after_step = options.stop_after};
   train.command = Again(options, train.out);
   train.notes = std::move(notes);
   if (!options.resume.empty() && !train.resume_newest) {
@@ -149,6 +197,13 @@ void AddTrain(CLI::App& app, Action& action) {
       "--resume", options->resume,
       "auto: go on from the newest checkpoint of --out; or the path of a checkpoint");
   command->add_option("--devices", options->devices, kDevicesHelp)->capture_default_str();
+  command
+      ->add_option("--stop-after", options->stop_after,
+                   "end behind this step, counted from 1, with a checkpoint and exit code 3")
+      ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()));
+  command->add_flag("--verify-resume", options->verify_resume,
+                    "train undisturbed, then again with stops at random steps, into two folders of "
+                    "--out, and compare: exit code 0 when both are the same, bit for bit");
   command->add_flag("--json", options->json, "print the result as one JSON object");
   command->footer(
       "Examples:\n"

@@ -90,7 +90,7 @@ class UnrecordedRun final : public LaneRun {
   // next batch is under way meanwhile.
   bool NeedsWeightsAfter(std::uint64_t) const override { return true; }
   std::uint32_t EvaluatingRanks() const override { return 0; }
-  bool Interrupted() const override { return false; }
+  bool Interrupted(std::uint64_t) const override { return false; }
   void FinishStep(const FinishedStep&) override {}
   bool ContinueEvaluation(const LaneState&) override { return false; }
   void FinishEvaluation(const model::EvaluationResult&, const LaneState&) override {}

@@ -82,7 +82,7 @@ class RecordingRun final : public LaneRun {
   bool EvaluatesAfter(std::uint64_t) const override { return false; }
   bool NeedsWeightsAfter(std::uint64_t step) const override { return step % 3 == 2; }
   std::uint32_t EvaluatingRanks() const override { return 1; }
-  bool Interrupted() const override { return steps.size() == interrupted_in; }
+  bool Interrupted(std::uint64_t) const override { return steps.size() == interrupted_in; }
   void FinishStep(const FinishedStep& finished) override {
     steps.push_back(finished.step);
     losses.push_back(finished.loss);
