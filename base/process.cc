@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <istream>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -47,10 +50,30 @@ ResidentMemory ReadResidentMemory() {
 std::uint64_t MemoryLimit() {
   const auto machine = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                        static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  // cgroup v2: a number, or "max".
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  std::uint64_t limit = 0;
-  return file >> limit ? std::min(limit, machine) : machine;
+  std::ifstream groups("/proc/self/cgroup");
+  return std::min(machine, MemoryLimitOfGroups(groups, "/sys/fs/cgroup"));
+}
+
+std::uint64_t MemoryLimitOfGroups(std::istream& groups, const std::filesystem::path& folder) {
+  std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
+  // "0::/a/b" (version 2), "4:memory:/a/b" (version 1). In a container the process may see its own
+  // group as the root, wherever it says that it is.
+  std::string line;
+  while (std::getline(groups, line)) {
+    const std::size_t name = line.find(':');
+    const std::size_t path = line.find(":/");
+    if (path == std::string::npos) continue;
+    const bool is_second = line.starts_with("0::/");
+    if (!is_second && line.substr(name, path - name) != ":memory") continue;
+    const std::filesystem::path root = is_second ? folder : folder / "memory";
+    const char* const file = is_second ? "memory.max" : "memory.limit_in_bytes";
+    for (std::filesystem::path group = line.substr(path + 2);; group = group.parent_path()) {
+      std::uint64_t limit = 0;  // "max": none
+      if (std::ifstream(root / group / file) >> limit) least = std::min(least, limit);
+      if (group.empty()) break;
+    }
+  }
+  return least;
 }
 
 int AvailableCores() {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <iosfwd>
 #include <string>
 
 namespace millrace {
@@ -17,8 +19,12 @@ struct ResidentMemory {
 };
 ResidentMemory ReadResidentMemory();
 
-// Memory [bytes] that this process may fill: the machine's, or what its control group allows.
+// Memory [bytes] that this process may fill: the machine's, or what its control group (version 1 or
+// 2) and those that it lies in allow.
 std::uint64_t MemoryLimit();
+// The least of what groups allow: `groups` is what /proc/self/cgroup says, `folder` where groups
+// are found (/sys/fs/cgroup). The largest number where none says anything.
+std::uint64_t MemoryLimitOfGroups(std::istream& groups, const std::filesystem::path& folder);
 
 // Cores that this process may run on (its affinity mask and control group), at least 1.
 int AvailableCores();

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <sstream>
 #include <string>
 
 #include "base/file.h"
@@ -69,6 +72,33 @@ TEST(ResidentMemory, TellsAnonymousMemoryFromSharedMemoryAndMappedFiles) {
 
 TEST(MemoryLimit, IsMoreThanThisProcessUses) {
   EXPECT_GT(MemoryLimit(), ReadResidentMemory().beyond_page_cache());
+}
+
+TEST(MemoryLimit, LeastOfTheGroupAndThoseItLiesInCounts) {
+  const test::TemporaryFolder folder;
+  CreateFolders(folder / "a/b");
+  CreateFolders(folder / "memory/c/d");
+  const auto limit = [&](const std::string& text) {
+    std::istringstream groups(text);
+    return MemoryLimitOfGroups(groups, folder.path());
+  };
+  constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
+  const std::string both = "8:pids:/c/d\n4:memory:/c/d\n0::/a/b\n";
+  EXPECT_EQ(limit(both), kNone);
+  WriteFileAtomically(folder / "a/b/memory.max", "max\n");
+  EXPECT_EQ(limit(both), kNone);
+  WriteFileAtomically(folder / "memory/c/d/memory.limit_in_bytes", "7000\n");
+  EXPECT_EQ(limit(both), 7000u);
+  EXPECT_EQ(limit("0::/a/b\n"), kNone);
+  WriteFileAtomically(folder / "a/memory.max", "5000\n");
+  EXPECT_EQ(limit(both), 5000u);
+  WriteFileAtomically(folder / "memory/memory.limit_in_bytes", "3000\n");
+  EXPECT_EQ(limit(both), 3000u);
+  // A container that sees its own group as the root.
+  WriteFileAtomically(folder / "memory.max", "2000\n");
+  EXPECT_EQ(limit("0::/somewhere/else\n"), 2000u);
+  EXPECT_EQ(limit("no line of a group\n"), kNone);
+  EXPECT_EQ(limit(""), kNone);
 }
 
 }  // namespace
