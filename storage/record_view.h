@@ -1,5 +1,5 @@
 // What a reader hands out for one stored sample: views into the mapped shard, valid while its
-// reader lives.
+// reader lives, or into memory that somebody else keeps.
 #pragma once
 
 #include <cstddef>
@@ -41,7 +41,7 @@ struct RegionIndexView {
   std::span<const std::uint16_t> segment_bytes = {};
 };
 
-// One sample as stored. All views point into the shard's memory map.
+// One sample as stored. All views point into the bytes of one record.
 struct RecordView {
   std::uint32_t label = 0;   // class index into the manifest's list
   std::uint32_t width = 0;   // [pixels]

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -12,6 +13,12 @@
 #include "storage/record_view.h"
 
 namespace millrace::storage {
+
+// Whole pages of a file. [bytes]
+struct PageRange {
+  std::uint64_t offset = 0;
+  std::size_t bytes = 0;
+};
 
 // An open shard. All methods are const, lock-free and may be called from any number of threads.
 // Views stay valid while the object lives. The file must not be written or truncated meanwhile (a
@@ -38,6 +45,18 @@ class ShardReader {
 
   // The record's bytes as stored. REQUIRES: key < size()
   std::span<const std::byte> Bytes(std::uint64_t key) const;
+
+  // The pages of the records from `key` on, `count` of them, in the file. Nothing where they do not
+  // lie side by side, or the file's place is not known. REQUIRES: count > 0, key + count <= size()
+  std::optional<PageRange> Pages(std::uint64_t key, std::uint64_t count) const;
+
+  // Where the record's bytes begin in the file [bytes]. REQUIRES: Pages() gives something for it
+  std::uint64_t Offset(std::uint64_t key) const;
+
+  // Reads so many of the file's bytes into `memory`, past the page cache. False where the file
+  // system cannot or the disk fails. Blocks. REQUIRES: `memory` begins at a page, `pages` are of
+  // Pages(), memory.size() >= pages.bytes
+  bool ReadDirect(PageRange pages, std::span<std::byte> memory) const;
 
   // "train-00003-of-00008.lmdb, key 17".
   std::string Where(std::uint64_t key) const;

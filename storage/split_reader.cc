@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "storage/record.h"
 #include "storage/shard_reader.h"
 
 namespace millrace::storage {
@@ -114,6 +115,18 @@ struct SplitReader::State {
     return {shards[index], sample_id - (index == 0 ? 0 : ends[index - 1])};
   }
 
+  // Calls `body(shard, first key, records)` for each shard's share of the samples, in order.
+  template <typename Body>
+  void ForEachShard(std::uint64_t first, std::uint64_t count, const Body& body) {
+    while (count > 0) {
+      const auto [shard, key] = Find(first);
+      const std::uint64_t of_shard = std::min(count, shard.original().size() - key);
+      body(shard, key, of_shard);
+      first += of_shard;
+      count -= of_shard;
+    }
+  }
+
   Result<RecordView> CheckLabel(Result<RecordView> record, std::uint64_t sample_id) {
     if (record.ok() && record->label >= manifest.classes.size()) {
       const auto [shard, key] = Find(sample_id);
@@ -173,6 +186,47 @@ void SplitReader::Prefetch(std::uint64_t first, std::uint64_t count) const {
     end = reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size();
   }
   WillNeed(begin, end);
+}
+
+std::size_t SplitReader::RunBytes(std::uint64_t first, std::uint64_t count) const {
+  std::size_t bytes = 0;
+  state_->ForEachShard(first, count, [&](Shard& shard, std::uint64_t key, std::uint64_t records) {
+    if (const auto pages = shard.current().Pages(key, records)) bytes += pages->bytes;
+  });
+  return bytes;
+}
+
+std::vector<std::span<const std::byte>> SplitReader::ReadRun(std::uint64_t first,
+                                                             std::uint64_t count,
+                                                             std::span<std::byte> memory) const {
+  std::vector<std::span<const std::byte>> records;
+  bool complete = true;
+  state_->ForEachShard(first, count, [&](Shard& shard, std::uint64_t key, std::uint64_t of_shard) {
+    if (!complete) return;
+    // One file, although another may become the current one meanwhile.
+    const ShardReader& file = shard.current();
+    const auto pages = file.Pages(key, of_shard);
+    complete = pages && pages->bytes <= memory.size() && file.ReadDirect(*pages, memory);
+    if (!complete) return;
+    for (std::uint64_t at = key; at < key + of_shard; ++at) {
+      records.push_back(memory.subspan(file.Offset(at) - pages->offset, file.Bytes(at).size()));
+    }
+    memory = memory.subspan(pages->bytes);
+  });
+  if (!complete) records.clear();
+  return records;
+}
+
+Result<RecordView> SplitReader::ReadStored(std::uint64_t sample_id,
+                                           std::span<const std::byte> stored) const {
+  auto record = ParseRecord(stored);
+  if (record.ok()) {
+    if (const auto payload = CheckPayload(*record); payload.ok()) {
+      return state_->CheckLabel(std::move(record), sample_id);
+    }
+  }
+  // What the file holds counts, not what came of one reading.
+  return Read(sample_id);
 }
 
 std::string SplitReader::Where(std::uint64_t sample_id) const {

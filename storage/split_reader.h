@@ -6,8 +6,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "storage/manifest.h"
@@ -52,6 +54,19 @@ class SplitReader {
   // when they are requested. A hint: without it Read() waits for the disk page by page, as the map
   // is opened without read-ahead. REQUIRES: first + count <= size()
   void Prefetch(std::uint64_t first, std::uint64_t count = 1) const;
+
+  // The memory that ReadRun() needs for these samples [bytes]. REQUIRES: first + count <= size()
+  std::size_t RunBytes(std::uint64_t first, std::uint64_t count) const;
+
+  // Reads the samples' stored bytes from the disk into `memory`, past the page cache, and returns
+  // where each lies there, in order. Nothing where the file system cannot, the disk fails or the
+  // samples do not lie side by side: Read() then says what is the matter, if anything. Blocks.
+  // REQUIRES: first + count <= size(), `memory` begins at a page and holds RunBytes()
+  std::vector<std::span<const std::byte>> ReadRun(std::uint64_t first, std::uint64_t count,
+                                                  std::span<std::byte> memory) const;
+
+  // As Read(), of a sample whose bytes are those of ReadRun(), into which its views point.
+  Result<RecordView> ReadStored(std::uint64_t sample_id, std::span<const std::byte> stored) const;
 
   // From now on the shard's records are read from its copy at `path` (shard_copy.h), which holds
   // the same; views of the dataset's own file stay valid. Opening it checks what the constructor

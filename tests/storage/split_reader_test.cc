@@ -3,13 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "storage/shard_reader.h"
 #include "tests/storage/record_fixture.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_images.h"
@@ -121,6 +126,97 @@ TEST_F(SplitReaderTest, UnknownSplitIsNamed) {
   EXPECT_THAT(ErrorOfOpening("val"), HasSubstr("has no split \"val\" (it has: train)"));
 }
 
+// Memory that begins at a page.
+class PageMemory {
+ public:
+  explicit PageMemory(std::size_t bytes)
+      : memory_(static_cast<std::byte*>(std::aligned_alloc(kAlignment, RoundUp(bytes))), std::free),
+        bytes_(bytes) {}
+
+  std::span<std::byte> bytes() const { return {memory_.get(), bytes_}; }
+
+ private:
+  static constexpr std::size_t kAlignment = 65536;
+  static std::size_t RoundUp(std::size_t bytes) {
+    return (bytes + kAlignment) / kAlignment * kAlignment;
+  }
+  std::unique_ptr<std::byte, decltype(&std::free)> memory_;
+  std::size_t bytes_;
+};
+
+TEST_F(SplitReaderTest, RunsHoldTheRecordsWhereverTheyBeginAndEnd) {
+  const SplitReader reader(folder_.path(), "train");
+  for (std::uint64_t first = 0; first < kRecords; ++first) {
+    for (std::uint64_t count = 1; first + count <= kRecords; ++count) {
+      const PageMemory memory(reader.RunBytes(first, count));
+      const auto records = reader.ReadRun(first, count, memory.bytes());
+      ASSERT_EQ(records.size(), count) << "from " << first;
+      for (std::uint64_t i = 0; i < count; ++i) {
+        const auto record = reader.ReadStored(first + i, records[i]);
+        ASSERT_TRUE(record.ok()) << record.fault().message;
+        EXPECT_TRUE(test::SameRecord(*record, OwnedRecord(first + i).view));
+        EXPECT_GE(record->payload.data(), memory.bytes().data());
+        EXPECT_LT(record->payload.data(), memory.bytes().data() + memory.bytes().size());
+      }
+    }
+  }
+  EXPECT_EQ(reader.RunBytes(3, 0), 0u);
+  EXPECT_TRUE(reader.ReadRun(3, 0, {}).empty());
+}
+
+TEST_F(SplitReaderTest, RunOfLargeRecordsTakesTheirPagesAndNoMore) {
+  const test::TemporaryFolder folder;
+  CreateFolders(folder.path());
+  test::WriteShard(folder / "shard.lmdb", 0, 40, 100'000);
+  const ShardReader shard(folder / "shard.lmdb");
+  const auto pages = shard.Pages(4, 32);
+  ASSERT_TRUE(pages);
+  EXPECT_GE(pages->bytes, 32u * 100'000);
+  // A page's rest for each, and an index page now and then.
+  EXPECT_LE(pages->bytes, 32u * (100'000 + 2 * 4096));
+  EXPECT_LE(pages->offset + pages->bytes, fs::file_size(folder / "shard.lmdb"));
+  const PageMemory memory(pages->bytes);
+  ASSERT_TRUE(shard.ReadDirect(*pages, memory.bytes()));
+  for (std::uint64_t key = 4; key < 36; ++key) {
+    const auto stored = shard.Bytes(key);
+    const auto read = memory.bytes().subspan(shard.Offset(key) - pages->offset, stored.size());
+    EXPECT_TRUE(std::ranges::equal(read, stored)) << key;
+  }
+}
+
+TEST_F(SplitReaderTest, RunThatTheDiskDoesNotGiveIsEmpty) {
+  const SplitReader reader(folder_.path(), "train");
+  const PageMemory memory(reader.RunBytes(0, kRecords));
+  fs::resize_file(shard_, 4096);
+  EXPECT_EQ(reader.ReadRun(0, 6, memory.bytes()).size(), 6u);
+  EXPECT_TRUE(reader.ReadRun(8, 2, memory.bytes()).empty());
+  EXPECT_TRUE(reader.ReadRun(0, kRecords, memory.bytes()).empty());
+}
+
+TEST_F(SplitReaderTest, RunComesFromTheOpenFileWhateverHasItsName) {
+  const SplitReader reader(folder_.path(), "train");
+  WriteFileAtomically(shard_, "another file");
+  const PageMemory memory(reader.RunBytes(8, 2));
+  const auto records = reader.ReadRun(8, 2, memory.bytes());
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_TRUE(test::SameRecord(*reader.ReadStored(9, records[1]), OwnedRecord(9).view));
+}
+
+TEST_F(SplitReaderTest, RecordThatWasReadWronglyIsReadAgain) {
+  const SplitReader reader(folder_.path(), "train");
+  const PageMemory memory(reader.RunBytes(8, 1));
+  const auto records = reader.ReadRun(8, 1, memory.bytes());
+  ASSERT_EQ(records.size(), 1u);
+  for (const std::size_t at : {std::size_t{9}, records[0].size() - 5}) {
+    auto* const byte = const_cast<std::byte*>(records[0].data()) + at;
+    *byte = ~*byte;
+    const auto record = reader.ReadStored(8, records[0]);
+    ASSERT_TRUE(record.ok()) << record.fault().message;
+    EXPECT_TRUE(test::SameRecord(*record, OwnedRecord(8).view));
+    *byte = ~*byte;
+  }
+}
+
 TEST_F(SplitReaderTest, DamagedRecordIsAFaultThatNamesShardAndKey) {
   std::string file = ReadFile(shard_);
   const OwnedRecord record(8);
@@ -138,6 +234,10 @@ TEST_F(SplitReaderTest, DamagedRecordIsAFaultThatNamesShardAndKey) {
             "that its record carries)");
   EXPECT_TRUE(reader.Peek(8).ok());
   EXPECT_TRUE(reader.Read(7).ok());
+  const PageMemory memory(reader.RunBytes(8, 1));
+  const auto stored = reader.ReadRun(8, 1, memory.bytes());
+  ASSERT_EQ(stored.size(), 1u);
+  EXPECT_EQ(reader.ReadStored(8, stored[0]).fault().message, damaged.fault().message);
 }
 
 TEST_F(SplitReaderTest, LabelOutsideTheClassesIsAFault) {
