@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/huge_pages.h"
 
 namespace millrace::stages {
 
@@ -16,8 +17,10 @@ CopyToCpu::CopyToCpu(const ChannelStatistics& statistics, ImageFormat format)
 DeviceBatch CopyToCpu::operator()(const Slot& slot) {
   const auto num_samples = static_cast<std::int64_t>(slot.batch().size);
   const auto num_values = static_cast<std::int64_t>(slot.pixels().size());
-  if (!buffer_.defined() || buffer_.numel() < num_values)
+  if (!buffer_.defined() || buffer_.numel() < num_values) {
     buffer_ = at::empty({num_values}, format_.type);
+    WishForHugePages(buffer_.data_ptr(), buffer_.nbytes());
+  }
 
   const std::uint8_t* nhwc = slot.pixels().data();
   const std::size_t num_pixels = slot.pixels().size() / kChannels;
