@@ -1,6 +1,7 @@
 #include "stages/ops/pixel_ops.h"
 
 #include "stages/ops/affine_ops.h"
+#include "stages/ops/auto_augment.h"
 #include "stages/ops/coarse_dropout.h"
 #include "stages/ops/color_jitter.h"
 #include "stages/ops/enhance_ops.h"
@@ -8,6 +9,7 @@
 #include "stages/ops/hue_saturation_value.h"
 #include "stages/ops/lighting.h"
 #include "stages/ops/random_erasing.h"
+#include "stages/ops/three_augment.h"
 #include "stages/ops/tone_ops.h"
 
 namespace millrace::stages {
@@ -41,6 +43,11 @@ constexpr Entry kPixelOps[] = {
     {"translate_x", &MakeTranslateX},
     {"translate_y", &MakeTranslateY},
     {"rotate", &MakeRotate},
+    {"rand_augment", &MakeRandAugment},
+    {"trivial_augment_wide", &MakeTrivialAugmentWide},
+    {"auto_augment", &MakeAutoAugment},
+    {"aug_mix", &MakeAugMix},
+    {"three_augment", &MakeThreeAugment},
     {"coarse_dropout", &MakeCoarseDropout},
     {"random_erasing", &MakeRandomErasing},
 };

@@ -71,7 +71,7 @@ void Solarize(double threshold, Pixels pixels) {
 }
 
 void Posterize(int bits, Pixels pixels) {
-  MILLRACE_CHECK(bits >= 1 && bits <= 8);
+  MILLRACE_CHECK(bits >= 0 && bits <= 8);
   ApplyLut(MakeLut([&](int i) { return i & ~((1 << (8 - bits)) - 1); }), pixels);
 }
 

@@ -9,7 +9,7 @@ namespace millrace::stages {
 void Invert(Pixels pixels);
 // Values from `threshold` on are inverted.
 void Solarize(double threshold, Pixels pixels);
-// REQUIRES: 1 <= bits <= 8
+// The highest bits stay. REQUIRES: 0 <= bits <= 8
 void Posterize(int bits, Pixels pixels);
 // Each channel's histogram as flat as may be.
 void Equalize(Pixels pixels);

@@ -11,6 +11,7 @@ import numpy
 import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from torchvision.transforms import autoaugment as tv_auto
 from torchvision.transforms import functional
 from torchvision.transforms import transforms as tv
 
@@ -325,3 +326,108 @@ def test_default_value_of_random_erasing_normalises_to_nearly_0():
     erased = torch.tensor([124, 116, 104]) / 255
     normal = (erased - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     assert normal.abs().max() < 0.0088
+
+
+@pytest.fixture
+def fed(monkeypatch):
+    """torchvision with our draws: whatever `fed.stream` is at the time."""
+
+    class Fed:
+        stream = None
+
+    def randint(low, high=None, size=None, dtype=None):
+        if high is None or isinstance(high, tuple):  # randint(high, size)
+            low, high, size = 0, low, high if size is None else size
+        drawn = [low + Fed.stream.below(high - low) for _ in range(math.prod(size))]
+        return torch.tensor(drawn).view(size)
+
+    monkeypatch.setattr(torch, "randint", randint)
+    monkeypatch.setattr(
+        torch, "rand", lambda size: torch.tensor([Fed.stream.uniform() for _ in range(math.prod(size))], dtype=torch.float64)
+    )
+    return Fed
+
+
+POLICIES = {
+    "rand_augment": tv_auto.RandAugment,
+    "trivial_augment_wide": tv_auto.TrivialAugmentWide,
+    "auto_augment": tv_auto.AutoAugment,
+}
+
+
+@pytest.mark.parametrize("name, settings", [
+    ("rand_augment", {}),
+    ("rand_augment", {"num_ops": 3, "magnitude": 5, "num_magnitude_bins": 11, "interpolation": "bilinear", "fill": [1, 2, 3]}),
+    ("rand_augment", {"num_ops": 4, "magnitude": 30}),
+    ("trivial_augment_wide", {}),
+    ("trivial_augment_wide", {"interpolation": "bilinear"}),
+    ("trivial_augment_wide", {"num_magnitude_bins": 7}),
+    ("auto_augment", {}),
+    ("auto_augment", {"policy": "cifar10"}),
+    ("auto_augment", {"policy": "svhn", "interpolation": "bilinear"}),
+])  # fmt: skip
+def test_policies_equal_torchvision_fed_with_the_same_draws(pictures, name, settings, fed):
+    """Over enough draws for every operation of a policy, at many strengths and both signs."""
+    arrays = pictures * 6
+    got = augment([{"op": name, **settings}], arrays)
+    given = dict(settings)
+    if "interpolation" in given:
+        given["interpolation"] = functional.InterpolationMode(given["interpolation"])
+    if "policy" in given:
+        given["policy"] = tv_auto.AutoAugmentPolicy(given["policy"])
+    reference = POLICIES[name](**given)
+    for index, (array, fed.stream) in enumerate(zip(arrays, streams(len(arrays)))):
+        same(got[index], reference(Image.fromarray(array)), f"{name} {settings}, picture {index}")
+
+
+@pytest.mark.parametrize("settings", [{}, {"severity": 10, "mixture_width": 2, "chain_depth": 4, "all_ops": False}])
+def test_aug_mix_equals_a_mixture_of_torchvisions_operations_on_pillow_pictures(pictures, settings, fed):
+    """torchvision's own AugMix turns pictures into tensors first, whose operations have other pixels: here are its draws
+    and its sum with those of Pillow pictures."""
+    reference = tv_auto.AugMix(**settings)
+    assert reference.alpha == 1.0
+
+    def shares(count):
+        drawn = [-math.log(1 - fed.stream.uniform()) for _ in range(count)]
+        return [share / sum(drawn) for share in drawn]
+
+    def mixed(picture):
+        space = reference._augmentation_space(10, (picture.height, picture.width))
+        own, weights = shares(2), shares(reference.mixture_width)
+        mix = numpy.float32(own[0]) * numpy.asarray(picture, numpy.float32)
+        for weight in weights:
+            chain = picture
+            depth = reference.chain_depth if reference.chain_depth > 0 else 1 + fed.stream.below(3)
+            for _ in range(depth):
+                op = list(space)[fed.stream.below(len(space))]
+                magnitudes, signed = space[op]
+                magnitude = float(magnitudes[fed.stream.below(reference.severity)]) if magnitudes.ndim > 0 else 0.0
+                if signed and fed.stream.below(2):
+                    magnitude = -magnitude
+                if op == "Posterize" and magnitude == 0:  # refused by Pillow, black as a tensor
+                    chain = Image.new("RGB", picture.size)
+                else:
+                    chain = tv_auto._apply_op(chain, op, magnitude, reference.interpolation, None)
+            mix += numpy.float32(weight * own[1]) * numpy.asarray(chain, numpy.float32)
+        return mix.astype(numpy.uint8)
+
+    got = augment([{"op": "aug_mix", **settings}], pictures)
+    for index, (array, fed.stream) in enumerate(zip(pictures, streams(len(pictures)))):
+        same(got[index], mixed(Image.fromarray(array)), f"{settings}, picture {index}")
+
+
+def test_three_augment_is_one_of_three_of_pillows(pictures):
+    arrays = pictures * 3
+    kinds = collections.Counter()
+    for index, (got, array, stream) in enumerate(zip(augment([{"op": "three_augment"}], arrays), arrays, streams(len(arrays)))):
+        picture = Image.fromarray(array)
+        kind = stream.below(3)
+        kinds[kind] += 1
+        if kind == 0:
+            expected = picture.convert("L").convert("RGB")
+        elif kind == 1:
+            expected = ImageOps.solarize(picture, 128)
+        else:
+            expected = picture.filter(ImageFilter.GaussianBlur(0.1 + 1.9 * stream.uniform()))
+        same(got, expected, f"picture {index}")
+    assert min(kinds[kind] for kind in range(3)) > 25, kinds

@@ -194,6 +194,19 @@ TEST(PixelOps, WrongSettingIsAnErrorThatNamesIt) {
               AllOf(HasSubstr("interpolation"), HasSubstr("bilinear")));
 }
 
+TEST(PixelOps, WrongSettingOfAPolicyIsAnErrorThatNamesIt) {
+  EXPECT_THAT(ErrorOf("rand_augment", R"({"magnitude": 31})"),
+              HasSubstr("magnitude: is 31; it must be between 0 and 30"));
+  EXPECT_THAT(ErrorOf("rand_augment", R"({"num_ops": 0})"), HasSubstr("num_ops"));
+  EXPECT_THAT(ErrorOf("trivial_augment_wide", R"({"num_magnitude_bins": 1})"),
+              HasSubstr("num_magnitude_bins"));
+  EXPECT_THAT(ErrorOf("auto_augment", R"({"policy": "mnist"})"),
+              AllOf(HasSubstr("policy"), HasSubstr("cifar10")));
+  EXPECT_THAT(ErrorOf("aug_mix", R"({"chain_depth": 0})"),
+              HasSubstr("chain_depth: must be at least 1, or -1 for 1 to 3 at random"));
+  EXPECT_THAT(ErrorOf("aug_mix", R"({"severity": 11})"), HasSubstr("severity"));
+}
+
 TEST(PixelOps, UnknownNameIsNone) { EXPECT_EQ(MakePixelOp("blur", Read("{}"), kSize), nullptr); }
 
 TEST(Blend, IsTheSameOnEveryInstructionSet) {
