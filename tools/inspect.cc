@@ -16,6 +16,7 @@
 #include "pipeline/recipe.h"
 #include "pipeline/sample_grid.h"
 #include "pipeline/trainer.h"
+#include "storage/jpeg_encode.h"
 #include "storage/payload_check.h"
 #include "storage/split_reader.h"
 #include "storage/statistics.h"
@@ -103,13 +104,24 @@ ExitCode InspectSample(const Options& options) {
   return ExitCode::kDone;
 }
 
+// As a JPEG where the path says so, otherwise as a PNG.
+void WriteGrid(const pipeline::SampleGrid& grid, const std::filesystem::path& path) {
+  if (path.extension() != ".jpg" && path.extension() != ".jpeg") {
+    return tracking::WritePng(path, grid.width, grid.height, grid.pixels);
+  }
+  AtomicFile file(path);
+  file.Write(storage::EncodeJpeg(grid.pixels, grid.width, grid.height,
+                                 {.quality = 85, .subsampling = storage::Subsampling::k444}));
+  file.Commit();
+}
+
 ExitCode InspectGrid(const Options& options) {
   if (options.config.empty()) FailUsage("--grid needs --config RECIPE, whose operations it shows");
   const pipeline::Recipe recipe = pipeline::Recipe::Load(options.config, {});
   pipeline::CheckRecipe(recipe);
   const pipeline::SampleGrid grid =
       pipeline::MakeSampleGrid(recipe, options.dataset, options.rows, options.columns);
-  tracking::WritePng(options.grid, grid.width, grid.height, grid.pixels);
+  WriteGrid(grid, options.grid);
   fmt::print("{}: {} x {} pixels; each row one sample, each column one epoch\n", options.grid,
              grid.width, grid.height);
   return ExitCode::kDone;
@@ -137,8 +149,8 @@ void AddInspect(CLI::App& app, Action& action) {
       ->add_option("--save", options->save,
                    "with --sample: write its picture to this file (.png where it is one)")
       ->needs(sample);
-  CLI::Option* grid =
-      command->add_option("--grid", options->grid, "write a PNG that shows what augmentation does");
+  CLI::Option* grid = command->add_option(
+      "--grid", options->grid, "write a PNG, or a .jpg, that shows what augmentation does");
   CLI::Option* config = command->add_option("--config", options->config, "with --grid: the recipe");
   config->needs(grid);
   grid->excludes(sample);

@@ -5,13 +5,16 @@ import os
 import re
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from page import Page
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from support import TIME_LIMIT_S, untouched, write_pictures
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def content(dataset):
@@ -305,6 +308,34 @@ def test_grid_shows_the_pictures_in_a_png_of_the_right_size(millrace, recipe, da
     first = (millrace.folder / "grid.png").read_bytes()
     millrace.done("inspect", dataset, "--grid", "grid.png", "--config", recipe, "--rows", "3", "--columns", "5")
     assert (millrace.folder / "grid.png").read_bytes() == first
+
+
+def test_grid_is_a_jpeg_where_its_name_says_so(millrace, recipe, dataset):
+    for name in "grid.png", "grid.jpg":
+        millrace.done("inspect", dataset, "--grid", name, "--config", recipe, "--rows", "2", "--columns", "3")
+    with Image.open(millrace.folder / "grid.png") as png, Image.open(millrace.folder / "grid.jpg") as jpeg:
+        assert jpeg.format == "JPEG" and jpeg.size == png.size == (3 * 34 - 2, 2 * 34 - 2)
+        difference = ImageStat.Stat(ImageChops.difference(png, jpeg)).mean
+    assert 0 < max(difference) < 8, "not the same picture"
+
+
+def test_every_operation_has_a_picture_in_the_documentation(millrace):
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import augmentation_pictures as pictures
+    finally:
+        sys.path.pop(0)
+    known = pictures.known_operations(millrace.path, millrace.folder)
+    assert len(known) >= 30 and known == {name for _, name, _, _ in pictures.operations()}
+    assert (ROOT / "docs/augmentations.md").read_text() == pictures.page(), "run ./check augmentations"
+    files = {path.name: path for path in (ROOT / "docs/augmentations").iterdir()}
+    assert set(files) == {f"{name}.jpg" for name in known}
+    assert sum(path.stat().st_size for path in files.values()) < 1_500_000
+    for path in files.values():
+        with Image.open(path) as picture:
+            assert picture.size == (5 * 130 - 2, 2 * 98 - 2), path
+    recipe_page = (ROOT / "docs/recipe.md").read_text()
+    assert not [name for name in known if f"`{name}`" not in recipe_page]
 
 
 def test_grid_needs_the_training_split_only(millrace, recipe, convert):
