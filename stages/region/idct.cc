@@ -133,11 +133,12 @@ bool Samples(std::int16_t* coefficients, const Quantizers& quantizers, int block
   V16 magnitudes = hn::Zero(d);  // the bits of all numbers between the passes, without signs
   const hn::Repartition<std::uint16_t, D8> d_unsigned;
   auto beyond = hn::Zero(d_unsigned);  // not zero where a product is beyond the limit
-  for (int block = 0; block < InWholeGroups(blocks); block += kBlocks) {
-    std::int16_t* const of_blocks = coefficients + PlaceOfBlock(block);
+  const std::int16_t* const end = coefficients + PlaceOfBlock(InWholeGroups(blocks));
+  int in_group = 0;  // of the next block
+  while (coefficients != end) {
     Lines lines;
     for (int y = 0; y < kSide; ++y) {
-      std::int16_t* const of_line = of_blocks + y * kSide * kGroupBlocks;
+      std::int16_t* const of_line = coefficients + (y * kGroupBlocks + in_group) * kSide;
       const V16 line = hn::LoadU(d, of_line);
       hn::StoreU(hn::Zero(d), d, of_line);
       const V16 quantizer =
@@ -160,6 +161,8 @@ bool Samples(std::int16_t* coefficients, const Quantizers& quantizers, int block
                  samples + static_cast<std::size_t>(y) * row_bytes);
     }
     samples += kBlocks * kSide;
+    in_group = (in_group + kBlocks) % kGroupBlocks;
+    if (in_group == 0) coefficients += PlaceOfBlock(kGroupBlocks);
   }
   const V16 above = hn::And(magnitudes, hn::Set(d, static_cast<std::int16_t>(-kLimit)));
   return hn::AllTrue(d, hn::Eq(hn::Or(above, hn::BitCast(d, beyond)), hn::Zero(d)));
