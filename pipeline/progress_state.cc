@@ -58,6 +58,7 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"metrics_bytes", std::to_string(metrics_bytes)},
       {"best", best_list.dump()},
       {"config", config},
+      {"tracker_run", tracker_run},
       {"dataset_fingerprint", identity.dataset_fingerprint},
       {"model", identity.model},
       {"classes", std::to_string(identity.classes)},
@@ -92,6 +93,10 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   // Checkpoints of the time when there was nothing but the CPU do not say it.
   if (const auto device = metadata.find("device"); device != metadata.end()) {
     state.layout.device = device->second;
+  }
+  // Nor do those of the time when there were no trackers say which run was theirs.
+  if (const auto run = metadata.find("tracker_run"); run != metadata.end()) {
+    state.tracker_run = run->second;
   }
   try {
     const auto list = nlohmann::json::parse(Entry(metadata, "best", source));

@@ -50,6 +50,8 @@ struct ProgressState {
   std::uint64_t metrics_bytes = 0;  // size of metrics.jsonl [bytes]
   std::vector<BestEntry> best;      // best first
   std::string config;               // the recipe as it took effect, TOML
+  // Which run of a tracker this one is, as tracking::RunDescription takes it; empty: none.
+  std::string tracker_run;
 
   std::map<std::string, std::string> ToMetadata() const;
   // Throws Error naming `source` and the entry that is missing or malformed.

@@ -327,6 +327,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     FailUsage("--stop-after {}: the run has done {} steps already", options.stop_after_step,
               FormatCount(start.state.step));
   }
+  const tracking::Remote* tracker_told = nullptr;
   if (peers.first()) {
     CreateFolders(folder.checkpoints());
     CreateFolders(folder.best());
@@ -353,8 +354,10 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
             {.name = recipe.name,
              .dataset = std::filesystem::absolute(options.dataset),
              .fingerprint = identity.dataset_fingerprint,
-             .command = options.command},
+             .command = options.command,
+             .before = start.state.tracker_run},
             folder.root, [&log](const std::string& line) { log.Text("{}", line); })) {
+      tracker_told = remote.get();
       log.Add(std::move(remote));
     }
     log.Text("{}", tracker.why);
@@ -406,7 +409,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .stop = stop,
                    .stats = stats,
                    .pictures = pictures ? &*pictures : nullptr,
-                   .class_names = DistinctNames(loaders.train().manifest().classes)},
+                   .class_names = DistinctNames(loaders.train().manifest().classes),
+                   .tracker = tracker_told},
                   std::move(start.state));
   NodeMonitor nodes(peers,
                     {.placement = options.placement,

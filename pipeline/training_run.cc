@@ -267,6 +267,7 @@ void TrainingRun::WriteCheckpoint(const LaneState& state, bool scheduled) {
   state_.metrics_bytes = std::filesystem::file_size(parts_.folder.metrics(), code);
   if (code)
     Fail("cannot read the size of {}: {}", parts_.folder.metrics().string(), code.message());
+  if (parts_.tracker != nullptr) state_.tracker_run = parts_.tracker->ForCheckpoint();
   const std::filesystem::path path =
       model::CheckpointPath(parts_.folder.checkpoints(), static_cast<std::int64_t>(state_.step));
   model::Checkpoint checkpoint{.weights = weights,

@@ -24,6 +24,7 @@
 #include "pipeline/run_folder.h"
 #include "pipeline/stage_stats.h"
 #include "pipeline/stop.h"
+#include "tracking/remote.h"
 #include "tracking/run_log.h"
 
 namespace millrace::pipeline {
@@ -49,6 +50,7 @@ class TrainingRun final : public LaneRun {
     const StageStats& stats;
     PredictionPictures* pictures = nullptr;     // nullptr: none are wanted
     std::vector<std::string> class_names = {};  // for those of curves, each another one
+    const tracking::Remote* tracker = nullptr;  // whose run checkpoints name; nullptr: none
   };
 
   // `state` is where the run stands: the start, or what a checkpoint said.

@@ -34,47 +34,11 @@ std::string Text(const Json& object, const char* key) {
 
 }  // namespace
 
-ClearmlServer::ClearmlServer(ClearmlSettings settings, ClearmlRun run, fs::path folder)
-    : api_(std::move(settings)), run_(std::move(run)), folder_(std::move(folder)) {
-  CreateFolders(folder_);
-  ReadState();
-}
+ClearmlServer::ClearmlServer(ClearmlSettings settings, ClearmlRun run,
+                             std::unique_ptr<TrackerRun> ours)
+    : api_(std::move(settings)), run_(std::move(run)), ours_(std::move(ours)) {}
 
 ClearmlServer::~ClearmlServer() = default;
-
-void ClearmlServer::ReadState() {
-  const fs::path path = folder_ / "run.json";
-  std::error_code code;
-  if (fs::exists(path, code)) {
-    const Json state = Json::parse(ReadFile(path), nullptr, false);
-    try {
-      key_ = state.at("key");
-      task_id_ = state.at("task_id");
-      project_ = state.at("project");
-    } catch (const Json::exception&) {
-      Fail("{} is damaged; remove it to report to a new ClearML task", path.string());
-    }
-  } else {
-    std::random_device random;
-    key_ = fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
-    task_id_ = api_.settings().task_id;
-    project_ = api_.settings().project;
-    WriteState();
-  }
-}
-
-void ClearmlServer::WriteState() const {
-  const Json state = {{"api", api_.settings().api},
-                      {"key", key_},
-                      {"task_id", task_id_},
-                      {"project", project_},
-                      {"name", run_.name},
-                      {"dataset", run_.dataset},
-                      {"fingerprint", run_.fingerprint},
-                      {"command", run_.command}};
-  WriteFileAtomically(folder_ / "run.json",
-                      state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
 
 Json ClearmlServer::Call(const std::string& call, const Json& body) {
   try {
@@ -86,8 +50,9 @@ Json ClearmlServer::Call(const std::string& call, const Json& body) {
 }
 
 std::string ClearmlServer::FindProject() {
+  const std::string& name = ours_->state().project;
   std::string pattern = "^";
-  for (const char c : project_) {
+  for (const char c : name) {
     if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos)
       pattern.push_back('\\');
     pattern.push_back(c);
@@ -98,14 +63,14 @@ std::string ClearmlServer::FindProject() {
         "projects.get_all",
         {{"name", pattern}, {"only_fields", Json::array({"id", "name"})}, {"search_hidden", true}});
     for (const Json& project : found.at("projects")) {
-      if (Text(project, "name") == project_) return project.at("id");
+      if (Text(project, "name") == name) return project.at("id");
     }
     return "";
   };
   std::string id = find();
   if (!id.empty()) return id;
   try {
-    return Call("projects.create", {{"name", project_}, {"description", ""}}).at("id");
+    return Call("projects.create", {{"name", name}, {"description", ""}}).at("id");
   } catch (const ClearmlFailure& failure) {
     // Another run may have made it meanwhile.
     if (failure.subcode != ClearmlApi::kProjectExists) throw;
@@ -116,7 +81,8 @@ std::string ClearmlServer::FindProject() {
 }
 
 void ClearmlServer::CreateTask() {
-  const std::string tag = "millrace-" + key_;
+  TrackerRun::State state = ours_->state();
+  const std::string tag = "millrace-" + state.key;
   const std::string project = FindProject();
   const Json found = Call("tasks.get_all", {{"system_tags", Json::array({tag})},
                                             {"project", Json::array({project})},
@@ -124,59 +90,59 @@ void ClearmlServer::CreateTask() {
                                             {"only_fields", Json::array({"id"})},
                                             {"search_hidden", true}});
   if (!found.at("tasks").empty()) {
-    task_id_ = found["tasks"][0].at("id");
+    state.id = found["tasks"][0].at("id");
   } else {
     Json task = ClearmlTask(run_);
     task["project"] = project;
     task["system_tags"] = Json::array({"development", tag});
-    task_id_ = Call("tasks.create", task).at("id");
+    state.id = Call("tasks.create", task).at("id");
   }
-  WriteState();
+  ours_->Change(std::move(state));
 }
 
 void ClearmlServer::ReadTask() {
   try {
-    const Json task = Call("tasks.get_by_id", {{"task", task_id_}}).at("task");
+    const Json task = Call("tasks.get_by_id", {{"task", task_id()}}).at("task");
     const std::string status = Text(task, "status");
     if (status == "published" || status == "publishing") {
       throw ClearmlFailure{
-          {kTryLater, fmt::format("the task {} is {} and takes nothing", task_id_, status)}};
+          {kTryLater, fmt::format("the task {} is {} and takes nothing", task_id(), status)}};
     }
     under_way_ = status == "in_progress";
     settings_at_first_ = ClearmlSettingsAtFirst(task);
   } catch (const ClearmlFailure& failure) {
     // It may be put back; what is told then waits.
     if (failure.subcode != ClearmlApi::kNoTask) throw;
-    throw ClearmlFailure{{kTryLater, fmt::format("it has no task {}", task_id_)}, failure.subcode};
+    throw ClearmlFailure{{kTryLater, fmt::format("it has no task {}", task_id())}, failure.subcode};
   }
 }
 
 void ClearmlServer::Open(bool goes_on) {
   if (!open_) {
-    const bool made = task_id_.empty();
+    const bool made = task_id().empty();
     if (made) CreateTask();
     ReadTask();
     lines_known_ = made;
     open_ = true;
   }
   if (goes_on && !under_way_) {
-    Call("tasks.started", {{"task", task_id_}, {"force", true}});
+    Call("tasks.started", {{"task", task_id()}, {"force", true}});
     under_way_ = true;
   }
 }
 
 std::string ClearmlServer::files_folder() const {
-  return ClearmlPath(project_) + "/" + ClearmlPathPart(run_.name) + "." + task_id_;
+  return ClearmlPath(ours_->state().project) + "/" + ClearmlPathPart(run_.name) + "." + task_id();
 }
 
 void ClearmlServer::SetParameters(const Json& parameters) {
-  Call("tasks.edit_hyper_params", {{"task", task_id_},
+  Call("tasks.edit_hyper_params", {{"task", task_id()},
                                    {"hyperparams", parameters},
                                    {"replace_hyperparams", "none"},
                                    {"force", true}});
   const std::string settings = ClearmlWithNewSettings(settings_at_first_, parameters);
   if (settings == settings_at_first_) return;
-  Call("tasks.edit_configuration", {{"task", task_id_},
+  Call("tasks.edit_configuration", {{"task", task_id()},
                                     {"configuration", Json::array({ClearmlRecipeItem(settings)})},
                                     {"replace_configuration", false},
                                     {"force", true}});
@@ -190,7 +156,7 @@ Json ClearmlServer::WithoutKnownLines(const Json& events) {
   }
   const Json found =
       Call("events.get_task_log",
-           {{"task", task_id_}, {"batch_size", kLinesToLookUp}, {"navigate_earlier", true}});
+           {{"task", task_id()}, {"batch_size", kLinesToLookUp}, {"navigate_earlier", true}});
   std::multiset<std::pair<std::int64_t, std::string>> known;
   for (const Json& line : found.at("events")) {
     if (line.contains("timestamp") && line["timestamp"].is_number()) {
@@ -245,11 +211,11 @@ std::string ClearmlServer::PutFile(const std::string& path, const fs::path& file
 
 void ClearmlServer::AddArtifact(const Json& artifact) {
   Call("tasks.add_or_update_artifacts",
-       {{"task", task_id_}, {"artifacts", Json::array({artifact})}, {"force", true}});
+       {{"task", task_id()}, {"artifacts", Json::array({artifact})}, {"force", true}});
 }
 
 void ClearmlServer::SetStatus(const Status& status) {
-  Json body = {{"task", task_id_}, {"force", true}};
+  Json body = {{"task", task_id()}, {"force", true}};
   const auto explain = [&](const char* reason, const std::string& message) {
     body["status_reason"] = reason;
     body["status_message"] = IsUtf8(message) ? message : Printable(message);

@@ -36,40 +36,19 @@ std::string RandomId() {
 
 }  // namespace
 
-ClearmlSession::ClearmlSession(std::string project, ClearmlRun run, const fs::path& folder)
-    : run_(std::move(run)),
-      folder_(fs::absolute(folder)),
-      project_(std::move(project)),
-      task_(std::make_unique<Json>()) {
-  CreateFolders(folder_);
-  ReadState();
-  session_ = folder_ / task_id_;
+ClearmlSession::ClearmlSession(ClearmlRun run, std::unique_ptr<TrackerRun> ours)
+    : run_(std::move(run)), ours_(std::move(ours)), task_(std::make_unique<Json>()) {
+  if (task_id().empty()) {
+    TrackerRun::State state = ours_->state();
+    state.id = RandomId();
+    ours_->Change(std::move(state));
+  }
+  session_ = fs::absolute(ours_->folder()) / task_id();
   metrics_.path = session_ / "metrics.jsonl";
   log_.path = session_ / "log.jsonl";
 }
 
 ClearmlSession::~ClearmlSession() = default;
-
-void ClearmlSession::ReadState() {
-  const fs::path path = folder_ / "run.json";
-  std::error_code code;
-  if (fs::exists(path, code)) {
-    const Json state = Json::parse(ReadFile(path), nullptr, false);
-    try {
-      task_id_ = state.at("offline");
-      project_ = state.at("project");
-    } catch (const Json::exception&) {
-      Fail("{} is damaged; remove it to begin a new ClearML session", path.string());
-    }
-    return;
-  }
-  task_id_ = RandomId();
-  const Json state = {{"offline", task_id_},     {"project", project_},
-                      {"name", run_.name},       {"dataset", run_.dataset},
-                      {"command", run_.command}, {"fingerprint", run_.fingerprint}};
-  WriteFileAtomically(path,
-                      state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
 
 // What a killed process has left of a last line goes.
 void ClearmlSession::OpenLists(Lists* lists) {
@@ -108,8 +87,8 @@ void ClearmlSession::Open(bool /*goes_on*/) {
     if (!task_->is_object()) Fail("{} is damaged", path.string());
   } else {
     *task_ = ClearmlTask(run_);
-    task_->update({{"id", task_id_},
-                   {"project_name", project_},
+    task_->update({{"id", task_id()},
+                   {"project_name", ours_->state().project},
                    {"offline_folder", session_.string()},
                    {"offline_output_models", Json::array()},
                    {"output", Json::object()},
@@ -124,7 +103,7 @@ void ClearmlSession::Open(bool /*goes_on*/) {
 }
 
 std::string ClearmlSession::files_folder() const {
-  return ClearmlPath(project_) + "/" + ClearmlPathPart(run_.name) + "." + task_id_;
+  return ClearmlPath(ours_->state().project) + "/" + ClearmlPathPart(run_.name) + "." + task_id();
 }
 
 void ClearmlSession::WriteTask() const {

@@ -8,22 +8,23 @@
 #include <string>
 
 #include "tracking/clearml_target.h"
+#include "tracking/tracker_run.h"
 
 namespace millrace::tracking {
 
-// The folder "offline-<32 digits>" is in `folder`, whose run.json names it; it is as the SDK 2.1
+// The folder "offline-<32 digits>" is beside the run.json that names it; it is as the SDK 2.1
 // leaves one: task.json, metrics.jsonl and log.jsonl (a list of events a line), and files below
 // data/. What a killed process had written is found again in the files' ends, so that nothing is
 // there twice. Functions throw Error naming the file that cannot be written.
 class ClearmlSession final : public ClearmlTarget {
  public:
-  // Throws Error when the file in `folder` is damaged.
-  ClearmlSession(std::string project, ClearmlRun run, const std::filesystem::path& folder);
+  // Throws Error when run.json cannot be written.
+  ClearmlSession(ClearmlRun run, std::unique_ptr<TrackerRun> ours);
   ~ClearmlSession() override;
 
   std::string name() const override { return "the ClearML session " + session_.string(); }
   void Open(bool goes_on) override;
-  const std::string& task_id() const override { return task_id_; }
+  const std::string& task_id() const override { return ours_->state().id; }
   std::string files_folder() const override;
   void SetParameters(const Json& parameters) override;
   void AddEvents(const Json& events) override;
@@ -43,15 +44,12 @@ class ClearmlSession final : public ClearmlTarget {
     bool checked = false;             // nothing that comes can be there already
   };
 
-  void ReadState();
   void WriteTask() const;
   static void OpenLists(Lists* lists);
   static void Append(Lists* lists, const Json& events);
 
   const ClearmlRun run_;
-  const std::filesystem::path folder_;
-  std::string project_;
-  std::string task_id_;
+  const std::unique_ptr<TrackerRun> ours_;
   std::filesystem::path session_;
   std::unique_ptr<Json> task_;  // task.json
   Lists metrics_;

@@ -34,6 +34,9 @@ class ClearmlTarget {
   // Called before everything else: the task is there afterwards and, where `goes_on`, under way.
   virtual void Open(bool goes_on) = 0;
 
+  // As RemoteSink::ForCheckpoint().
+  virtual std::string ForCheckpoint() const { return ""; }
+
   // Known once Open() came back.
   virtual const std::string& task_id() const = 0;
   // Where the task's files belong, a path below the server's.

@@ -35,6 +35,10 @@ std::size_t TakeReply(char* data, std::size_t size, std::size_t count, void* use
   return size * count;
 }
 
+std::size_t TakeFile(char* data, std::size_t size, std::size_t count, void* user) {
+  return std::fwrite(data, size, count, static_cast<std::FILE*>(user));
+}
+
 std::size_t GiveFile(char* data, std::size_t size, std::size_t count, void* user) {
   auto* file = static_cast<std::FILE*>(user);
   const std::size_t got = std::fread(data, size, count, file);
@@ -143,6 +147,28 @@ HttpReply HttpClient::Get(const std::string& url) {
   connection_->LimitTime();
   HttpReply reply = connection_->Perform();
   reply.body = std::move(body);
+  return reply;
+}
+
+HttpReply HttpClient::GetFile(const std::string& url, const std::filesystem::path& path) {
+  std::filesystem::path part = path;
+  part += ".part";
+  std::unique_ptr<std::FILE, CloseFile> file(std::fopen(part.c_str(), "wb"));
+  const HttpReply failed{
+      .status = 0, .body = "", .error = fmt::format("{} cannot be written", part.string())};
+  if (file == nullptr) return failed;
+  std::string unused;
+  connection_->Begin(url, &unused);
+  curl_easy_setopt(connection_->curl, CURLOPT_WRITEFUNCTION, TakeFile);
+  curl_easy_setopt(connection_->curl, CURLOPT_WRITEDATA, file.get());
+  HttpReply reply = connection_->Perform();
+  if (std::fclose(file.release()) != 0) return failed;
+  std::error_code code;
+  if (reply.status == 200) {
+    std::filesystem::rename(part, path, code);
+    return code ? failed : reply;
+  }
+  std::filesystem::remove(part, code);
   return reply;
 }
 

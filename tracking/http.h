@@ -41,6 +41,9 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   HttpReply Get(const std::string& url);
+  // Puts the answer's body into the file `path`, of any size, when its status is 200. No answer,
+  // with the reason, when that cannot be written.
+  HttpReply GetFile(const std::string& url, const std::filesystem::path& path);
   HttpReply PostJson(const std::string& url, std::string_view body);
   HttpReply PatchJson(const std::string& url, std::string_view body);
   // JSON, one value a line.

@@ -5,15 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <string_view>
 #include <utility>
 
 #include "base/build_info.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "tracking/environment.h"
@@ -32,6 +31,9 @@ constexpr std::size_t kMaxKeyBytes = 250;
 constexpr std::size_t kMaxValueBytes = 6000;
 constexpr std::string_view kKeyTag = "millrace.key";
 constexpr std::string_view kProxy = "mlflow-artifacts:";
+// Pictures are "images/<name>+step+<step>+timestamp+<ms>+<uuid>", which its pages know.
+constexpr std::string_view kImages = "images";
+constexpr std::string_view kStep = "+step+";
 
 std::string Trim(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r");
@@ -169,46 +171,13 @@ struct Mlflow::Requests {
   HttpReply Get(const std::string& call) { return http.Get(Url(call)); }
 };
 
-Mlflow::Mlflow(MlflowSettings settings, RunDescription run, fs::path folder)
+Mlflow::Mlflow(MlflowSettings settings, RunDescription run, std::unique_ptr<TrackerRun> ours)
     : settings_(std::move(settings)),
       run_(std::move(run)),
-      folder_(std::move(folder)),
-      requests_(std::make_unique<Requests>(settings_)) {
-  CreateFolders(folder_);
-  ReadState();
-}
+      ours_(std::move(ours)),
+      requests_(std::make_unique<Requests>(settings_)) {}
 
 Mlflow::~Mlflow() = default;
-
-void Mlflow::ReadState() {
-  const fs::path path = folder_ / "run.json";
-  std::error_code code;
-  if (fs::exists(path, code)) {
-    const Json state = Json::parse(ReadFile(path), nullptr, false);
-    try {
-      key_ = state.at("key");
-      run_id_ = state.at("run_id");
-    } catch (const Json::exception&) {
-      Fail("{} is damaged; remove it to report to a new MLflow run", path.string());
-    }
-  } else {
-    std::random_device random;
-    key_ = fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
-    run_id_ = settings_.run_id;
-    WriteState();
-  }
-}
-
-void Mlflow::WriteState() const {
-  const Json state = {{"uri", settings_.uri},
-                      {"key", key_},
-                      {"run_id", run_id_},
-                      {"name", run_.name},
-                      {"dataset", run_.dataset.string()},
-                      {"fingerprint", run_.fingerprint}};
-  WriteFileAtomically(folder_ / "run.json",
-                      state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
 
 void Mlflow::OpenExperiment() {
   if (!experiment_id_.empty()) return;
@@ -231,13 +200,14 @@ void Mlflow::OpenExperiment() {
 
 void Mlflow::CreateRun(std::int64_t time_ms) {
   OpenExperiment();
-  const Json found =
-      requests_->Post("runs/search", {{"experiment_ids", Json::array({experiment_id_})},
-                                      {"filter", fmt::format("tags.`{}` = '{}'", kKeyTag, key_)},
-                                      {"max_results", 1}});
+  TrackerRun::State state = ours_->state();
+  const Json found = requests_->Post(
+      "runs/search", {{"experiment_ids", Json::array({experiment_id_})},
+                      {"filter", fmt::format("tags.`{}` = '{}'", kKeyTag, state.key)},
+                      {"max_results", 1}});
   if (found.contains("runs") && !found["runs"].empty()) {
-    run_id_ = found["runs"][0].at("info").at("run_id");
-    WriteState();
+    state.id = found["runs"][0].at("info").at("run_id");
+    ours_->Change(std::move(state));
     return;
   }
   std::string user = Variable("USER");
@@ -247,21 +217,55 @@ void Mlflow::CreateRun(std::int64_t time_ms) {
       {{"experiment_id", experiment_id_},
        {"run_name", run_.name},
        {"start_time", time_ms},
-       {"tags", Json::array({Tag(kKeyTag, key_), Tag("mlflow.user", user),
+       {"tags", Json::array({Tag(kKeyTag, state.key), Tag("mlflow.user", user),
                              Tag("mlflow.source.name", "millrace train"),
                              Tag("mlflow.source.type", "LOCAL"),
                              Tag("millrace.version", std::string(BuildVersion())),
                              Tag("mlflow.source.git.commit", std::string(BuildCommit()))})}});
-  run_id_ = made.at("run").at("info").at("run_id");
-  WriteState();
+  state.id = made.at("run").at("info").at("run_id");
+  ours_->Change(std::move(state));
+}
+
+void Mlflow::NoteToldElsewhere(const Json& run) {
+  TrackerRun::State state = ours_->state();
+  state.begun_elsewhere = false;
+  if (run.contains("data") && run["data"].contains("metrics")) {
+    // Of each the one with the highest step.
+    for (const Json& metric : run["data"]["metrics"]) {
+      const auto step = std::max<std::int64_t>(metric.value("step", std::int64_t{0}), 0);
+      state.told_elsewhere[metric.at("key")] = static_cast<std::uint64_t>(step);
+    }
+  }
+  if (artifact_uri_.starts_with(kProxy)) {
+    const Json list = Requests::Parse(requests_->Get(
+        fmt::format("artifacts/list?path={}&run_id={}", kImages, PercentEncode(run_id(), false))));
+    for (const Json& file : list.value("files", Json::array())) {
+      // As Deliver() calls them.
+      const std::string path = file.at("path");
+      const std::size_t end = path.find(kStep);
+      if (end == std::string::npos) continue;
+      const std::uint64_t step = std::strtoull(path.c_str() + end + kStep.size(), nullptr, 10);
+      std::uint64_t& last = state.told_elsewhere[path.substr(0, end)];
+      last = std::max(last, step);
+    }
+  }
+  ours_->Change(std::move(state));
+}
+
+bool Mlflow::ToldElsewhere(const std::string& name, std::uint64_t step) const {
+  const auto& told = ours_->state().told_elsewhere;
+  const auto at = told.find(name);
+  return at != told.end() && step <= at->second;
 }
 
 void Mlflow::OpenRun(std::int64_t time_ms) {
   if (open_) return;
-  if (run_id_.empty()) CreateRun(time_ms);
+  if (run_id().empty()) CreateRun(time_ms);
   const Json run =
-      Requests::Parse(requests_->Get("runs/get?run_id=" + PercentEncode(run_id_, false))).at("run");
+      Requests::Parse(requests_->Get("runs/get?run_id=" + PercentEncode(run_id(), false)))
+          .at("run");
   artifact_uri_ = run.at("info").at("artifact_uri");
+  if (ours_->state().begun_elsewhere) NoteToldElsewhere(run);
   parameters_.clear();
   if (run.contains("data") && run["data"].contains("params")) {
     for (const Json& parameter : run["data"]["params"]) {
@@ -277,7 +281,7 @@ void Mlflow::OpenRun(std::int64_t time_ms) {
           {"digest", run_.fingerprint},
           {"source_type", "local"},
           {"source", source.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)}}}};
-    requests_->Post("runs/log-inputs", {{"run_id", run_id_}, {"datasets", Json::array({input})}});
+    requests_->Post("runs/log-inputs", {{"run_id", run_id()}, {"datasets", Json::array({input})}});
   }
   open_ = true;
 }
@@ -337,7 +341,7 @@ bool Mlflow::Takes(const RemoteEvent::What& what) const {
 Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
   try {
     OpenRun(events.front().time_ms);
-    Batch batch(run_id_);
+    Batch batch(run_id());
     const auto send = [&] {
       if (!batch.Empty()) requests_->Post("runs/log-batch", batch.Take());
     };
@@ -364,6 +368,7 @@ Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
       if (const auto* scalars = std::get_if<Scalars>(&event.what)) {
         for (const auto& [name, value] : scalars->values) {
           const Place place = PlaceOf(*scalars, name);
+          if (ToldElsewhere(Key(place.tag), place.x)) continue;
           batch.AddMetric(place.tag, value, event.time_ms, place.x);
           if (batch.Full()) send();
         }
@@ -374,8 +379,8 @@ Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
         Json fresh = Json::array();
         const auto send_parameters = [&] {
           if (!fresh.empty()) {
-            requests_->Post("runs/log-batch",
-                            {{"run_id", run_id_}, {"params", std::exchange(fresh, Json::array())}});
+            requests_->Post("runs/log-batch", {{"run_id", run_id()},
+                                               {"params", std::exchange(fresh, Json::array())}});
           }
         };
         for (const auto& [name, value] : parameters->values) {
@@ -394,10 +399,11 @@ Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
       } else if (const auto* picture = std::get_if<Picture>(&event.what)) {
         send();
         require_proxy();
-        std::string name;
+        std::string name = fmt::format("{}/", kImages);
         for (const char c : Key(picture->name)) name.push_back(c == '/' ? '~' : c);
-        const std::string path = fmt::format("images/{}+step+{}+timestamp+{}+{}", name,
-                                             picture->step, event.time_ms, UuidOf(run_id_, event));
+        if (ToldElsewhere(name, picture->step)) continue;
+        const std::string path = fmt::format("{}{}{}+timestamp+{}+{}", name, kStep, picture->step,
+                                             event.time_ms, UuidOf(run_id(), event));
         // Its pages show only the second one.
         check_put(requests_->http.Put(artifact_url(path + ".png"), picture->png));
         check_put(requests_->http.Put(artifact_url(path + "+compressed.png"), picture->png));
@@ -412,7 +418,7 @@ Delivery Mlflow::Deliver(std::span<const RemoteEvent> events) {
         check_put(requests_->http.PutFile(artifact_url(artifact->name), artifact->path));
       } else if (const auto* status = std::get_if<Status>(&event.what)) {
         send();
-        Json body = {{"run_id", run_id_}, {"status", StatusName(status->state)}};
+        Json body = {{"run_id", run_id()}, {"status", StatusName(status->state)}};
         if (status->state != Status::State::kRunning) body["end_time"] = event.time_ms;
         requests_->Post("runs/update", body);
         if (!status->reason.empty()) batch.AddTag("millrace.reason", status->reason);

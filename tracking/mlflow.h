@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "tracking/http.h"
 #include "tracking/remote.h"
+#include "tracking/tracker_run.h"
 
 namespace millrace::tracking {
 
@@ -28,9 +30,8 @@ struct MlflowSettings {
   static MlflowSettings FromEnvironment();
 };
 
-// Which run of the server is ours stands in `folder`/run.json, so that the run is found again by
-// whoever goes on with it; no credential is in there. An interrupted creation is found again by a
-// tag.
+// An interrupted creation of a run is found again by a tag. Of one that was begun elsewhere the
+// server is asked what it has: metrics and pictures up to the last step of each stay as they are.
 //
 // Scalars arrive under the tags and axes of tags.h, pictures so that MLflow's pages show them,
 // settings as parameters. What the server would refuse is made acceptable: characters that keys
@@ -38,31 +39,31 @@ struct MlflowSettings {
 // allow, becomes the tag "changed.<setting>". Messages, histograms and curves have no place there.
 class Mlflow final : public RemoteSink {
  public:
-  // Throws Error when the file in `folder` is damaged.
-  Mlflow(MlflowSettings settings, RunDescription run, std::filesystem::path folder);
+  Mlflow(MlflowSettings settings, RunDescription run, std::unique_ptr<TrackerRun> ours);
   ~Mlflow() override;
 
   std::string name() const override { return "MLflow at " + settings_.uri; }
   bool Takes(const RemoteEvent::What& what) const override;
   Delivery Deliver(std::span<const RemoteEvent> events) override;
+  std::string ForCheckpoint() const override { return ours_->ForCheckpoint(); }
 
  private:
   struct Requests;
 
-  void ReadState();
-  void WriteState() const;
   void OpenExperiment();
   // The run began at `time_ms`, at the latest.
   void CreateRun(std::int64_t time_ms);
   void OpenRun(std::int64_t time_ms);
+  // `run` as the server shows it.
+  void NoteToldElsewhere(const nlohmann::ordered_json& run);
+  bool ToldElsewhere(const std::string& name, std::uint64_t step) const;
+  const std::string& run_id() const { return ours_->state().id; }
 
   const MlflowSettings settings_;
   const RunDescription run_;
-  const std::filesystem::path folder_;
+  const std::unique_ptr<TrackerRun> ours_;
   std::unique_ptr<Requests> requests_;
-  std::string key_;            // by which an interrupted creation is found again
   std::string experiment_id_;  // empty: not known yet
-  std::string run_id_;         // empty: not created yet
   std::string artifact_uri_;
   std::map<std::string, std::string> parameters_;  // that the server has
   bool open_ = false;                              // since this process began

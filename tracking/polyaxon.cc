@@ -25,6 +25,9 @@ using Mode = PolyaxonSettings::Mode;
 // Of a reason that a server or a proxy gives.
 constexpr std::size_t kMaxReasonBytes = 300;
 constexpr int kTooLarge = 413;
+constexpr int kMissing = 404;
+// Entries of the lineage in one answer.
+constexpr std::size_t kPage = 500;
 
 // Leaves Deliver() with what becomes of the batch.
 struct Failed {
@@ -101,30 +104,31 @@ struct Polyaxon::Requests {
   }
 };
 
-Polyaxon::Polyaxon(PolyaxonSettings settings, RunDescription run, fs::path folder)
+Polyaxon::Polyaxon(PolyaxonSettings settings, RunDescription run, std::unique_ptr<TrackerRun> ours)
     : settings_(std::move(settings)),
       run_(std::move(run)),
-      folder_(std::move(folder)),
+      ours_(std::move(ours)),
       requests_(std::make_unique<Requests>(settings_)) {
-  CreateFolders(folder_);
-  ReadState();
-  const std::string before = uuid_;
-  const fs::path runs = folder_ / "runs";
-  if (!settings_.uuid.empty() && uuid_ != settings_.uuid) {
+  TrackerRun::State state = ours_->state();
+  const fs::path runs = ours_->folder() / "runs";
+  const std::string before = state.id;
+  if (state.id.empty()) state.id = RandomUuid();
+  const bool another = !before.empty() && !settings_.uuid.empty() && before != settings_.uuid;
+  if (another) {
     // As where Polyaxon starts another run of its own over the same folder: it gets all of it.
-    uuid_ = settings_.uuid;
-    told_ = 0;
+    state.id = settings_.uuid;
+    state.told = 0;
     std::error_code code;
-    fs::rename(runs / before, runs / uuid_, code);
+    fs::rename(runs / before, runs / state.id, code);
     if (code && fs::exists(runs / before)) {
       Fail("cannot rename {}: {}", (runs / before).string(), code.message());
     }
   }
   // What a run says that Polyaxon has started is in its logs already.
-  files_ = std::make_unique<PolyaxonFiles>(runs / uuid_, folder_ / "files.json",
+  files_ = std::make_unique<PolyaxonFiles>(runs / state.id, ours_->folder() / "files.json",
                                            /*with_log=*/settings_.mode != Mode::kManaged);
-  if (uuid_ != before) files_->DeliverAgain();
-  WriteState();
+  if (another) files_->DeliverAgain();
+  if (state.id != before) ours_->Change(std::move(state));
 }
 
 Polyaxon::~Polyaxon() = default;
@@ -140,35 +144,6 @@ bool Polyaxon::Takes(const RemoteEvent::What& what) const {
          (!std::holds_alternative<Message>(what) && !std::holds_alternative<Status>(what));
 }
 
-void Polyaxon::ReadState() {
-  const fs::path path = folder_ / "run.json";
-  std::error_code code;
-  if (fs::exists(path, code)) {
-    const Json state = Json::parse(ReadFile(path), nullptr, false);
-    if (state.is_object() && state.contains("uuid") && state["uuid"].is_string()) {
-      uuid_ = state["uuid"];
-      told_ = state.value("told", std::uint64_t{0});
-    }
-    if (uuid_.empty()) {
-      Fail("{} is damaged; remove its folder to report to a new Polyaxon run", path.string());
-    }
-    return;
-  }
-  uuid_ = settings_.uuid.empty() ? RandomUuid() : settings_.uuid;
-}
-
-void Polyaxon::WriteState() const {
-  const Json state = {{"host", settings_.host},
-                      {"project", requests_->project},
-                      {"uuid", uuid_},
-                      {"told", told_},
-                      {"name", run_.name},
-                      {"dataset", run_.dataset.string()},
-                      {"fingerprint", run_.fingerprint}};
-  WriteFileAtomically(folder_ / "run.json",
-                      state.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
-
 void Polyaxon::CreateRun(std::int64_t time_ms) {
   const std::string& project = requests_->project;
   if (Requests::IsMissing(requests_->http.Get(requests_->Api(project)))) {
@@ -176,13 +151,14 @@ void Polyaxon::CreateRun(std::int64_t time_ms) {
         requests_->Post(settings_.owner + "/projects/create", {{"name", settings_.project}});
     if (!Requests::IsThere(made)) Requests::Check(made);
   }
-  const HttpReply made = requests_->Post(project + "/runs/sync", PolyaxonRun(run_, uuid_, time_ms));
+  const HttpReply made =
+      requests_->Post(project + "/runs/sync", PolyaxonRun(run_, uuid(), time_ms));
   if (!Requests::IsThere(made)) Requests::Check(made);
 }
 
 void Polyaxon::OpenRun(std::int64_t time_ms) {
   if (open_) return;
-  const std::string call = requests_->project + "/runs/" + uuid_;
+  const std::string call = requests_->project + "/runs/" + uuid();
   HttpReply reply = requests_->http.Get(requests_->Api(call));
   if (Requests::IsMissing(reply) && settings_.mode == Mode::kOwn) {
     CreateRun(time_ms);
@@ -197,7 +173,44 @@ void Polyaxon::OpenRun(std::int64_t time_ms) {
     Requests::Check(requests_->Post(call + "/lineage/artifacts",
                                     {{"artifacts", Json::array({PolyaxonDataset(run_)})}}));
   }
+  if (ours_->state().begun_elsewhere) FetchFiles();
   open_ = true;
+}
+
+void Polyaxon::FetchFiles() {
+  const std::string streams =
+      fmt::format("{}/streams/v1/{}/{}/runs/{}/", settings_.host,
+                  PercentEncode(namespace_, /*keep_slash=*/false), requests_->project, uuid());
+  std::vector<std::string> paths{std::string(PolyaxonFiles::kLog)};
+  const std::string lineage =
+      requests_->Api(requests_->project + "/runs/" + uuid() + "/lineage/artifacts");
+  for (std::size_t offset = 0, count = 1; offset < count; offset += kPage) {
+    const Json page = Requests::Parse(
+        requests_->http.Get(fmt::format("{}?limit={}&offset={}", lineage, kPage, offset)));
+    count = page.at("count");
+    for (const Json& entry : page.at("results")) {
+      const std::string path = entry.value("path", "");
+      if (PolyaxonFiles::IsOfEvents(path)) paths.push_back(path);
+    }
+  }
+  std::vector<std::string> there;
+  for (const std::string& path : paths) {
+    const fs::path target = files_->folder() / path;
+    // Those that are there were had before, or written here.
+    if (std::error_code code; !fs::exists(target, code)) {
+      CreateFolders(target.parent_path());
+      // By force: otherwise it shows what it was asked for once.
+      const HttpReply reply = requests_->http.GetFile(
+          streams + "artifact?stream=true&force=true&path=" + PercentEncode(path, true), target);
+      if (reply.status == kMissing) continue;
+      if (reply.status != 200) Requests::Refuse(reply, /*may_refuse=*/false);
+    }
+    there.push_back(path);
+  }
+  files_->GoOnWith(there);
+  TrackerRun::State state = ours_->state();
+  state.begun_elsewhere = false;
+  ours_->Change(std::move(state));
 }
 
 bool Polyaxon::BringFile(const std::string& path) {
@@ -212,7 +225,7 @@ bool Polyaxon::BringFile(const std::string& path) {
   }
   const std::string url =
       fmt::format("{}/streams/v1/{}/{}/runs/{}/artifact", settings_.host,
-                  PercentEncode(namespace_, /*keep_slash=*/false), requests_->project, uuid_);
+                  PercentEncode(namespace_, /*keep_slash=*/false), requests_->project, uuid());
   const HttpReply reply =
       requests_->http.PostUpload(url, from, from.filename().string(),
                                  PolyaxonJson({{"untar", false},
@@ -240,7 +253,7 @@ std::string Polyaxon::Bring() {
     if (!file.kind.empty() && ours) lineage.push_back(PolyaxonLineage(path, file));
   }
   if (brought.empty()) return too_large;
-  const std::string run = requests_->project + "/runs/" + uuid_;
+  const std::string run = requests_->project + "/runs/" + uuid();
   if (!lineage.empty()) {
     Requests::Check(requests_->Post(run + "/lineage/artifacts", {{"artifacts", lineage}}));
   }
@@ -252,10 +265,11 @@ std::string Polyaxon::Bring() {
 }
 
 void Polyaxon::Tell(std::span<const RemoteEvent> events) {
-  const std::string run = requests_->project + "/runs/" + uuid_;
-  const std::uint64_t before = told_;
+  const std::string run = requests_->project + "/runs/" + uuid();
+  TrackerRun::State state = ours_->state();
+  const std::uint64_t before = state.told;
   for (const RemoteEvent& event : events) {
-    if (event.number <= told_) continue;
+    if (event.number <= state.told) continue;
     if (const auto* parameters = std::get_if<Parameters>(&event.what)) {
       Requests::Check(
           requests_->Patch(run, {{"inputs", PolyaxonInputs(*parameters)}, {"merge", true}}));
@@ -269,16 +283,20 @@ void Polyaxon::Tell(std::span<const RemoteEvent> events) {
     } else {
       continue;
     }
-    told_ = event.number;
+    state.told = event.number;
   }
-  if (told_ != before) WriteState();
+  if (state.told != before) ours_->Change(std::move(state));
 }
 
 Delivery Polyaxon::Deliver(std::span<const RemoteEvent> events) {
   try {
+    // Rows come after those that the server has.
+    if (ours_->state().begun_elsewhere && settings_.mode != Mode::kOffline) {
+      OpenRun(events.front().time_ms);
+    }
     left_out_.merge(files_->Write(events));
     if (settings_.mode == Mode::kOffline) {
-      WriteOffline(settings_, run_, uuid_, *files_, events);
+      WriteOffline(settings_, run_, uuid(), *files_, events);
     } else {
       OpenRun(events.front().time_ms);
       const std::string too_large = Bring();

@@ -10,6 +10,7 @@
 #include "tracking/polyaxon_files.h"
 #include "tracking/polyaxon_settings.h"
 #include "tracking/remote.h"
+#include "tracking/tracker_run.h"
 
 namespace millrace::tracking {
 
@@ -18,26 +19,29 @@ namespace millrace::tracking {
 // doubled. A run that Polyaxon has started gets the files into the folder that it watches instead,
 // and offline they stay where they are.
 //
-// The run's uuid is made here and stands in `folder`/run.json, so that an interrupted creation is
-// found again, and the run by whoever goes on with it; no credential is in there.
+// The run's uuid is made here, so that an interrupted creation is found again. Of a run that was
+// begun elsewhere the server's files are had first, and grow here; points up to the last step of
+// each stay as they are.
 class Polyaxon final : public RemoteSink {
  public:
-  // Throws Error when a file in `folder` is damaged.
-  Polyaxon(PolyaxonSettings settings, RunDescription run, std::filesystem::path folder);
+  // Throws Error when a file in the folder of `ours` is damaged or cannot be written.
+  Polyaxon(PolyaxonSettings settings, RunDescription run, std::unique_ptr<TrackerRun> ours);
   ~Polyaxon() override;
 
   std::string name() const override;
   bool Takes(const RemoteEvent::What& what) const override;
   Delivery Deliver(std::span<const RemoteEvent> events) override;
+  std::string ForCheckpoint() const override { return ours_->ForCheckpoint(); }
 
  private:
   struct Requests;
 
-  void ReadState();
-  void WriteState() const;
+  const std::string& uuid() const { return ours_->state().id; }
   // The run began at `time_ms`, at the latest.
   void CreateRun(std::int64_t time_ms);
   void OpenRun(std::int64_t time_ms);
+  // The files that grow, as the server has them.
+  void FetchFiles();
   // Everything that has changed. Returns what is left out of it, and why; empty: nothing.
   std::string Bring();
   // False: it is too large for the server.
@@ -47,11 +51,9 @@ class Polyaxon final : public RemoteSink {
 
   const PolyaxonSettings settings_;
   const RunDescription run_;
-  const std::filesystem::path folder_;
+  const std::unique_ptr<TrackerRun> ours_;
   std::unique_ptr<Requests> requests_;
-  std::string uuid_;
-  std::uint64_t told_ = 0;  // number of the last setting or status that the run has got
-  std::string namespace_;   // of the run, at the server
+  std::string namespace_;  // of the run, at the server
   std::unique_ptr<PolyaxonFiles> files_;
   std::map<std::uint64_t, std::string> left_out_;  // files, by an event's number, and why
   bool open_ = false;                              // since this process began

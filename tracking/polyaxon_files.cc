@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
@@ -23,6 +25,29 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kLog = "plxlogs/logs.jsonl";
 
+struct Row {
+  std::uint64_t step = 0;
+  std::optional<double> value;  // of metrics
+};
+
+// Nothing: a header, an empty line, or none that traceml writes.
+std::optional<Row> ReadRow(const std::string& kind, const std::string& line) {
+  if (kind == "text") {
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_unsigned()) {
+      return std::nullopt;
+    }
+    return Row{.step = json["step"], .value = {}};
+  }
+  Row row;
+  const auto [end, code] = std::from_chars(line.data(), line.data() + line.size(), row.step);
+  if (code != std::errc{} || *end != '|') return std::nullopt;
+  const std::size_t bar = line.find('|', static_cast<std::size_t>(end - line.data()) + 1);
+  if (bar == std::string::npos) return std::nullopt;
+  if (kind == "metric") row.value = std::strtod(line.c_str() + bar + 1, nullptr);
+  return row;
+}
+
 void Widen(PolyaxonFiles::File* file, double value) {
   if (!std::isfinite(value)) return;
   file->min = file->last ? std::min(file->min, value) : value;
@@ -37,13 +62,15 @@ struct PolyaxonFiles::Rows {
   std::map<std::string, File>& files;
   std::map<std::string, std::string> text;
 
-  // The file's entry; `row` is added to it. JSON lines have no header.
-  File& Add(const char* kind, const std::string& tag, std::uint64_t step, std::int64_t time_ms,
+  // The file's entry; a row is added to it. Null: it has the point from elsewhere. JSON lines have
+  // no header.
+  File* Add(const char* kind, const std::string& tag, std::uint64_t step, std::int64_t time_ms,
             const std::string& value) {
     const std::string name = PolyaxonName(tag);
     const std::string path = fmt::format("events/{}/{}.plx", kind, name);
     const auto [at, fresh] = files.try_emplace(path);
     File& file = at->second;
+    if (file.told_elsewhere && step <= *file.told_elsewhere) return nullptr;
     std::string& rows = text[path];
     if (fresh) {
       file.kind = kind;
@@ -61,7 +88,7 @@ struct PolyaxonFiles::Rows {
     ++file.rows;
     file.last_step = step;
     file.waiting = true;
-    return file;
+    return &file;
   }
 
   void Log(const std::string& host, std::int64_t time_ms, const std::string& line) {
@@ -104,6 +131,9 @@ void PolyaxonFiles::ReadState() {
         file.last = json.at("last").get<double>();
       }
       file.waiting = json.at("waiting");
+      if (json.contains("told_elsewhere")) {
+        file.told_elsewhere = json.at("told_elsewhere").get<std::uint64_t>();
+      }
     }
   } catch (const Json::exception&) {
     Fail("{} is damaged; remove its folder to report to a new Polyaxon run", state_.string());
@@ -125,6 +155,7 @@ void PolyaxonFiles::WriteState() const {
       json["max"] = file.max;
       json["last"] = *file.last;
     }
+    if (file.told_elsewhere) json["told_elsewhere"] = *file.told_elsewhere;
     files[path] = std::move(json);
   }
   WriteFileAtomically(state_, PolyaxonJson({{"last", last_}, {"files", std::move(files)}}) + "\n");
@@ -175,17 +206,19 @@ void PolyaxonFiles::Add(const RemoteEvent& event, Rows* rows) {
   if (const auto* scalars = std::get_if<Scalars>(&event.what)) {
     for (const auto& [name, value] : scalars->values) {
       const Place place = PlaceOf(*scalars, name);
-      Widen(&rows->Add("metric", place.tag, place.x, time, fmt::format("{}", value)), value);
+      File* file = rows->Add("metric", place.tag, place.x, time, fmt::format("{}", value));
+      if (file != nullptr) Widen(file, value);
     }
   } else if (const auto* picture = std::get_if<Picture>(&event.what)) {
     const std::string path =
         fmt::format("assets/image/{}_{}.png", PolyaxonName(picture->name), picture->step);
+    const File* file = rows->Add(
+        "image", picture->name, picture->step, time,
+        PolyaxonJson({{"height", picture->height}, {"width", picture->width}, {"path", path}}));
+    if (file == nullptr) return;
     CreateFolders(folder_ / "assets/image");
     WriteFileAtomically(folder_ / path, picture->png);
     files_[path].waiting = true;
-    rows->Add(
-        "image", picture->name, picture->step, time,
-        PolyaxonJson({{"height", picture->height}, {"width", picture->width}, {"path", path}}));
   } else if (const auto* note = std::get_if<Note>(&event.what)) {
     rows->Add("text", note->name, note->step, time, note->markdown);
   } else if (const auto* histogram = std::get_if<Histogram>(&event.what)) {
@@ -251,6 +284,37 @@ void PolyaxonFiles::Delivered(const std::string& path) {
     fs::remove(folder_ / path, code);
     files_.erase(at);
   }
+}
+
+bool PolyaxonFiles::IsOfEvents(const std::string& path) {
+  return path.starts_with("events/") && path.ends_with(".plx") &&
+         fs::path(path).lexically_normal().string() == path;
+}
+
+void PolyaxonFiles::GoOnWith(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    const auto [at, fresh] = files_.try_emplace(path);
+    if (!fresh) continue;
+    File& file = at->second;
+    const std::string content = ReadFile(folder_ / path);
+    file.bytes = content.size();
+    if (path == kLog) continue;
+    const fs::path parts(path);
+    file.kind = parts.parent_path().filename().string();
+    file.name = parts.stem().string();
+    for (std::size_t begin = 0; begin < content.size();) {
+      const std::size_t end = std::min(content.find('\n', begin), content.size());
+      if (const auto row = ReadRow(file.kind, content.substr(begin, end - begin))) {
+        file.first_step = file.rows == 0 ? row->step : std::min(file.first_step, row->step);
+        file.last_step = row->step;
+        file.told_elsewhere = std::max(file.told_elsewhere.value_or(0), row->step);
+        ++file.rows;
+        if (row->value) Widen(&file, *row->value);
+      }
+      begin = end + 1;
+    }
+  }
+  WriteState();
 }
 
 void PolyaxonFiles::DeliverAgain() {

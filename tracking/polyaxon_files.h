@@ -9,6 +9,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "tracking/append_file.h"
 #include "tracking/remote_event.h"
@@ -36,6 +38,8 @@ class PolyaxonFiles {
     double max = 0;
     std::optional<double> last;  // nothing: no finite value yet
     bool waiting = false;        // has changed since it was last delivered
+    // Points up to this step were told elsewhere, and are there already; nothing: none was.
+    std::optional<std::uint64_t> told_elsewhere = {};
   };
 
   // Throws Error naming the file that cannot be read or made.
@@ -52,6 +56,14 @@ class PolyaxonFiles {
   // It was delivered as it is now. What never changes, pictures and artifacts, is forgotten, and
   // artifacts are removed from the folder.
   void Delivered(const std::string& path);
+
+  static constexpr std::string_view kLog = "plxlogs/logs.jsonl";
+  // Whether a path is that of an event file.
+  static bool IsOfEvents(const std::string& path);
+  // Goes on with files that were begun elsewhere and have been put below folder(); those that it
+  // knows stay as they are. Throws Error naming the file that cannot be read or in which that
+  // cannot be noted.
+  void GoOnWith(const std::vector<std::string>& paths);
 
   // Everything that is there has to be delivered, to another run. Throws Error naming the file in
   // which that cannot be noted.

@@ -31,6 +31,8 @@ struct RunDescription {
   // A line for a shell that starts the same run again, in a folder of its own by the name that is
   // in CLEARML_TASK_ID then: for trackers whose agents start runs.
   std::string command;
+  // What TrackerRun::ForCheckpoint() said to the checkpoint that the run goes on from; empty: none.
+  std::string before = {};
 };
 
 // What became of a batch.
@@ -55,6 +57,9 @@ class RemoteSink {
   // Whether the server has a place for events of this kind; others never come into the journal. Any
   // thread, at any time.
   virtual bool Takes(const RemoteEvent::What& /*what*/) const { return true; }
+
+  // What checkpoints keep of the run there (TrackerRun::ForCheckpoint). Any thread, at any time.
+  virtual std::string ForCheckpoint() const { return ""; }
 
   // Gives the events to the server. Must come back by itself, within some ten seconds. What it
   // throws counts as kTryLater.
@@ -108,6 +113,8 @@ class Remote final : public Sink {
   void OnStatus(const Status& status) override;
   // Waits until everything is delivered, at most `finish_wait`, and tells what is left.
   void Finish() override;
+
+  std::string ForCheckpoint() const { return server_->ForCheckpoint(); }
 
   // Events that wait.
   std::uint64_t waiting() const { return journal_->waiting(); }

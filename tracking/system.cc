@@ -1,5 +1,7 @@
 #include "tracking/system.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -8,7 +10,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "tracking/clearml.h"
 #include "tracking/clearml_api.h"
 #include "tracking/clearml_server.h"
@@ -18,6 +19,7 @@
 #include "tracking/environment.h"
 #include "tracking/mlflow.h"
 #include "tracking/polyaxon.h"
+#include "tracking/tracker_run.h"
 
 namespace millrace::tracking {
 namespace {
@@ -28,16 +30,6 @@ constexpr std::array<const char*, 3> kSystems = {"mlflow", "polyaxon", "clearml"
 
 fs::path FolderOf(const std::string& system, const fs::path& run_folder) {
   return run_folder / "tracking" / system;
-}
-
-// What was written down about the run, or nothing.
-nlohmann::json ReadState(const fs::path& folder) {
-  const fs::path path = folder / "run.json";
-  std::error_code code;
-  if (!fs::exists(path, code)) return {};
-  auto state = nlohmann::json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
-  if (!state.is_object()) Fail("{} is damaged", path.string());
-  return state;
 }
 
 // What leads to the system, as a part of a sentence; "" where nothing does.
@@ -63,25 +55,72 @@ SystemChoice Choose(const std::string& system, const std::string& why) {
   return {system, "reporting to MLflow: " + why};
 }
 
+using Tell = std::function<void(const std::string&)>;
+
+// A run goes on where it began, whatever its environment says by now.
+void TellIfOther(const TrackerRun& ours, const char* variable, const std::string& named,
+                 const Tell& tell) {
+  const std::string& id = ours.state().id;
+  if (named.empty() || id.empty() || named == id) return;
+  tell(
+      fmt::format("{} names {}, but the run goes on as {}, as it began; to report to another one, "
+                  "remove {} first",
+                  variable, named, id, ours.folder().string()));
+}
+
+std::unique_ptr<RemoteSink> MakeMlflow(const RunDescription& run, const fs::path& folder,
+                                       const Tell& tell) {
+  MlflowSettings settings = MlflowSettings::FromEnvironment();
+  auto ours = std::make_unique<TrackerRun>(
+      folder,
+      TrackerRun::Place{
+          .system = "MLflow", .server = settings.uri, .project = "", .id = settings.run_id},
+      run, tell);
+  TellIfOther(*ours, "MLFLOW_RUN_ID", settings.run_id, tell);
+  return std::make_unique<Mlflow>(std::move(settings), run, std::move(ours));
+}
+
+std::unique_ptr<RemoteSink> MakePolyaxon(const RunDescription& run, const fs::path& folder,
+                                         const Tell& tell) {
+  PolyaxonSettings settings = PolyaxonSettings::FromEnvironment();
+  auto ours = std::make_unique<TrackerRun>(
+      folder,
+      TrackerRun::Place{.system = "Polyaxon",
+                        .server = settings.host,
+                        .project = settings.owner + "/" + settings.project,
+                        .id = settings.uuid},
+      run, tell);
+  return std::make_unique<Polyaxon>(std::move(settings), run, std::move(ours));
+}
+
 std::unique_ptr<RemoteSink> MakeClearml(const RunDescription& description, const fs::path& folder,
-                                        const std::function<void(const std::string&)>& tell) {
+                                        const Tell& tell) {
   ClearmlRun run{.name = description.name,
                  .dataset = description.dataset.string(),
                  .fingerprint = description.fingerprint,
                  .command = description.command};
   // A run goes on as it began.
-  const nlohmann::json state = ReadState(folder);
+  const auto found = TrackerRun::Find(folder);
+  const bool began_offline = found && found->state.server.empty();
   ClearmlSettings settings;
-  if (!state.contains("offline")) settings = ClearmlSettings::Find();
-  if (state.contains("offline") || (state.is_null() && settings.offline)) {
-    auto session = std::make_unique<ClearmlSession>(settings.project, run, folder);
+  if (!began_offline) settings = ClearmlSettings::Find();
+  const bool offline = began_offline || (!found && settings.offline);
+  TrackerRun::Place place{.system = "ClearML", .server = "", .project = settings.project, .id = ""};
+  if (!offline) {
+    place.server = settings.api;
+    place.id = settings.task_id;
+  }
+  auto ours = std::make_unique<TrackerRun>(folder, place, description, tell);
+  if (offline) {
+    auto session = std::make_unique<ClearmlSession>(run, std::move(ours));
     tell("the run goes into " + session->name() +
          "; give it to a server with: " + session->how_to_import());
     return std::make_unique<Clearml>(std::move(session), std::move(run), settings.worker, true);
   }
+  TellIfOther(*ours, "CLEARML_TASK_ID", settings.task_id, tell);
   const std::string worker = settings.worker;
   const bool sends_lines = settings.sends_lines;
-  auto server = std::make_unique<ClearmlServer>(std::move(settings), run, folder);
+  auto server = std::make_unique<ClearmlServer>(std::move(settings), run, std::move(ours));
   return std::make_unique<Clearml>(std::move(server), std::move(run), worker, sends_lines);
 }
 
@@ -145,13 +184,13 @@ std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescripti
   if (system == "clearml") {
     server = MakeClearml(run, folder, tell);
   } else if (system == "polyaxon") {
-    server = std::make_unique<Polyaxon>(PolyaxonSettings::FromEnvironment(), run, folder);
+    server = MakePolyaxon(run, folder, tell);
     // Every delivery brings whole files.
     options.batch_events = 5000;
     options.batch_bytes = std::size_t{8} << 20;
     options.gather = std::chrono::seconds(5);
   } else {
-    server = std::make_unique<Mlflow>(MlflowSettings::FromEnvironment(), run, folder);
+    server = MakeMlflow(run, folder, tell);
   }
   return std::make_unique<Remote>(std::move(server), folder / "journal", std::move(options),
                                   std::move(tell));
@@ -161,15 +200,10 @@ bool DeliverRest(const fs::path& run_folder, const std::function<void(const std:
   bool found = false;
   bool delivered = true;
   for (const char* system : kSystems) {
-    const nlohmann::json state = ReadState(FolderOf(system, run_folder));
-    if (state.is_null()) continue;
+    const auto run = TrackerRun::Find(FolderOf(system, run_folder));
+    if (!run) continue;
     found = true;
-    const auto remote = MakeRemote(system,
-                                   {.name = state.value("name", ""),
-                                    .dataset = state.value("dataset", ""),
-                                    .fingerprint = state.value("fingerprint", ""),
-                                    .command = state.value("command", "")},
-                                   run_folder, tell);
+    const auto remote = MakeRemote(system, run->run, run_folder, tell);
     remote->Finish();
     delivered = delivered && remote->waiting() == 0;
   }

@@ -34,7 +34,8 @@ ProgressState SomeState() {
           .metrics_bytes = 987654321,
           .best = {{.top1 = 0.1 + 0.2, .step = 1000, .file = "a \"b\".safetensors"},
                    {.top1 = 0.25, .step = 500, .file = "é.safetensors"}},
-          .config = "name = \"x\"\n[data]\npath = \"ü\"\n"};
+          .config = "name = \"x\"\n[data]\npath = \"ü\"\n",
+          .tracker_run = R"({"id":"0a"})"};
 }
 
 void ExpectSame(const ProgressState& a, const ProgressState& b) {
@@ -52,6 +53,7 @@ void ExpectSame(const ProgressState& a, const ProgressState& b) {
   EXPECT_EQ(a.digest, b.digest);
   EXPECT_EQ(a.metrics_bytes, b.metrics_bytes);
   EXPECT_EQ(a.config, b.config);
+  EXPECT_EQ(a.tracker_run, b.tracker_run);
   ASSERT_EQ(a.best.size(), b.best.size());
   for (std::size_t i = 0; i < a.best.size(); ++i) {
     EXPECT_EQ(a.best[i].top1, b.best[i].top1);  // exactly
@@ -80,7 +82,7 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
   for (const auto& [key, value] : SomeState().ToMetadata()) {
     Metadata metadata = SomeState().ToMetadata();
     metadata.erase(key);
-    if (key == "device" || key == "batches") continue;
+    if (key == "device" || key == "batches" || key == "tracker_run") continue;
     EXPECT_EQ(
         ErrorOf([&] { (void)ProgressState::FromMetadata(metadata, "run/step-7.safetensors"); }),
         "run/step-7.safetensors: its metadata lacks \"" + key +
@@ -102,6 +104,12 @@ TEST(ProgressState, WhatHasNoHashOverBatchesBeginsOne) {
   Metadata metadata = SomeState().ToMetadata();
   metadata.erase("batches");
   EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").batches, 0u);
+}
+
+TEST(ProgressState, WhatNamesNoTrackersRunHasNone) {
+  Metadata metadata = SomeState().ToMetadata();
+  metadata.erase("tracker_run");
+  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").tracker_run, "");
 }
 
 TEST(ProgressState, EachMalformedNumberIsNamed) {

@@ -207,7 +207,7 @@ class PolyaxonServer(Server):
                         force="true")
 
     def logs(self, run):
-        found = json.loads(self.get(f"streams/v1/polyaxon/default/{run['project']}/runs/{run['uuid']}/logs"))
+        found = json.loads(self.get(f"streams/v1/polyaxon/default/{run['project']}/runs/{run['uuid']}/logs", force="true"))
         return [line["value"] for line in found["logs"]]
 
 

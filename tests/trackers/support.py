@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
+
+import pytest
 
 LOSS = "training/supervised batch loss"
 RECIPE = """
@@ -117,3 +120,27 @@ def expected(run):
 def evaluated_steps(run):
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return [line["step"] for line in lines if line["group"] == "val"]
+
+
+def go_back_and_on(program, where):
+    """Trains two epochs, goes back to a checkpoint within the first one and on to the third. `where` "without tracking", the
+    run's folder has lost what it knew of the tracker; "elsewhere", the run goes on in another folder. Returns all points, as
+    they were told first, and what was said at last."""
+    arguments = ["train", "recipe.toml", "--data", "data", "--set", "checkpoint.every_steps=3", "--set", "checkpoint.keep=10"]
+    program.done(*arguments, "--out", "run")
+    points = expected(program.folder / "run")
+    out = "run"
+    if where == "elsewhere":
+        out = "other"
+    else:
+        shutil.rmtree(program.folder / "run/tracking")
+    done = program.done(*arguments, "--out", out, "--resume", "run/checkpoints/step-00000006.safetensors", "--set",
+                        "train.epochs=3")
+    for key, more in expected(program.folder / out).items():
+        last = points[key][-1][0]
+        points[key] += [(x, value) for x, value in more if x > last]
+    assert [len(points[key]) for key in (LOSS, "validation/Accuracy")] == [21, 3]
+    return points, done.stderr
+
+
+GO_ON = pytest.mark.parametrize("where", ["without tracking", "elsewhere"])

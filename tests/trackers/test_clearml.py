@@ -13,7 +13,20 @@ from pathlib import Path
 
 import pytest
 from clearml_server import KEY, SECRET, ClearmlServer
-from support import FINISHED, LOSS, Program, Reporter, evaluated_steps, expected, make_training, tell, train, wait_until
+from support import (
+    FINISHED,
+    GO_ON,
+    LOSS,
+    Program,
+    Reporter,
+    evaluated_steps,
+    expected,
+    go_back_and_on,
+    make_training,
+    tell,
+    train,
+    wait_until,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = {"status": {"state": 2, "step": 7}}
@@ -259,7 +272,7 @@ def test_interrupted_creation_of_a_task_is_taken_up(reporter, clearml):
     state = reporter.folder / "tracking/clearml/run.json"
     content = json.loads(state.read_text())
     # As if it had been killed before it wrote down what the server answered.
-    state.write_text(json.dumps({**content, "task_id": ""}))
+    state.write_text(json.dumps({**content, "id": ""}))
     reporter(train(2), FINISHED, step=1)
     assert clearml.scalars(clearml.only_task())[LOSS] == [(1, 1), (2, 0.5)]
     assert json.loads(state.read_text()) == content
@@ -408,6 +421,20 @@ def test_training_run_arrives_whole(program, clearml):
     assert any(line.startswith("training resnet18 on data") for line in lines)
     assert all(line in said for line in lines)
     assert secrets_below(program.folder / "run", SECRET, *clearml.tokens) == []
+
+
+@GO_ON
+def test_checkpoint_goes_on_with_its_task(program, clearml, where):
+    points, said = go_back_and_on(program, where)
+    task = clearml.only_task()
+    assert "going on with the checkpoint's run of ClearML" in said  # by its key where it was not made yet
+    told = clearml.scalars(task)
+    assert told.keys() == points.keys()
+    for key, values in points.items():
+        assert [x for x, _ in told[key]] == [x for x, _ in values]
+    # The server takes a point that comes again for the same one.
+    assert told[LOSS] == points[LOSS]
+    assert task["status"] == "completed"
 
 
 def as_an_agent(clearml, task, folder, **environment):

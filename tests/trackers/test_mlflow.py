@@ -14,7 +14,21 @@ import time
 from pathlib import Path
 
 import pytest
-from support import FINISHED, LOSS, RUNNING, Program, Reporter, evaluated_steps, expected, make_training, tell, train, wait_until
+from support import (
+    FINISHED,
+    GO_ON,
+    LOSS,
+    RUNNING,
+    Program,
+    Reporter,
+    evaluated_steps,
+    expected,
+    go_back_and_on,
+    make_training,
+    tell,
+    train,
+    wait_until,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +37,7 @@ class MlflowReporter(Reporter):
     """To an experiment of its own."""
 
     def __init__(self, build, folder, uri, experiment):
+        self.build = build
         super().__init__(build, folder, MLFLOW_TRACKING_URI=uri, MLFLOW_EXPERIMENT_NAME=experiment)
         self.experiment = experiment
 
@@ -130,7 +145,7 @@ def test_interrupted_creation_of_a_run_is_taken_up(reporter, mlflow):
     state = reporter.folder / "tracking/mlflow/run.json"
     content = json.loads(state.read_text())
     # As if it had been killed before it wrote down what the server answered.
-    state.write_text(json.dumps({**content, "run_id": ""}))
+    state.write_text(json.dumps({**content, "id": ""}))
     reporter(train(2), FINISHED, step=1)
     assert mlflow.history(mlflow.run(reporter.experiment), LOSS) == [(1, 1), (2, 0.5)]
     assert json.loads(state.read_text()) == content
@@ -165,6 +180,43 @@ def test_training_run_arrives_whole(program, mlflow, request):
     done = program.done("train", "recipe.toml", "--data", "data", "--out", "run")
     assert "reporting to MLflow: MLFLOW_TRACKING_URI is set" in done.stderr
     check_training(mlflow, request.node.name, program.folder / "run")
+
+
+@GO_ON
+def test_checkpoint_goes_on_with_its_run(program, mlflow, request, where):
+    points, said = go_back_and_on(program, where)
+    run = mlflow.run(request.node.name)
+    assert "going on with the checkpoint's run of MLflow" in said  # by its key where it was not made yet
+    assert {key: mlflow.history(run, key) for key in points} == points
+    assert run["info"]["status"] == "FINISHED"
+    shown = [name.split("+timestamp+")[0] for name in mlflow.artifacts(run, "images") if name.endswith("+compressed.png")]
+    assert len(shown) == len(set(shown)) == 9
+
+
+def test_checkpoint_under_another_name_is_a_new_run(program, mlflow, request):
+    program.done("train", "recipe.toml", "--data", "data", "--out", "run")
+    [checkpoint] = (program.folder / "run/checkpoints").glob("step-*")
+    done = program.done("train", "recipe.toml", "--data", "data", "--out", "other", "--resume", checkpoint, "--set", "name=other",
+                        "--set", "train.epochs=3")
+    assert "a new run of MLflow: the checkpoint's is called recipe and is at" in done.stderr
+    runs = {run["info"]["run_name"]: run for run in mlflow.runs(request.node.name)}
+    assert {name: [step for step, _ in mlflow.history(run, LOSS)] for name, run in runs.items()} == {
+        "recipe": [*range(1, 15)], "other": [*range(15, 22)]}
+
+
+def test_run_that_the_environment_names_gets_what_is_new_of_a_fresh_folder_alone(reporter, mlflow, tmp_path):
+    """Which run a folder reports to stays as it is; a fresh one reports to the run that is named."""
+    assert reporter(*map(train, range(1, 11)), FINISHED) == 0
+    run_id = mlflow.run(reporter.experiment)["info"]["run_id"]
+    second = MlflowReporter(reporter.build, tmp_path / "second", mlflow.uri, reporter.experiment)
+    second.environment["MLFLOW_RUN_ID"] = run_id
+    assert second(*map(train, range(6, 16)), FINISHED, step=5) == 0
+    run = mlflow.run(reporter.experiment)
+    assert mlflow.history(run, LOSS) == [(step, 1 / step) for step in range(1, 16)]
+    program = Program(reporter.build, tmp_path, **{**reporter.environment, "MLFLOW_RUN_ID": "0" * 32})
+    said = program.done("sync", "run").stderr
+    assert said == (f"MLFLOW_RUN_ID names {'0' * 32}, but the run goes on as {run_id}, as it began; to report to another one, "
+                    "remove run/tracking/mlflow first\n")
 
 
 def test_project_file_runs_the_program_within_the_run_that_mlflow_made(build, program, mlflow, request, tmp_path):

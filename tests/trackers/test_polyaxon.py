@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from support import (
     FINISHED,
+    GO_ON,
     LOSS,
     RUNNING,
     Program,
@@ -23,6 +24,7 @@ from support import (
     environment,
     evaluated_steps,
     expected,
+    go_back_and_on,
     make_training,
     tell,
     train,
@@ -255,6 +257,32 @@ def test_training_that_is_killed_and_resumed_is_one_run_without_gaps(build, data
     run = polyaxon.run(request.node.name)
     assert polyaxon.events(run, "metric", to_fqn_name(LOSS)) == losses
     assert [status for status, _ in polyaxon.statuses(run)] == ["running", "succeeded"]
+
+
+@GO_ON
+def test_checkpoint_goes_on_with_its_run(build, dataset, polyaxon, tmp_path, where):
+    project = "goes-on-" + where.replace(" ", "-")
+    program = Program(build, tmp_path, POLYAXON_HOST=polyaxon.uri, POLYAXON_PROJECT=project)
+    make_training(tmp_path, dataset)
+    points, said = go_back_and_on(program, where)
+    run = polyaxon.run(project)
+    assert f"going on with the checkpoint's run of Polyaxon, {run['uuid']}; it would be a new one under another" in said
+    assert {key: polyaxon.events(run, "metric", to_fqn_name(key)) for key in points} == points
+    assert run["outputs"] == {to_fqn_name(key): values[-1][1] for key, values in points.items()}
+    summary = polyaxon.lineage(run)["metric", to_fqn_name(LOSS)]["summary"]
+    losses = [value for _, value in points[LOSS]]
+    assert summary["step"] == {"count": 21, "min": 1, "max": 21}
+    assert summary["metric"] == {"count": 21, "min": min(losses), "max": max(losses), "last": losses[-1]}
+    for name in [f"validation-{kind}" for kind in ["hardest", "most_confused", "predictions_with_gt"]]:
+        told = polyaxon.events(run, "image", name)
+        assert [step for step, _ in told] == [7, 14, 21]
+        for _, picture in told:
+            assert polyaxon.artifact(run, json.loads(picture)["path"]).startswith(b"\x89PNG")
+    for kind, name in polyaxon.lineage(run):
+        if kind in ("histogram", "curve"):
+            assert [step for step, _ in polyaxon.events(run, kind, name)] == [7, 14, 21]
+    assert [status for status, _ in polyaxon.statuses(run)] == ["running", "succeeded"] * 2
+    assert sum(line.startswith("training resnet18 on") for line in polyaxon.logs(run)) == 2, "both have said it"
 
 
 def rendered(file, **parameters):

@@ -117,6 +117,52 @@ TEST_F(PolyaxonFilesTest, ArtifactThatCannotBeTakenIsLeftOutAndNamed) {
   EXPECT_FALSE(fs::exists(folder_.path() / "x"));
 }
 
+TEST_F(PolyaxonFilesTest, FilesFromElsewhereGoOnAfterTheirLastStep) {
+  constexpr const char* kAbout = "events/text/about.plx";
+  const fs::path run = folder_.path() / "run";
+  const std::string had =
+      "step|timestamp|metric\n10|2023-11-14|0.5\n20|2023-11-14|nan\n30|2023|0.75";
+  const std::string about = "\n{\"timestamp\": \"2023\", \"step\": 7, \"text\": \"|\"}\n";
+  CreateFolders(run / "events/metric");
+  CreateFolders(run / "events/text");
+  WriteFileAtomically(run / kLoss, had);
+  WriteFileAtomically(run / kAbout, about);
+  {
+    PolyaxonFiles files = Open();
+    files.GoOnWith({kLoss, kAbout});
+    const PolyaxonFiles::File& loss = files.files().at(kLoss);
+    EXPECT_EQ(loss.kind, "metric");
+    EXPECT_EQ(loss.name, "training__supervised-batch-loss");
+    EXPECT_EQ(loss.rows, 3);
+    EXPECT_EQ(loss.first_step, 10);
+    EXPECT_EQ(loss.last_step, 30);
+    EXPECT_EQ(loss.min, 0.5);
+    EXPECT_EQ(loss.max, 0.75);
+    EXPECT_EQ(loss.last, 0.75);
+    EXPECT_FALSE(loss.waiting);
+    EXPECT_EQ(files.files().at(kAbout).last_step, 7);
+  }
+  PolyaxonFiles files = Open();
+  files.Write(Events{Loss(1, 20, 0.1), Loss(2, 30, 0.1)});
+  EXPECT_EQ(Content(kLoss), had);
+  EXPECT_FALSE(files.files().at(kLoss).waiting);
+  const Note note{.name = "about", .step = 7, .markdown = "again"};
+  files.Write(Events{Loss(3, 40, 0.25), {.number = 4, .time_ms = 0, .what = note}});
+  EXPECT_EQ(Content(kLoss), had + "\n40|2023-11-14 22:13:20.123000+00:00|0.25");
+  EXPECT_EQ(Content(kAbout), about);
+  // What is known is not looked at again.
+  files.GoOnWith({kLoss});
+  EXPECT_EQ(files.files().at(kLoss).rows, 4);
+}
+
+TEST_F(PolyaxonFilesTest, PathsOfEventsAreWithinTheirFolder) {
+  EXPECT_TRUE(PolyaxonFiles::IsOfEvents(kLoss));
+  for (const char* path : {"events/../x.plx", "events/metric/../../../x.plx", "/events/x.plx",
+                           "events//x.plx", "assets/x.plx", "events/x.png"}) {
+    EXPECT_FALSE(PolyaxonFiles::IsOfEvents(path)) << path;
+  }
+}
+
 TEST_F(PolyaxonFilesTest, DamagedStateIsNamed) {
   WriteFileAtomically(folder_.path() / "state", "{\"last\": ");
   EXPECT_THAT(ErrorOf([this] { Open(); }),
