@@ -1,6 +1,7 @@
 #include "tracking/tensorboard.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <limits>
 #include <string_view>
@@ -34,6 +35,11 @@ std::uint64_t KeepPosition(const ResumePoint& resume) {
   return resume.evaluation_pending ? TrainingPosition(resume.step)
                                    : EvaluationPosition(resume.step);
 }
+
+// The HParams page shows five settings at first, of those that are said to differ between runs.
+// Which do nobody knows who sees one run: these are the ones that mostly do.
+constexpr std::array<std::string_view, 5> kMainSettings = {
+    "batch.per_device", "model.name", "optimizer.lr", "optimizer.weight_decay", "train.epochs"};
 
 double WallTime() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -127,6 +133,8 @@ void TensorBoard::OnParameters(const Parameters& parameters) {
     auto& info = *about.mutable_experiment()->add_hparam_infos();
     info.set_name(Readable(name));
     info.set_type(std::visit(ParameterType{}, parameter));
+    info.set_differs(std::find(kMainSettings.begin(), kMainSettings.end(), name) !=
+                     kMainSettings.end());
     std::visit(SetParameter{hparams[info.name()]}, parameter);
   }
   session.mutable_session_start_info()->set_start_time_secs(WallTime());

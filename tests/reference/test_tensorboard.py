@@ -245,6 +245,9 @@ def test_http_interface_returns_what_was_written(emit, serve):
     assert {info["name"]: info["type"] for info in experiment["hparamInfos"]} == {
         "optimizer.lr": "DATA_TYPE_FLOAT64", "model.name": "DATA_TYPE_STRING", "deterministic": "DATA_TYPE_BOOL",
         "train.epochs": "DATA_TYPE_FLOAT64"}
+    # The page shows five at first.
+    assert [info["name"] for info in experiment["hparamInfos"]] == [
+        "model.name", "optimizer.lr", "train.epochs", "deterministic"]
     metrics = [info["name"] for info in experiment["metricInfos"]]
     assert {name["tag"] for name in metrics} == {LOSS, ACCURACY}
     groups = server.get("data/plugin/hparams/session_groups", {
