@@ -64,21 +64,35 @@ struct PolyaxonFiles::Rows {
 
   // The file's entry; a row is added to it. Null: it has the point from elsewhere. JSON lines have
   // no header.
-  File* Add(const char* kind, const std::string& tag, std::uint64_t step, std::int64_t time_ms,
+  File* Add(std::string_view kind, const std::string& tag, std::uint64_t step, std::int64_t time_ms,
             const std::string& value) {
     const std::string name = PolyaxonName(tag);
     const std::string path = fmt::format("events/{}/{}.plx", kind, name);
+    File* file = AddTo(path, kind, step, time_ms, value);
+    if (file == nullptr) return nullptr;
+    file->kind = kind;
+    file->name = name;
+    return file;
+  }
+
+  // What the machine uses, beside events: its pages have a place of their own for that.
+  void AddResource(const std::string& name, std::uint64_t step, std::int64_t time_ms,
+                   const std::string& value) {
+    AddTo(fmt::format("resources/metric/{}.plx", PolyaxonName(name)), "metric", step, time_ms,
+          value);
+  }
+
+  File* AddTo(const std::string& path, std::string_view kind, std::uint64_t step,
+              std::int64_t time_ms, const std::string& value) {
     const auto [at, fresh] = files.try_emplace(path);
     File& file = at->second;
     if (file.told_elsewhere && step <= *file.told_elsewhere) return nullptr;
     std::string& rows = text[path];
     if (fresh) {
-      file.kind = kind;
-      file.name = name;
       file.first_step = step;
-      if (file.kind != "text") rows = fmt::format("step|timestamp|{}", kind);
+      if (kind != "text") rows = fmt::format("step|timestamp|{}", kind);
     }
-    if (file.kind == "text") {
+    if (kind == "text") {
       rows +=
           "\n" + PolyaxonJson(
                      {{"timestamp", PolyaxonTime(time_ms, ' ')}, {"step", step}, {"text", value}});
@@ -205,6 +219,10 @@ void PolyaxonFiles::Add(const RemoteEvent& event, Rows* rows) {
   const std::int64_t time = event.time_ms;
   if (const auto* scalars = std::get_if<Scalars>(&event.what)) {
     for (const auto& [name, value] : scalars->values) {
+      if (scalars->group == kSystemGroup) {
+        rows->AddResource(name, scalars->step, time, fmt::format("{}", value));
+        continue;
+      }
       const Place place = PlaceOf(*scalars, name);
       File* file = rows->Add("metric", place.tag, place.x, time, fmt::format("{}", value));
       if (file != nullptr) Widen(file, value);

@@ -20,6 +20,7 @@ namespace millrace::tracking {
 // In `folder`:
 //   events/metric/<name>.plx         "step|timestamp|metric", one row a point; also image, text,
 //                                    histogram and curve
+//   resources/metric/<name>.plx      the same of what nodes use
 //   assets/image/<name>_<step>.png   what the rows of images name
 //   outputs/<name>                   artifacts, until they are elsewhere
 //   plxlogs/logs.jsonl               lines for people

@@ -202,6 +202,12 @@ class PolyaxonServer(Server):
         [file] = found["data"]
         return list(zip(file["data"]["step"], file["data"][kind], strict=True))
 
+    def resources(self, run):
+        """What its page of that name shows: steps and values, by name."""
+        found = json.loads(self.get(f"streams/v1/polyaxon/default/{run['project']}/runs/{run['uuid']}/resources", orient="dict",
+                                    force="true"))
+        return {file["name"]: list(zip(file["data"]["step"], file["data"]["metric"], strict=True)) for file in found["data"]}
+
     def artifact(self, run, path):
         return self.get(f"streams/v1/polyaxon/default/{run['project']}/runs/{run['uuid']}/artifact", path=path, stream="true",
                         force="true")

@@ -200,8 +200,16 @@ def test_journal_of_a_killed_run_is_delivered_by_sync(build, reporter, polyaxon)
         assert polyaxon.artifact(run, "assets/image/p_1.png").startswith(b"\x89PNG")
 
 
-def check_metrics(polyaxon, run, folder):
+def split_expected(folder):
+    """Metrics, and what nodes use, which has a place of its own."""
     wanted = expected(folder)
+    used = {key: wanted.pop(key) for key in list(wanted) if key.startswith("system/")}
+    return wanted, {to_fqn_name(key.removeprefix("system/")): points for key, points in used.items()}
+
+
+def check_metrics(polyaxon, run, folder):
+    wanted, used = split_expected(folder)
+    assert polyaxon.resources(run) == used and "cpu_utilization_percentage" in used
     lineage = polyaxon.lineage(run)
     assert {name for kind, name in lineage if kind == "metric"} == {to_fqn_name(key) for key in wanted}
     for key, points in wanted.items():
@@ -318,7 +326,8 @@ def test_job_that_polyaxon_starts_reports_to_its_run(build, dataset, polyaxon, r
                    env={**program.environment, "POLYAXON_IS_MANAGED": "False", "HOME": str(tmp_path)}, cwd=tmp_path)
     run = polyaxon.run(project)
     assert (run["uuid"], run["status"]) == (uuid, "running"), "how a job stands says Polyaxon"
-    wanted = expected(folder)
+    wanted, used = split_expected(folder)
+    assert {file.stem for file in (artifacts / "resources/metric").iterdir()} == set(used)
     for key, points in wanted.items():
         read = V1Events.read("metric", key, str(artifacts / f"events/metric/{to_fqn_name(key)}.plx")).df
         assert list(zip(read.step, read.metric, strict=True)) == points

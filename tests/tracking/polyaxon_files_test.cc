@@ -56,6 +56,22 @@ TEST_F(PolyaxonFilesTest, RowsAreThoseOfTraceml) {
             "20|2023-11-14 22:13:20.123000+00:00|1e-300");
 }
 
+TEST_F(PolyaxonFilesTest, WhatANodeUsesIsAResourceAndNoEvent) {
+  PolyaxonFiles files = Open();
+  const Scalars use{.kind = Scalars::Kind::kTiming,
+                    .group = "system",
+                    .step = 10,
+                    .values = {{"node_1/cpu_utilization_percentage", 75}},
+                    .texts = {}};
+  files.Write(Events{{.number = 1, .time_ms = 1'700'000'000'123, .what = use}});
+  constexpr const char* kPath = "resources/metric/node_1__cpu_utilization_percentage.plx";
+  EXPECT_EQ(Content(kPath), "step|timestamp|metric\n10|2023-11-14 22:13:20.123000+00:00|75");
+  ASSERT_EQ(files.files().size(), 1u);
+  const PolyaxonFiles::File& file = files.files().at(kPath);
+  EXPECT_EQ(file.kind, "") << "it is in no lineage and among no outputs";
+  EXPECT_TRUE(file.waiting);
+}
+
 TEST_F(PolyaxonFilesTest, EventThatComesAgainIsWrittenOnce) {
   const std::vector events{Loss(1, 10, 0.5), Loss(2, 20, 0.25)};
   {
