@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "stages/pixels/box_rows.h"
+
 namespace millrace::stages {
 
 namespace {
@@ -13,8 +15,7 @@ constexpr int kPasses = 3;
 // One box: so many whole pixels to either side of the middle, and a part of the next.
 struct Box1d {
   int radius;
-  std::uint32_t whole_weight;  // in 24 bits of fraction
-  std::uint32_t part_weight;
+  BoxWeights weights;
 };
 
 // Float32 where the reference has it.
@@ -28,24 +29,7 @@ Box1d BoxOf(float sigma) {
   const auto whole_radius = static_cast<int>(radius);
   const auto weight = static_cast<std::uint32_t>(16777216.0f / (radius * 2 + 1));
   const auto pixels = static_cast<std::uint32_t>(whole_radius) * 2 + 1;
-  return {whole_radius, weight, (16777216u - pixels * weight) / 2};
-}
-
-std::uint8_t Weighted(const Box1d& box, std::uint32_t whole, std::uint32_t part) {
-  return static_cast<std::uint8_t>(
-      (whole * box.whole_weight + part * box.part_weight + (1u << 23)) >> 24);
-}
-
-// Adds `row` to `sums`.
-void AddRow(const std::uint8_t* row, std::size_t count, std::uint32_t* sums) {
-  for (std::size_t i = 0; i < count; ++i) sums[i] += row[i];
-}
-
-void WeighRow(const Box1d& box, const std::uint32_t* sums, const std::uint8_t* before,
-              const std::uint8_t* after, std::size_t count, std::uint8_t* out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    out[i] = Weighted(box, sums[i], static_cast<std::uint32_t>(before[i] + after[i]));
-  }
+  return {whole_radius, {.whole = weight, .part = (16777216u - pixels * weight) / 2}};
 }
 
 // One row, blurred along it in place. `padded` has room for the row and radius + 1 pixels on each
@@ -62,9 +46,9 @@ void BlurRow(const Box1d& box, std::uint8_t* row, std::size_t row_bytes, std::ui
     }
     std::fill_n(sums, row_bytes, 0u);
     for (std::size_t i = kChannels; i < 2 * side; i += kChannels) {
-      AddRow(padded + i, row_bytes, sums);
+      SlideBox(padded + i, nullptr, row_bytes, sums);
     }
-    WeighRow(box, sums, padded, middle + side, row_bytes, row);
+    WeighBox(box.weights, sums, padded, middle + side, row_bytes, row);
   }
 }
 
@@ -74,15 +58,12 @@ void BlurColumns(const Box1d& box, Pixels from, std::uint32_t* sums, Pixels to) 
   const std::size_t count = from.row_bytes();
   const auto row = [&](int y) { return from.row(std::clamp(y, 0, last)); };
   std::fill_n(sums, count, 0u);
-  for (int y = -box.radius; y <= box.radius; ++y) AddRow(row(y), count, sums);
+  for (int y = -box.radius; y <= box.radius; ++y) SlideBox(row(y), nullptr, count, sums);
   for (int y = 0; y <= last; ++y) {
     const std::uint8_t* const before = row(y - box.radius - 1);
     const std::uint8_t* const after = row(y + box.radius + 1);
-    WeighRow(box, sums, before, after, count, to.row(y));
-    const std::uint8_t* const leaving = row(y - box.radius);
-    for (std::size_t i = 0; i < count; ++i) {
-      sums[i] += static_cast<std::uint32_t>(after[i]) - leaving[i];
-    }
+    WeighBox(box.weights, sums, before, after, count, to.row(y));
+    SlideBox(after, row(y - box.radius), count, sums);
   }
 }
 

@@ -97,6 +97,22 @@ TEST(PixelOps, AreAPureFunctionOfDrawsAndPixels) {
   }
 }
 
+TEST(PixelOps, AreTheSameOnEveryInstructionSet) {
+  PixelScratch scratch;
+  for (const std::string& name : PixelOpNames()) {
+    const auto op = Make(name, Certain(name));
+    for (std::uint64_t sample = 0; sample < 10; ++sample) {
+      UseSimdTarget("");
+      const auto best = Applied(*op, StreamOf(sample), &scratch, Picture());
+      for (const std::string& target : SimdTargets()) {
+        UseSimdTarget(target);
+        EXPECT_EQ(Applied(*op, StreamOf(sample), &scratch, Picture()), best) << name << target;
+      }
+    }
+  }
+  UseSimdTarget("");
+}
+
 TEST(PixelOps, WriteNothingOutsideOfThePicture) {
   constexpr std::size_t kAround = 64;
   for (const std::string& name : PixelOpNames()) {
