@@ -44,6 +44,11 @@ std::unique_ptr<GeometryOp> MakeGeometryOp(const Params& params) {
   return nullptr;
 }
 
+bool IsPixelOp(const Params& params) {
+  const std::vector<std::string> names = PixelOpNames();
+  return std::find(names.begin(), names.end(), params.Text("op")) != names.end();
+}
+
 [[noreturn]] void BlameName(const Params& params) {
   const std::string name = params.Text("op");
   std::vector<std::string> names;
@@ -80,7 +85,7 @@ Transform::Transform(const std::vector<Params>& ops) {
     ops_.push_back(std::move(op));
   }
   const std::size_t folded = ops_.size();
-  if (!size && folded < ops.size() && !MakePixelOp(ops[folded].Text("op"), ops[folded], {1, 1})) {
+  if (folded < ops.size() && !IsPixelOp(ops[folded])) {
     BlameName(ops[folded]);
   }
   if (!size) {
@@ -89,9 +94,9 @@ Transform::Transform(const std::vector<Params>& ops) {
   }
   output_size_ = *size;
   for (std::size_t i = folded; i < ops.size(); ++i) {
+    if (!IsPixelOp(ops[i]) && MakeGeometryOp(ops[i])) BlameOrder(ops[i - 1], ops[i]);
+    if (!IsPixelOp(ops[i])) BlameName(ops[i]);
     std::unique_ptr<PixelOp> op = MakePixelOp(ops[i].Text("op"), ops[i], output_size_);
-    if (!op && MakeGeometryOp(ops[i])) BlameOrder(ops[i - 1], ops[i]);
-    if (!op) BlameName(ops[i]);
     ops[i].RefuseUnknown();
     pixel_ops_.push_back(std::move(op));
   }

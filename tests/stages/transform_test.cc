@@ -162,6 +162,8 @@ TEST(Transform, WrongListIsAnErrorThatSaysWhatIsAllowed) {
                     HasSubstr("then flips, then what changes pixels")));
   EXPECT_THAT(ErrorOf(invert), HasSubstr("output size depends on the picture"));
   EXPECT_THAT(ErrorOf(List({kResize, invert})), HasSubstr("output size depends on the picture"));
+  EXPECT_THAT(ErrorOf(List({kResize, R"({"op": "coarse_dropout", "max_width": 500})"})),
+              HasSubstr("output size depends on the picture"));
   EXPECT_THAT(ErrorOf(List({kCrop, R"({"op": "equalise"})"})),
               HasSubstr("did you mean \"equalize\""));
   EXPECT_THAT(ErrorOf(R"({"op": "centre_crop", "size": 3})"),
