@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <span>
 #include <string_view>
@@ -18,6 +19,7 @@
 namespace millrace::model {
 namespace {
 
+constexpr std::string_view kAveragePrefix = "ema.";
 constexpr std::string_view kOptimizerPrefix = "optimizer.";
 constexpr std::string_view kScalerPrefix = "scaler.";
 constexpr std::string_view kVersionKey = "millrace.checkpoint";
@@ -91,10 +93,12 @@ void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkp
     }
   };
   for (const NamedTensor& entry : checkpoint.weights) {
-    MILLRACE_CHECK(!entry.name.starts_with(kOptimizerPrefix) &&
+    MILLRACE_CHECK(!entry.name.starts_with(kAveragePrefix) &&
+                   !entry.name.starts_with(kOptimizerPrefix) &&
                    !entry.name.starts_with(kScalerPrefix));
   }
   add("", checkpoint.weights);
+  add(kAveragePrefix, checkpoint.average);
   add(kOptimizerPrefix, checkpoint.optimizer);
   add(kScalerPrefix, checkpoint.scaler);
   std::map<std::string, std::string> metadata;
@@ -135,16 +139,19 @@ Checkpoint SplitCheckpoint(TensorFile file, const std::filesystem::path& path) {
   if (hash.empty() || hash.mapped() != HashContents(file.tensors, checkpoint.metadata)) {
     Fail("{}: damaged: its contents are not those that were written", path.string());
   }
+  const std::array<std::pair<std::string_view, std::vector<NamedTensor>*>, 3> parts = {
+      {{kAveragePrefix, &checkpoint.average},
+       {kOptimizerPrefix, &checkpoint.optimizer},
+       {kScalerPrefix, &checkpoint.scaler}}};
   for (NamedTensor& entry : file.tensors) {
-    if (entry.name.starts_with(kOptimizerPrefix)) {
-      entry.name.erase(0, kOptimizerPrefix.size());
-      checkpoint.optimizer.push_back(std::move(entry));
-    } else if (entry.name.starts_with(kScalerPrefix)) {
-      entry.name.erase(0, kScalerPrefix.size());
-      checkpoint.scaler.push_back(std::move(entry));
-    } else {
-      checkpoint.weights.push_back(std::move(entry));
+    std::vector<NamedTensor>* part = &checkpoint.weights;
+    for (const auto& [prefix, list] : parts) {
+      if (!entry.name.starts_with(prefix)) continue;
+      entry.name.erase(0, prefix.size());
+      part = list;
+      break;
     }
+    part->push_back(std::move(entry));
   }
   return checkpoint;
 }

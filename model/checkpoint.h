@@ -1,10 +1,10 @@
 // Everything that a run needs to go on, in one safetensors file.
 //
-// Weights stand under their own names, optimizer state under "optimizer.<parameter>.<state>", a
-// loss scaler's under "scaler.<state>"; tensors of a device are written as they are on the CPU. The
-// metadata holds whatever else the run keeps (texts; bytes that are not UTF-8 become U+FFFD), and
-// two entries of this file's own: the format version and a hash over everything else, by which a
-// damaged file is told from a whole one.
+// Weights stand under their own names, their average along the training under "ema.<name>",
+// optimizer state under "optimizer.<parameter>.<state>", a loss scaler's under "scaler.<state>";
+// tensors of a device are written as they are on the CPU. The metadata holds whatever else the run
+// keeps (texts; bytes that are not UTF-8 become U+FFFD), and two entries of this file's own: the
+// format version and a hash over everything else, by which a damaged file is told from a whole one.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +21,14 @@
 namespace millrace::model {
 
 struct Checkpoint {
-  std::vector<NamedTensor> weights;      // Network::state()
-  std::vector<NamedTensor> optimizer;    // Optimizer::StateTensors(), without the file's prefix
-  std::vector<NamedTensor> scaler = {};  // LossScaler::StateTensors(), the same; empty without one
+  std::vector<NamedTensor> weights;       // Network::state()
+  std::vector<NamedTensor> optimizer;     // Optimizer::StateTensors(), without the file's prefix
+  std::vector<NamedTensor> average = {};  // WeightAverage::network()'s state(); empty without one
+  std::vector<NamedTensor> scaler = {};   // LossScaler::StateTensors(), the same; empty without one
   std::map<std::string, std::string> metadata;
+
+  // The weights that are evaluated: the average where there is one.
+  const std::vector<NamedTensor>& evaluated() const { return average.empty() ? weights : average; }
 };
 
 // Writes atomically: after a failure (Error) `path` is as it was. The same checkpoint gives the

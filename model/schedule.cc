@@ -119,6 +119,8 @@ class Warmup final : public Schedule {
     return (factor_ + (1 - factor_) * share) * main_->LearningRateAt(steps_);
   }
 
+  std::int64_t warmup_steps() const override { return steps_; }
+
  private:
   std::unique_ptr<Schedule> main_;
   double factor_;

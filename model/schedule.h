@@ -16,6 +16,9 @@ class Schedule {
   // The rate of update `step`, counted from 0 over the whole run. Steps past the planned end have
   // the last step's rate.
   virtual double LearningRateAt(std::int64_t step) const = 0;
+
+  // How many steps `warmup_epochs` are.
+  virtual std::int64_t warmup_steps() const { return 0; }
 };
 
 // What the [schedule] section asks for; constant when it is empty. `base_lr` is the optimizer's lr

@@ -43,7 +43,7 @@ void LoadWeights(Network& network, std::span<const NamedTensor> state, const std
 void LoadWeights(Network& network, const std::filesystem::path& path) {
   TensorFile file = ReadSafetensors(path);
   if (IsCheckpoint(file)) {
-    LoadWeights(network, SplitCheckpoint(std::move(file), path).weights, path.string());
+    LoadWeights(network, SplitCheckpoint(std::move(file), path).evaluated(), path.string());
   } else {
     LoadWeights(network, file.tensors, path.string());
   }

@@ -15,8 +15,8 @@ namespace millrace::model {
 // another shape, and says what the state seems to be; the network is then as it was.
 void LoadWeights(Network& network, std::span<const NamedTensor> state, const std::string& source);
 
-// LoadWeights from a safetensors file: exported weights or a checkpoint, whose optimizer state is
-// left aside.
+// LoadWeights from a safetensors file: exported weights, or of a checkpoint those that are
+// evaluated (Checkpoint::evaluated()).
 void LoadWeights(Network& network, const std::filesystem::path& path);
 
 // The network's state under torchvision's names; `load_state_dict(load_file(path), strict=True)`

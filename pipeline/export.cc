@@ -23,12 +23,12 @@ std::filesystem::path ExportWeights(const std::filesystem::path& from,
            folder.checkpoints().string(),
            search.skipped.empty() ? "" : ": " + search.skipped.front());
     }
-    model::WriteSafetensors(to, search.newest->checkpoint.weights, {{"format", "pt"}});
+    model::WriteSafetensors(to, search.newest->checkpoint.evaluated(), {{"format", "pt"}});
     return search.newest->path;
   }
   model::TensorFile file = model::ReadSafetensors(from);
   if (model::IsCheckpoint(file)) {
-    model::WriteSafetensors(to, model::SplitCheckpoint(std::move(file), from).weights,
+    model::WriteSafetensors(to, model::SplitCheckpoint(std::move(file), from).evaluated(),
                             {{"format", "pt"}});
   } else {
     model::WriteSafetensors(to, file.tensors, {{"format", "pt"}});

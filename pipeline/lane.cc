@@ -13,15 +13,23 @@ namespace {
 // fraction of one update.
 constexpr std::uint64_t kStepsBetweenComparisons = 100;
 
+model::Network& Evaluated(const Lane::Parts& parts) {
+  return parts.average ? parts.average->network() : *parts.network;
+}
+
 }  // namespace
 
 Lane::Lane(Parts parts)
     : parts_(std::move(parts)),
-      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device, parts_.evaluation) {
+      evaluation_(Evaluated(parts_), parts_.loss, parts_.amp, *parts_.device, parts_.evaluation) {
   parts_.group.Synchronize(*parts_.network);
   for (const auto& parameter : parts_.network->parameters())
     gradients_.push_back(parameter.tensor.grad());
   for (const auto& buffer : parts_.network->buffers()) buffers_.push_back(buffer.tensor);
+  if (parts_.average) {
+    for (const auto& buffer : parts_.average->network().buffers())
+      buffers_.push_back(buffer.tensor);
+  }
   const auto add_state = [this](const std::vector<model::NamedTensor>& list) {
     for (const auto& entry : list) state_.push_back(entry.tensor);
   };
@@ -83,6 +91,7 @@ void Lane::Train(const stages::Slot& slot) {
   } else {
     loss = Accumulate(batch, first);
   }
+  if (at.last && parts_.average) parts_.average->Follow(static_cast<std::int64_t>(at.step));
   report.losses.push_back(parts_.device->StartFetch({loss}));
   report.digest += slot.Digest();
   parts_.device->WaitUntilRead();
@@ -152,8 +161,10 @@ void Lane::Evaluate(const stages::Slot& slot) {
 }
 
 LaneState Lane::State() const {
-  return {
-      .network = *parts_.network, .optimizer = *parts_.optimizer, .scaler = parts_.scaler.get()};
+  return {.network = *parts_.network,
+          .optimizer = *parts_.optimizer,
+          .scaler = parts_.scaler.get(),
+          .average = parts_.average ? &parts_.average->network() : nullptr};
 }
 
 }  // namespace millrace::pipeline

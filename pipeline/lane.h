@@ -12,6 +12,7 @@
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/precision.h"
+#include "model/weight_average.h"
 #include "pipeline/evaluation.h"
 #include "pipeline/graph.h"
 #include "pipeline/lane_device.h"
@@ -30,6 +31,8 @@ class Lane final : public LaneWork {
     std::unique_ptr<model::Network> network;
     std::unique_ptr<model::Optimizer> optimizer;
     std::unique_ptr<model::LossScaler> scaler;  // nullptr: none
+    // Of this network; it is evaluated in its place. nullptr: none.
+    std::unique_ptr<model::WeightAverage> average = nullptr;
     model::Amp amp = model::Amp::kOff;
     model::EvaluationResult::Options evaluation = {};  // what is wanted of each
     const model::Loss& loss;
@@ -64,8 +67,8 @@ class Lane final : public LaneWork {
 
   Parts parts_;
   std::vector<at::Tensor> gradients_;
-  std::vector<at::Tensor> buffers_;
-  std::vector<at::Tensor> state_;  // all that a step changes but for gradients
+  std::vector<at::Tensor> buffers_;  // of the average, too
+  std::vector<at::Tensor> state_;    // all that a step changes but for gradients
   std::deque<UnfinishedStep> unfinished_;
   Evaluation evaluation_;
   bool interrupted_ = false;  // all ranks know that the run is to end

@@ -15,6 +15,10 @@ struct LaneState {
   const model::Network& network;
   const model::Optimizer& optimizer;
   const model::LossScaler* scaler = nullptr;  // nullptr: none
+  const model::Network* average = nullptr;    // the same
+
+  // The network that is evaluated.
+  const model::Network& evaluated() const { return average != nullptr ? *average : network; }
 };
 
 class LaneRun {

@@ -23,6 +23,7 @@
 #include "model/network.h"
 #include "model/precision.h"
 #include "model/schedule.h"
+#include "model/weight_average.h"
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/evaluation.h"
@@ -228,6 +229,11 @@ Start FollowStart(Peers& peers, const Start& of_first, const RunIdentity& identi
 void LoadCheckpoint(const Start& start, Replicas& replicas) {
   for (Replica& replica : replicas.lanes) {
     model::LoadWeights(*replica.network, start.checkpoint->weights, start.source.string());
+    if (replica.average) {
+      // A run that goes over to an average begins it with the weights.
+      model::LoadWeights(replica.average->network(), start.checkpoint->evaluated(),
+                         start.source.string());
+    }
     try {
       replica.optimizer->LoadState(start.checkpoint->optimizer);
       // A run that goes over to float16 begins with the scaler's first values.
@@ -432,6 +438,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
         .network = std::move(replica.network),
         .optimizer = std::move(replica.optimizer),
         .scaler = std::move(replica.scaler),
+        .average = std::move(replica.average),
         .amp = replicas.precision.amp,
         .evaluation = {.samples = plan_options.evaluate_samples,
                        .notable = recipe.pictures,
@@ -613,6 +620,7 @@ void CheckRecipe(const Recipe& recipe) {
   CheckLoaders(recipe);
   model::ReadPrecision(recipe.params.Section("precision"));
   recipe.params.Section("model").Has("classes");
+  model::ReadWeightAverage(recipe.params.Section("model"));
   const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed);
   const stages::Mixing mixing(recipe.train.mix, recipe.seed);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));

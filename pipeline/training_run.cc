@@ -207,7 +207,7 @@ void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
   }
   if (parts_.pictures != nullptr) parts_.pictures->Show(state_.step, result.notable());
   state_.evaluation_pending = false;
-  KeepIfBest(counts.Top1Rate(), state.network);
+  KeepIfBest(counts.Top1Rate(), state.evaluated());
   WriteCheckpoint(state, /*scheduled=*/true);
   mark_ns_ = NowNs();
 }
@@ -273,6 +273,7 @@ void TrainingRun::WriteCheckpoint(const LaneState& state, bool scheduled) {
   model::Checkpoint checkpoint{.weights = weights,
                                .optimizer = state.optimizer.StateTensors(),
                                .metadata = state_.ToMetadata()};
+  if (state.average != nullptr) checkpoint.average = state.average->state();
   if (state.scaler != nullptr) checkpoint.scaler = state.scaler->StateTensors();
   model::WriteCheckpoint(path, checkpoint);
   last_checkpoint_ = path;

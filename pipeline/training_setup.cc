@@ -278,6 +278,15 @@ Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices&
   replicas.schedule = model::MakeSchedule(recipe.params.Section("schedule"), learning_rate,
                                           static_cast<std::int64_t>(plan.steps_per_epoch()),
                                           static_cast<std::int64_t>(plan.total_steps()));
+  if (const auto average = model::ReadWeightAverage(recipe.params.Section("model"))) {
+    for (std::uint32_t lane = 0; lane < devices.lanes(); ++lane) {
+      auto mean = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
+      mean->MoveTo(DeviceOf(devices, lane));
+      replicas.lanes[lane].average = std::make_unique<model::WeightAverage>(
+          *average, static_cast<std::int64_t>(plan.steps_per_epoch()),
+          replicas.schedule->warmup_steps(), *replicas.lanes[lane].network, std::move(mean));
+    }
+  }
   return replicas;
 }
 

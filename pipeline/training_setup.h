@@ -12,6 +12,7 @@
 #include "model/optimizer.h"
 #include "model/precision.h"
 #include "model/schedule.h"
+#include "model/weight_average.h"
 #include "pipeline/batch_plan.h"
 #include "pipeline/devices.h"
 #include "pipeline/graph.h"
@@ -86,7 +87,8 @@ std::unique_ptr<LaneDevice> MakeLaneDevice(const Recipe& recipe, const Devices& 
 struct Replica {
   std::unique_ptr<model::Network> network;
   std::unique_ptr<model::Optimizer> optimizer;
-  std::unique_ptr<model::LossScaler> scaler;  // for float16
+  std::unique_ptr<model::LossScaler> scaler;      // for float16
+  std::unique_ptr<model::WeightAverage> average;  // where the recipe wants one
 };
 struct Replicas {
   std::vector<Replica> lanes;

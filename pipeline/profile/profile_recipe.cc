@@ -176,6 +176,7 @@ MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const Ba
                                                          .network = std::move(replica.network),
                                                          .optimizer = std::move(replica.optimizer),
                                                          .scaler = std::move(replica.scaler),
+                                                         .average = std::move(replica.average),
                                                          .amp = replicas.precision.amp,
                                                          .loss = *shared->loss,
                                                          .mixing = replicas.mixing,

@@ -22,6 +22,7 @@ Checkpoint MakeCheckpoint(double value) {
   return {.weights = {{"fc.weight", at::full({2, 3}, value)},
                       {"bn1.num_batches_tracked", at::full({}, 7, at::kLong)}},
           .optimizer = {{"fc.weight.momentum_buffer", at::full({2, 3}, value + 1)}},
+          .average = {{"fc.weight", at::full({2, 3}, value + 2)}},
           .metadata = {{"step", "12"}, {"config", "lr = 1\n"}}};
 }
 
@@ -52,6 +53,9 @@ TEST_F(CheckpointFile, ComesBackAsItWas) {
   ASSERT_EQ(read.optimizer.size(), 1u);
   EXPECT_EQ(read.optimizer[0].name, "fc.weight.momentum_buffer");
   EXPECT_TRUE(at::equal(read.optimizer[0].tensor, at::full({2, 3}, 1.5)));
+  ASSERT_EQ(read.average.size(), 1u);
+  EXPECT_EQ(read.average[0].name, "fc.weight");
+  EXPECT_TRUE(at::equal(read.average[0].tensor, at::full({2, 3}, 2.5)));
 }
 
 TEST_F(CheckpointFile, NewerOnesAreSetAsideUnderAnotherName) {

@@ -178,3 +178,44 @@ def test_resnet18_goes_the_same_way_for_50_steps(tmp_path, settings, make):
     assert (ours["losses"] - torch.tensor(losses)).abs().max() <= 1e-3
     # The same kernels in the same order: the same bits.
     assert [key for key, value in model.state_dict().items() if not torch.equal(ours[key], value)] == []
+
+
+@pytest.mark.parametrize("every, warmup_epochs", [(1, 0), (3, 0), (2, 1.5)])
+def test_average_of_weights_is_torchvisions(tmp_path, every, warmup_epochs):
+    """references/classification: utils.py's ExponentialMovingAverage is this AveragedModel, train.py's train_one_epoch
+    this loop. Counts of batches are ours: a copy."""
+    decay, epochs, steps_per_epoch = 0.9, 3, 4
+    network = dict(name="resnet18", width=8)
+    judge("init", section(**network), 10, 0, tmp_path / "w.safetensors")
+    model = torch.nn.Module()  # torchvision has none so narrow, and only its numbers matter
+    for name, value in load_file(tmp_path / "w.safetensors").items():
+        if "running" in name or "num_batches" in name:
+            model.register_buffer(name.replace(".", "/"), value)
+        else:
+            model.register_parameter(name.replace(".", "/"), torch.nn.Parameter(value))
+
+    def numbers(step, of):
+        return {f"{step}.{name.replace('/', '.')}": value.clone() for name, value in of.state_dict().items()}
+
+    average = torch.optim.swa_utils.AveragedModel(
+        model, avg_fn=lambda mean, value, _: decay * mean + (1 - decay) * value, use_buffers=True)
+    generator = torch.Generator().manual_seed(9)
+    inputs, wanted = {}, {}
+    for epoch in range(epochs):
+        for i in range(steps_per_epoch):
+            for value in model.state_dict().values():
+                if value.is_floating_point():
+                    value.normal_(generator=generator)
+            inputs |= numbers(epoch * steps_per_epoch + i, model)
+            if i % every == 0:
+                average.update_parameters(model)
+                if epoch < warmup_epochs:
+                    average.n_averaged.fill_(0)
+            wanted |= numbers(epoch * steps_per_epoch + i, average.module)
+    save_file(inputs, tmp_path / "in.safetensors")
+    judge("average", section(**network, ema_decay=decay, ema_every_steps=every), steps_per_epoch,
+          round(warmup_epochs * steps_per_epoch), tmp_path / "in.safetensors", tmp_path / "out.safetensors")
+    ours = load_file(tmp_path / "out.safetensors")
+    assert ours.keys() == wanted.keys()
+    errors = {name: relative_error(ours[name], value) for name, value in wanted.items() if value.is_floating_point()}
+    assert {name: error for name, error in errors.items() if not error <= 1e-6} == {}

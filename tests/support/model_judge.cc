@@ -29,6 +29,7 @@
 #include "model/schedule.h"
 #include "model/store.h"
 #include "model/threads.h"
+#include "model/weight_average.h"
 #include "model/weights.h"
 
 namespace millrace::model {
@@ -170,6 +171,32 @@ void Updates(const Arguments& args) {
   WriteSafetensors(args.at(4), out, {});
 }
 
+// average SECTION STEPS_PER_EPOCH WARMUP_STEPS INPUTS OUT: a network with the weights
+// "<step>.<name>" after each step; "<step>.<name>" of its average.
+void Average(const Arguments& args) {
+  const Params params = Params::FromJson(args.at(0), "model");
+  const auto settings = ReadWeightAverage(params);
+  if (!settings) Fail("the section wants no average");
+  const auto network = MakeNetwork(params, 10, 0);
+  WeightAverage average(*settings, std::stoll(args.at(1)), std::stoll(args.at(2)), *network,
+                        MakeNetwork(params, 10, 1));
+  const TensorFile inputs = ReadSafetensors(args.at(3));
+  const std::size_t steps = inputs.tensors.size() / network->state().size();
+  std::vector<NamedTensor> out;
+  for (std::size_t step = 0; step < steps; ++step) {
+    std::vector<NamedTensor> weights;
+    for (const NamedTensor& entry : network->state()) {
+      weights.push_back({entry.name, Find(inputs, fmt::format("{}.{}", step, entry.name))});
+    }
+    CopyState(network->state(), weights);
+    average.Follow(static_cast<std::int64_t>(step));
+    for (const NamedTensor& entry : average.network().state()) {
+      out.push_back({fmt::format("{}.{}", step, entry.name), entry.tensor.detach().clone()});
+    }
+  }
+  WriteSafetensors(args.at(4), out, {});
+}
+
 // ranks SECTION OPTIMIZER CLASSES WEIGHTS INPUTS RANKS OUT: the same in float32 on so many ranks,
 // each with its part of every batch; the mean loss of each step, and rank 0's weights.
 void Ranks(const Arguments& args) {
@@ -289,6 +316,8 @@ int Run(const Arguments& all) {
     Train(args);
   } else if (verb == "updates") {
     Updates(args);
+  } else if (verb == "average") {
+    Average(args);
   } else if (verb == "ranks") {
     Ranks(args);
   } else if (verb == "schedule") {
@@ -300,7 +329,7 @@ int Run(const Arguments& all) {
   } else if (verb == "bench") {
     Bench(args);
   } else {
-    fmt::print(stderr, "verbs: init step train updates ranks schedule counts copy bench\n");
+    fmt::print(stderr, "verbs: init step train updates average ranks schedule counts copy bench\n");
     return 2;
   }
   return 0;
