@@ -112,4 +112,17 @@ void CopyState(std::span<const NamedTensor> into, std::span<const NamedTensor> f
   }
 }
 
+std::string FirstNotFinite(std::span<const NamedTensor> tensors) {
+  const c10::NoGradGuard no_grad;
+  std::vector<at::Tensor> finite;
+  finite.reserve(tensors.size());
+  for (const NamedTensor& entry : tensors) finite.push_back(at::isfinite(entry.tensor).all());
+  if (finite.empty()) return "";
+  const at::Tensor all = at::stack(finite).cpu();
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!all[static_cast<std::int64_t>(i)].item<bool>()) return tensors[i].name;
+  }
+  return "";
+}
+
 }  // namespace millrace::model

@@ -47,4 +47,8 @@ StateMismatch CompareStates(std::span<const NamedTensor> into, std::span<const N
 // REQUIRES: CompareStates(into, from).empty()
 void CopyState(std::span<const NamedTensor> into, std::span<const NamedTensor> from);
 
+// The name of the first that holds a number that is not finite; "" when there is none. Waits for
+// the device. REQUIRES: all on one device
+std::string FirstNotFinite(std::span<const NamedTensor> tensors);
+
 }  // namespace millrace::model

@@ -416,7 +416,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .stats = stats,
                    .pictures = pictures ? &*pictures : nullptr,
                    .class_names = DistinctNames(loaders.train().manifest().classes),
-                   .tracker = tracker_told},
+                   .tracker = tracker_told,
+                   .resumed_from = start.source},
                   std::move(start.state));
   NodeMonitor nodes(peers,
                     {.placement = options.placement,

@@ -12,6 +12,7 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "model/named_tensor.h"
 #include "model/weights.h"
 #include "pipeline/weight_histograms.h"
 
@@ -21,7 +22,10 @@ using tracking::Progress;
 using tracking::Scalars;
 
 TrainingRun::TrainingRun(Parts parts, ProgressState state)
-    : parts_(std::move(parts)), state_(std::move(state)), logged_steps_(state_.step) {}
+    : parts_(std::move(parts)),
+      state_(std::move(state)),
+      logged_steps_(state_.step),
+      last_checkpoint_(parts_.resumed_from) {}
 
 std::uint32_t TrainingRun::EpochOf(std::uint64_t steps_done) const {
   const std::uint64_t per_epoch = parts_.plan.steps_per_epoch();
@@ -31,6 +35,14 @@ std::uint32_t TrainingRun::EpochOf(std::uint64_t steps_done) const {
 NodeMonitor::Moment TrainingRun::moment() const {
   const std::uint64_t steps = logged_steps_;
   return {.step = steps, .epoch = EpochOf(steps)};
+}
+
+void TrainingRun::FailAsDiverged(const std::string& what) const {
+  Fail(
+      "{}: the training has diverged; the last good checkpoint is {}; try a smaller "
+      "optimizer.lr, a longer warm-up or optimizer.clip_norm",
+      what,
+      last_checkpoint_.empty() ? "not there (none was written yet)" : last_checkpoint_.string());
 }
 
 bool TrainingRun::Interrupted(std::uint64_t steps_done) const {
@@ -58,12 +70,7 @@ void TrainingRun::FinishStep(const FinishedStep& finished) {
   const double loss = finished.loss;
   const std::uint64_t step = finished.step;
   if (parts_.keeps && !std::isfinite(loss)) {
-    Fail(
-        "the loss of step {} is {}: the training has diverged; the last good checkpoint is {}; try "
-        "a smaller "
-        "optimizer.lr or a longer warm-up",
-        FormatCount(step), loss,
-        last_checkpoint_.empty() ? "not there (none was written yet)" : last_checkpoint_.string());
+    FailAsDiverged(fmt::format("the loss of step {} is {}", FormatCount(step), loss));
   }
   state_.batches = RollBatches(state_.batches, finished.batch_digest);
   Hasher hasher;
@@ -253,6 +260,13 @@ void TrainingRun::KeepIfBest(double top1, const model::Network& network) {
 void TrainingRun::WriteCheckpoint(const LaneState& state, bool scheduled) {
   if (!parts_.keeps) return;
   const std::vector<model::NamedTensor> weights = model::ToHost(state.network.state());
+  // A loss tells of its step's weights only a step later, when this would have replaced the last
+  // good one.
+  for (const auto& tensors : {weights, state.optimizer.StateTensors()}) {
+    if (const std::string name = model::FirstNotFinite(tensors); !name.empty()) {
+      FailAsDiverged(fmt::format("{} is not finite after step {}", name, FormatCount(state_.step)));
+    }
+  }
   if (scheduled) {
     parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
                             .group = "checkpoint",

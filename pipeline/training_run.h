@@ -51,6 +51,7 @@ class TrainingRun final : public LaneRun {
     PredictionPictures* pictures = nullptr;     // nullptr: none are wanted
     std::vector<std::string> class_names = {};  // for those of curves, each another one
     const tracking::Remote* tracker = nullptr;  // whose run checkpoints name; nullptr: none
+    std::filesystem::path resumed_from = {};    // the checkpoint; empty: a fresh start
   };
 
   // `state` is where the run stands: the start, or what a checkpoint said.
@@ -92,7 +93,10 @@ class TrainingRun final : public LaneRun {
   void TellCurves(const model::ThresholdCounts& thresholds);
   void KeepIfBest(double top1, const model::Network& network);
   // `scheduled`: an undisturbed run writes it too, and says in metrics.jsonl what its weights are.
+  // Throws Error, and writes nothing, when a number that it would hold is not finite.
   void WriteCheckpoint(const LaneState& state, bool scheduled);
+  // `what`: "the loss of step 7 is nan".
+  [[noreturn]] void FailAsDiverged(const std::string& what) const;
   // Whether one is due after so many steps, evaluations and the end aside.
   bool CheckpointDueAfter(std::uint64_t steps_done) const;
   void LogStep(double loss);
