@@ -43,13 +43,23 @@ void Conv2d::DrawKaimingNormal(at::Generator& generator) {
   weight.normal_(0, std::sqrt(2.0) / std::sqrt(fan_out), generator);
 }
 
+void Conv2d::BlurFirst() {
+  const at::Tensor line = at::tensor({0.25F, 0.5F, 0.25F});
+  blur = at::outer(line, line).expand({shape.in, 1, 3, 3}).clone();
+}
+
 void Conv2d::Finish(c10::MemoryFormat format) {
   weight = weight.contiguous(format).set_requires_grad(true);
+  if (blur.defined()) blur = blur.contiguous(format);
 }
 
 at::Tensor Conv2d::Forward(const at::Tensor& x) const {
   const std::int64_t padding = shape.kernel / 2;
-  return at::conv2d(x, weight, /*bias=*/{}, {shape.stride, shape.stride}, {padding, padding},
+  const at::Tensor in =
+      blur.defined() ? at::conv2d(x, blur, /*bias=*/{}, /*stride=*/1, /*padding=*/1, /*dilation=*/1,
+                                  /*groups=*/shape.in)
+                     : x;
+  return at::conv2d(in, weight, /*bias=*/{}, {shape.stride, shape.stride}, {padding, padding},
                     /*dilation=*/{1, 1}, shape.groups);
 }
 

@@ -33,6 +33,11 @@ struct Conv2d {
   // al. 2015, arXiv:1502.01852).
   void DrawKaimingNormal(at::Generator& generator);
 
+  // From now on what it convolves goes through a binomial filter of 3 x 3 pixels first, each
+  // channel by itself, so that the stride leaves out pixels that others stand for (Zhang 2019,
+  // arXiv:1904.11486).
+  void BlurFirst();
+
   // Ends initialisation: memory in this format, and the weight becomes a leaf of autograd.
   void Finish(c10::MemoryFormat format);
 
@@ -40,6 +45,7 @@ struct Conv2d {
 
   Shape shape;
   at::Tensor weight;  // [out, in / groups, kernel, kernel]
+  at::Tensor blur;    // [in, 1, 3, 3], a constant; undefined: none
 };
 
 // What two take: the layers that follow, and a shortcut around them. The same numbers; apart, so

@@ -17,6 +17,7 @@ void Network::AddParameter(std::string name, at::Tensor tensor) {
 
 void Network::MoveTo(c10::Device device) {
   for (NamedTensor& entry : state_) entry.tensor.set_data(entry.tensor.detach().to(device));
+  for (at::Tensor& tensor : constants_) tensor.set_data(tensor.to(device));
 }
 
 void Network::AddBuffer(std::string name, at::Tensor tensor) {
@@ -49,6 +50,7 @@ std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_cla
   }
   return MakeResNet(*architecture, {.num_classes = num_classes,
                                     .width = width,
+                                    .blurpool = section.Flag("blurpool", false),
                                     .zero_init_residual = section.Flag("zero_init_residual", false),
                                     .sync_batch_norm = section.Flag("sync_batch_norm", false),
                                     .memory_format = ReadMemoryFormat(section),

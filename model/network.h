@@ -59,6 +59,8 @@ class Network {
   // Called by the constructors of derived classes, in the order of state_dict().
   void AddParameter(std::string name, at::Tensor tensor);
   void AddBuffer(std::string name, at::Tensor tensor);
+  // What moves with the network and is not part of its state.
+  void AddConstant(at::Tensor tensor) { constants_.push_back(std::move(tensor)); }
 
  private:
   std::string name_;
@@ -67,6 +69,7 @@ class Network {
   std::vector<NamedTensor> parameters_;
   std::vector<NamedTensor> buffers_;
   std::vector<NamedTensor> state_;
+  std::vector<at::Tensor> constants_;
 };
 
 // In which memory format the network that the [model] section asks for has its images: key
@@ -75,7 +78,7 @@ class Network {
 c10::MemoryFormat ReadMemoryFormat(const Params& section);
 
 // The network that the [model] section asks for, on the CPU, with initial weights that depend on
-// `seed` alone. Keys: `name`, `width`, `zero_init_residual`, `memory_format`,
+// `seed` alone. Keys: `name`, `width`, `blurpool`, `zero_init_residual`, `memory_format`,
 // `sync_batch_norm`. Throws Error (exit code 2) for an unknown name, listing the known ones.
 // REQUIRES: num_classes >= 1
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,

@@ -29,6 +29,9 @@ constexpr std::array kArchitectures = {
     ResNetArchitecture{"wide_resnet101_2", true, {3, 4, 23, 3}, 1, 128},
 };
 
+// FFCV's, and Composer's.
+constexpr std::int64_t kLeastBlurredChannels = 16;
+
 // A convolution and the normalisation behind it.
 struct ConvNorm {
   ConvNorm(const Conv2d::Shape& shape, at::Generator& generator)
@@ -73,6 +76,13 @@ class ResNet final : public Network {
     });
     if (options.zero_init_residual) {
       for (Block& block : blocks_) block.steps.back().norm.weight.zero_();
+    }
+    if (options.blurpool) {
+      ForEachConvNorm([&](const std::string&, const std::string&, ConvNorm& step) {
+        if (step.conv.shape.stride > 1 && step.conv.shape.in >= kLeastBlurredChannels) {
+          step.conv.BlurFirst();
+        }
+      });
     }
     Register();
   }
@@ -154,6 +164,7 @@ class ResNet final : public Network {
     ForEachConvNorm([&](const std::string& conv, const std::string& norm, ConvNorm& step) {
       step.conv.Finish(memory_format_);
       step.norm.Finish();
+      if (step.conv.blur.defined()) AddConstant(step.conv.blur);
       AddParameter(conv + ".weight", step.conv.weight);
       AddParameter(norm + ".weight", step.norm.weight);
       AddParameter(norm + ".bias", step.norm.bias);

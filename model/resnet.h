@@ -37,6 +37,10 @@ struct ResNetOptions {
   // Channels of the stem and of layer1's blocks, doubled from layer to layer. torchvision's
   // networks have 64; narrower ones suit small pictures and small machines.
   std::int64_t width = 64;
+  // Convolutions of stride 2 get blurred images (Conv2d::BlurFirst()), but for the stem's, which
+  // has too few channels: apply_blurpool() of ffcv-imagenet's train_imagenet.py. Names of weights
+  // stay torchvision's.
+  bool blurpool = false;
   // The last normalisation of every block starts at 0, so that each block starts as the identity
   // (arXiv:1706.02677).
   bool zero_init_residual = false;

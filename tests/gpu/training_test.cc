@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -49,9 +50,11 @@ class GpuTraining : public test::LoaderTest {
   // 12 steps in 2 epochs, with an evaluation after each.
   Recipe MakeRecipe(std::vector<std::string> overrides) const {
     std::vector<std::string> all = {"model.name=resnet18",      "model.width=8",
-                                    "loss.label_smoothing=0.1", "optimizer.name=sgd",
-                                    "optimizer.lr=0.01",        "optimizer.momentum=0.9",
+                                    "loss.label_smoothing=0.1", "optimizer.lr=0.01",
                                     "schedule.name=constant",   "train.log_every_steps=1"};
+    const bool names_optimizer = std::ranges::any_of(
+        overrides, [](const std::string& each) { return each.starts_with("optimizer.name="); });
+    if (!names_optimizer) all.insert(all.end(), {"optimizer.name=sgd", "optimizer.momentum=0.9"});
     all.insert(all.end(), overrides.begin(), overrides.end());
     return LoadRecipe(all);
   }
@@ -89,7 +92,8 @@ class GpuTraining : public test::LoaderTest {
     const auto first = model::ReadCheckpoint(a.result.checkpoint);
     const auto second = model::ReadCheckpoint(b.result.checkpoint);
     for (const auto& [x, y] :
-         {std::pair(first.weights, second.weights), std::pair(first.optimizer, second.optimizer)}) {
+         {std::pair(first.weights, second.weights), std::pair(first.optimizer, second.optimizer),
+          std::pair(first.average, second.average)}) {
       ASSERT_EQ(x.size(), y.size());
       for (std::size_t i = 0; i < x.size(); ++i) {
         EXPECT_TRUE(at::equal(x[i].tensor, y[i].tensor)) << x[i].name;
@@ -128,6 +132,25 @@ TEST_F(GpuTraining, GraphIsUsedInEveryPrecision) {
         Train(std::string("run-") + amp, "cuda:0", {std::string("precision.amp=") + amp});
     EXPECT_THAT(run.told, Contains(HasSubstr("the train step is a CUDA graph from now on"))) << amp;
     EXPECT_EQ(run.losses.size(), 12u);
+  }
+}
+
+TEST_F(GpuTraining, EveryOptimizersGraphDoesWhatItDoesItself) {
+  for (const std::string name : {"sgd", "adamw", "lars", "lamb"}) {
+    for (const std::string amp : {"off", "fp16"}) {
+      std::vector<std::string> settings = {
+          "optimizer.name=" + name, "optimizer.weight_decay=0.01", "optimizer.clip_norm=1",
+          "optimizer.lr=0.002",     "schedule.name=polynomial",    "schedule.warmup_epochs=0.5",
+          "model.ema_decay=0.9",    "model.blurpool=true",         "precision.amp=" + amp,
+          "deterministic=true"};
+      const Run graph = Train(name + amp + "-graph", "cuda:0", settings);
+      settings.emplace_back("train.cuda_graph=off");
+      const Run eager = Train(name + amp + "-eager", "cuda:0", settings);
+      EXPECT_THAT(graph.told, Contains(HasSubstr("the train step is a CUDA graph from now on")))
+          << name << " " << amp;
+      EXPECT_EQ(graph.metrics, eager.metrics) << name << " " << amp;
+      ExpectEqualWeights(graph, eager);
+    }
   }
 }
 

@@ -62,7 +62,8 @@ def test_initial_weights_are_torchvisions_bit_for_bit(tmp_path, name, seed):
     assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
-@pytest.mark.parametrize("name", ["resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2"])
+@pytest.mark.parametrize("name", ["resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d",
+                                  "wide_resnet50_2", "wide_resnet101_2"])
 def test_other_members_too(tmp_path, name):
     judge("init", section(name=name), CLASSES, 1, tmp_path / "w.safetensors")
     ours = load_file(tmp_path / "w.safetensors")
@@ -79,9 +80,32 @@ def test_zero_init_residual(tmp_path):
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
-def one_step(name, state, images, labels, *, memory_format):
+class Blurred(torch.nn.Module):
+    """ffcv-imagenet's BlurPoolConv2d, in the words of its definition."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+        kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+        self.kernel = kernel.repeat(conv.in_channels, 1, 1, 1)
+
+    def forward(self, x):
+        return self.conv(torch.nn.functional.conv2d(x, self.kernel, padding=1, groups=self.conv.in_channels))
+
+
+def blur(module):
+    """Its apply_blurpool()."""
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.Conv2d) and max(child.stride) > 1 and child.in_channels >= 16:
+            setattr(module, name, Blurred(child))
+        else:
+            blur(child)
+
+
+def one_step(name, state, images, labels, *, memory_format, change=lambda model: None):
     model = torchvision_model(name)
     model.load_state_dict(state, strict=True)
+    change(model)
     model.to(memory_format=memory_format)
     images = images.contiguous(memory_format=memory_format)
     model.eval()
@@ -92,12 +116,12 @@ def one_step(name, state, images, labels, *, memory_format):
     loss = torch.nn.functional.cross_entropy(out["train"], labels, label_smoothing=0.1)
     loss.backward()
     out["loss"] = loss.detach()
-    out |= {"gradient." + key: value.grad for key, value in model.named_parameters()}
+    out |= {"gradient." + key.replace(".conv.weight", ".weight"): value.grad for key, value in model.named_parameters()}
     out |= {key: value for key, value in model.named_buffers()}
     return out
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"])
 def test_logits_and_gradients(tmp_path, name):
     """In the same memory format everything agrees. Across formats the kernels differ, and with them the rounding; a
     ReLU at the edge then passes a gradient or not, so that single entries of PyTorch's own two results part by
@@ -125,6 +149,25 @@ def test_logits_and_gradients(tmp_path, name):
     keys = [key for key in other if key.startswith("gradient.")]
     both = [torch.cat([values[key].double().flatten() for key in keys]) for values in (ours, other)]
     assert torch.nn.functional.cosine_similarity(*both, dim=0) >= 0.995
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_blurpool_is_ffcvs(tmp_path, name):
+    model = torchvision_model(name)
+    shake_norms(model)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    torch.manual_seed(1)
+    images, labels = torch.randn(8, 3, 64, 64), torch.randint(CLASSES, (8,))
+    save_file({"images": images, "labels": labels}, tmp_path / "in.safetensors")
+    judge("step", section(name=name, blurpool=True), CLASSES, tmp_path / "w.safetensors", tmp_path / "in.safetensors",
+          tmp_path / "out.safetensors")
+    ours = load_file(tmp_path / "out.safetensors")
+    theirs = one_step(name, model.state_dict(), images, labels, memory_format=torch.channels_last, change=blur)
+    assert ours.keys() == theirs.keys()
+    errors = {key: relative_error(ours[key].double(), value.double()) for key, value in theirs.items()}
+    assert max(errors.values()) <= 1e-5, errors
+    plain = one_step(name, model.state_dict(), images, labels, memory_format=torch.channels_last)
+    assert relative_error(ours["eval"], plain["eval"]) > 1e-2
 
 
 def train_with_torch(model, inputs, steps, *, channels_last, amp=None, scaler=None, **options):
