@@ -210,6 +210,14 @@ void Clearml::Flush() {
   if (!events_->empty()) target_->AddEvents(std::exchange(*events_, Json::array()));
 }
 
+void Clearml::KeepAlive() {
+  try {
+    target_->KeepAlive();
+  } catch (const ClearmlFailure&) {
+    // As for what Remote catches.
+  }
+}
+
 Delivery Clearml::Deliver(std::span<const RemoteEvent> events) {
   *events_ = Json::array();
   try {

@@ -29,6 +29,7 @@ class Clearml final : public RemoteSink {
   std::string name() const override { return target_->name(); }
   bool Takes(const RemoteEvent::What& what) const override;
   Delivery Deliver(std::span<const RemoteEvent> events) override;
+  void KeepAlive() override;
   std::string ForCheckpoint() const override { return target_->ForCheckpoint(); }
 
  private:

@@ -240,4 +240,8 @@ void ClearmlServer::SetStatus(const Status& status) {
   under_way_ = status.state == Status::State::kRunning;
 }
 
+void ClearmlServer::KeepAlive() {
+  if (open_ && under_way_) api_.Call("tasks.ping", {{"task", task_id()}});
+}
+
 }  // namespace millrace::tracking

@@ -35,6 +35,7 @@ class ClearmlServer final : public ClearmlTarget {
   std::string PutFile(const std::string& path, const std::filesystem::path& file) override;
   void AddArtifact(const Json& artifact) override;
   void SetStatus(const Status& status) override;
+  void KeepAlive() override;
 
  private:
   std::string FindProject();

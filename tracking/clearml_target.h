@@ -52,6 +52,8 @@ class ClearmlTarget {
   // An "artifact", which replaces one with the same key.
   virtual void AddArtifact(const Json& artifact) = 0;
   virtual void SetStatus(const Status& status) = 0;
+  // The task is still under way, if it was.
+  virtual void KeepAlive() {}
 };
 
 }  // namespace millrace::tracking

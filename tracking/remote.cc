@@ -154,7 +154,7 @@ void Remote::Finish() {
     std::unique_lock lock(mutex_);
     finishing_ = true;
     changed_.notify_all();
-    changed_.wait_for(lock, options_.finish_wait, [this] { return idle_ || stopping_; });
+    changed_.wait_for(lock, options_.waits.finish, [this] { return idle_ || stopping_; });
     stopping_ = true;
     failure = failure_;
   }
@@ -203,13 +203,26 @@ bool Remote::Fetch() {
     if (arrived_) continue;
     idle_ = true;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return arrived_ || stopping_; });
+    while (!changed_.wait_for(lock, options_.waits.keep_alive,
+                              [this] { return arrived_ || stopping_; })) {
+      lock.unlock();
+      KeepAlive();
+      lock.lock();
+    }
     if (stopping_) return false;
     // More will come at once.
     changed_.wait_for(lock, options_.gather, [this] { return finishing_ || stopping_; });
   }
   const std::lock_guard lock(mutex_);
   return !stopping_;
+}
+
+void Remote::KeepAlive() {
+  try {
+    server_->KeepAlive();
+  } catch (const std::exception&) {
+    // What is told next shows how things are.
+  }
 }
 
 Delivery Remote::TryToDeliver(std::span<const RemoteEvent> events) {

@@ -68,10 +68,19 @@ class RemoteSink {
   // has it: after kTryLater, and after the process was killed between a delivery and the note of
   // it. Its number and time are the same then, by which the sink or its server must know it again.
   virtual Delivery Deliver(std::span<const RemoteEvent> events) = 0;
+
+  // Says that the run is still there. Called after a while without anything to deliver; what it
+  // throws is of no consequence, for whatever is told next shows how things are.
+  virtual void KeepAlive() {}
 };
 
-// How long the end of a run waits for its server.
-constexpr std::chrono::seconds kFinishWait{30};
+// How long a run waits.
+struct RemoteWaits {
+  std::chrono::milliseconds finish = std::chrono::seconds(30);  // at its end, for the rest
+  // Without anything to tell, until it says that it is still there. ClearML's server gives a task
+  // up after two hours.
+  std::chrono::milliseconds keep_alive = std::chrono::minutes(10);
+};
 
 // Puts events into a journal in `folder` and delivers them in the background.
 //
@@ -89,7 +98,7 @@ class Remote final : public Sink {
     std::chrono::milliseconds gather{1000};       // from the first event that waits to its delivery
     std::chrono::milliseconds first_pause{1000};  // after a failure; doubles with each further one
     std::chrono::milliseconds longest_pause{60000};
-    std::chrono::milliseconds finish_wait = kFinishWait;  // for the rest, at the end of the run
+    RemoteWaits waits;
     std::string how_to_deliver;  // what to do with what is left then: "millrace sync runs/a"
   };
 
@@ -111,7 +120,7 @@ class Remote final : public Sink {
   void OnPrCurve(const PrCurve& curve) override;
   void OnArtifact(const Artifact& artifact) override;
   void OnStatus(const Status& status) override;
-  // Waits until everything is delivered, at most `finish_wait`, and tells what is left.
+  // Waits until everything is delivered, at most `waits.finish`, and tells what is left.
   void Finish() override;
 
   std::string ForCheckpoint() const { return server_->ForCheckpoint(); }
@@ -128,6 +137,7 @@ class Remote final : public Sink {
   void Work();
   // False: the thread has to end.
   bool Fetch();
+  void KeepAlive();
   void DeliverSome();
   Delivery TryToDeliver(std::span<const RemoteEvent> events);
   void Delivered(std::size_t count);

@@ -174,11 +174,11 @@ std::vector<std::string> SettingsFromSystem(const std::string& system) {
 std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescription& run,
                                    const fs::path& run_folder,
                                    std::function<void(const std::string&)> tell,
-                                   std::chrono::milliseconds finish_wait) {
+                                   const RemoteWaits& waits) {
   if (system == "none") return nullptr;
   const fs::path folder = FolderOf(system, run_folder);
   Remote::Options options;
-  options.finish_wait = finish_wait;
+  options.waits = waits;
   options.how_to_deliver = "millrace sync " + run_folder.string();
   std::unique_ptr<RemoteSink> server;
   if (system == "clearml") {

@@ -1,7 +1,6 @@
 // Which remote tracker a run reports to, and its sink.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -29,12 +28,12 @@ SystemChoice ChooseSystem(const std::string& wanted);
 std::vector<std::string> SettingsFromSystem(const std::string& system);
 
 // The sink for the system, with its journal below `run_folder`; null for "none". `tell` and
-// `finish_wait` as in Remote. Throws Error, with exit code 2 for what is wrong with the
+// `waits` as in Remote. Throws Error, with exit code 2 for what is wrong with the
 // environment.
 std::unique_ptr<Remote> MakeRemote(const std::string& system, const RunDescription& run,
                                    const std::filesystem::path& run_folder,
                                    std::function<void(const std::string&)> tell,
-                                   std::chrono::milliseconds finish_wait = kFinishWait);
+                                   const RemoteWaits& waits = {});
 
 // Delivers what waits below `run_folder` for as long as that gets on; false: some of it is still
 // there. Throws Error where nothing was ever to be delivered.

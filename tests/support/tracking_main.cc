@@ -1,8 +1,8 @@
 // Gives a run's events to TensorBoard's files and the server that the environment names, for judges
-// that then read what it left: tracking_judge FOLDER STEP PENDING [FINISH-WAIT]. STEP and PENDING
-// (0 or 1) are the ResumePoint, FINISH-WAIT [ms] is as in Remote; every line on standard input is a
-// JSON object {"<kind>": {<members as in tracking/event.h>}}. {"kill": {}} ends the process by
-// SIGKILL.
+// that then read what it left: tracking_judge FOLDER STEP PENDING [FINISH [KEEP-ALIVE]]. STEP and
+// PENDING (0 or 1) are the ResumePoint, FINISH and KEEP-ALIVE [ms] are RemoteWaits; every line on
+// standard input is a JSON object {"<kind>": {<members as in tracking/event.h>}}. {"kill": {}} ends
+// the process by SIGKILL.
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -96,6 +96,9 @@ Event ReadEvent(const std::string& kind, const Json& json) {
 }
 
 int Main(int argc, char** argv) {
+  RemoteWaits waits;
+  if (argc > 4) waits.finish = std::chrono::milliseconds(std::stoll(argv[4]));
+  if (argc > 5) waits.keep_alive = std::chrono::milliseconds(std::stoll(argv[5]));
   RunLog log;
   log.Add(std::make_unique<TensorBoard>(
       argv[1], ResumePoint{.step = std::stoull(argv[2]), .evaluation_pending = argv[3][0] == '1'}));
@@ -105,8 +108,7 @@ int Main(int argc, char** argv) {
        .dataset = "/data/set",
        .fingerprint = "00ff",
        .command = "exec millrace train recipe.toml"},
-      argv[1], [&log](const std::string& line) { log.Text("{}", line); },
-      argc > 4 ? std::chrono::milliseconds(std::stoll(argv[4])) : kFinishWait);
+      argv[1], [&log](const std::string& line) { log.Text("{}", line); }, waits);
   if (remote != nullptr) log.Add(std::move(remote));
   for (std::string line; std::getline(std::cin, line);) {
     const Json object = Json::parse(line);
@@ -126,8 +128,9 @@ int Main(int argc, char** argv) {
 }  // namespace millrace::tracking
 
 int main(int argc, char** argv) {
-  if (argc < 4 || argc > 5) {
-    fmt::print(stderr, "usage: tracking_judge FOLDER STEP PENDING [FINISH-WAIT-MS] < EVENTS\n");
+  if (argc < 4 || argc > 6) {
+    fmt::print(stderr,
+               "usage: tracking_judge FOLDER STEP PENDING [FINISH-MS [KEEP-ALIVE-MS]] < EVENTS\n");
     return 2;
   }
   return millrace::tracking::Main(argc, argv);

@@ -69,12 +69,12 @@ class Reporter:
         self.environment = {**environment(), **variables}
         folder.mkdir()
 
-    def start(self, step=0, finish_wait=None):
-        wait = [] if finish_wait is None else [str(finish_wait)]  # [ms]
-        return subprocess.Popen([self.program, self.folder, str(step), "0", *wait], stdin=subprocess.PIPE, env=self.environment)
+    def start(self, *waits, step=0):
+        """`waits` [ms] are for the end, and until it says that it is still there."""
+        return subprocess.Popen([self.program, self.folder, str(step), "0", *map(str, waits)], stdin=subprocess.PIPE, env=self.environment)
 
     def __call__(self, *events, step=0):
-        process = self.start(step)
+        process = self.start(step=step)
         process.communicate("".join(json.dumps(event) + "\n" for event in events).encode(), timeout=120)
         return process.returncode
 

@@ -246,6 +246,27 @@ def test_task_that_takes_nothing_for_a_while_has_everything_in_the_end(reporter,
     clearml.refused.clear()
 
 
+def test_task_with_nothing_to_tell_is_kept_alive_while_it_is_under_way(reporter, clearml):
+    pings = lambda: [request for name, request in clearml.calls if name == "tasks.ping"]  # noqa: E731
+    process = reporter.start(60000, 20)
+    time.sleep(0.3)
+    assert not pings(), "there is no task yet"
+    tell(process, 1)
+    wait_until(lambda: len(pings()) > 3)
+    # What the server says to it is of no consequence.
+    clearml.fault = lambda path: (500, b"") if path.endswith("tasks.ping") else None
+    time.sleep(0.1)
+    clearml.fault = None
+    heard = len(pings())
+    wait_until(lambda: len(pings()) > heard)
+    task = clearml.only_task()
+    assert pings()[0] == {"task": task["id"]}
+    tell(process, 2)
+    process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=60)
+    assert clearml.scalars(task)[LOSS] == [(1, 1), (2, 0.5)]
+    assert task["status"] == "completed"
+
+
 def test_lines_of_which_it_is_not_known_whether_they_arrived_are_there_once(reporter, clearml):
     original, lost = clearml.events_add_batch, []
 

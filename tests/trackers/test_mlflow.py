@@ -284,7 +284,7 @@ def test_server_that_talks_nonsense_fails_no_run_and_learns_only_the_credentials
         threading.Thread(target=server.serve_forever, daemon=True).start()
         reporter = MlflowReporter(build, tmp_path / "run", f"http://127.0.0.1:{server.server_port}", "any")
         reporter.environment.update(credentials)
-        process = reporter.start(finish_wait=1)
+        process = reporter.start(1)
         process.stdin.write((json.dumps(train(1)) + "\n").encode())
         process.stdin.flush()
         wait_until(lambda: headers)

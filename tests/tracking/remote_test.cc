@@ -60,10 +60,12 @@ Answer Later(const std::string& reason) {
 // A server in memory that outlives its sinks.
 struct Server {
   std::mutex mutex;
-  std::deque<Answer> answers;
+  std::deque<Answer> answers{Deliver()};
   std::vector<RemoteEvent> taken;
   std::vector<std::size_t> batches;  // sizes of what was offered
   bool takes_histograms = true;
+  std::atomic<int> kept_alive{0};
+  std::atomic<bool> hears = true;  // or it throws
 
   std::vector<std::uint64_t> Steps() {
     const std::lock_guard lock(mutex);
@@ -96,6 +98,10 @@ class FakeSink final : public RemoteSink {
       server_.taken.insert(server_.taken.end(), events.begin(), events.end());
     }
     return delivery;
+  }
+  void KeepAlive() override {
+    ++server_.kept_alive;
+    if (!server_.hears) throw std::runtime_error("away");
   }
 
  private:
@@ -134,8 +140,7 @@ class RemoteTest : public testing::Test {
   const test::TemporaryFolder root_;
   const fs::path folder_ = root_ / "journal";
   Remote::Options options_;
-  Server server_{
-      .mutex = {}, .answers = {Deliver()}, .taken = {}, .batches = {}, .takes_histograms = true};
+  Server server_;
   std::mutex mutex_;
   std::vector<std::string> told_;
 };
@@ -153,7 +158,7 @@ TEST_F(RemoteTest, EventsArriveInOrderInBatches) {
 
 TEST_F(RemoteTest, KindsThatTheServerHasNoPlaceForDoNotComeIntoTheJournal) {
   server_.takes_histograms = false;
-  options_.finish_wait = 1ms;
+  options_.waits.finish = 1ms;
   Answers({Later("away")});
   const auto remote = Open();
   remote->OnHistogram({.name = "h", .step = 1, .limits = {0, 2}, .counts = {1, 5}});
@@ -269,7 +274,7 @@ TEST_F(RemoteTest, EmittersDoNotWaitForAServerThatHangs) {
 
 TEST_F(RemoteTest, RestIsKeptAndToldAndDeliveredByTheNextProcess) {
   Answers({Later("no route to host")});
-  options_.finish_wait = 20ms;
+  options_.waits.finish = 20ms;
   {
     const auto remote = Open();
     for (std::uint64_t step = 1; step <= 3; ++step) remote->OnScalars(Step(step));
@@ -282,11 +287,22 @@ TEST_F(RemoteTest, RestIsKeptAndToldAndDeliveredByTheNextProcess) {
                         "in {}; deliver them with: millrace sync runs/a",
                         folder_.string()));
   Answers({Deliver()});
-  options_.finish_wait = 30s;
+  options_.waits.finish = 30s;
   const auto remote = Open();
   remote->Finish();
   EXPECT_EQ(server_.Steps(), Count(1, 3));
   EXPECT_EQ(Told().size(), 2u);
+}
+
+TEST_F(RemoteTest, RunWithNothingToTellSaysThatItIsThere) {
+  options_.waits.keep_alive = 1ms;
+  server_.hears = false;
+  const auto remote = Open();
+  while (server_.kept_alive < 3) std::this_thread::sleep_for(1ms);
+  remote->OnScalars(Step(1));
+  remote->Finish();
+  EXPECT_EQ(server_.Steps(), Count(1, 1));
+  EXPECT_THAT(Told(), IsEmpty());
 }
 
 TEST_F(RemoteTest, EventThatIsRefusedIsLeftOutAndTheOthersArrive) {
@@ -316,7 +332,7 @@ TEST_F(RemoteTest, PointsThatAResumedRunTellsAgainAreNotDoubled) {
     fs::remove_all(folder_);
     server_.taken.clear();
     Answers({delivered ? Deliver() : Later("away")});
-    options_.finish_wait = delivered ? 30s : 1ms;
+    options_.waits.finish = delivered ? 30s : 1ms;
     const Picture picture{.name = "p", .step = 9, .width = 1, .height = 1, .png = "png"};
     {
       const auto remote = Open();
@@ -325,7 +341,7 @@ TEST_F(RemoteTest, PointsThatAResumedRunTellsAgainAreNotDoubled) {
       remote->Finish();
     }
     Answers({Deliver()});
-    options_.finish_wait = 30s;
+    options_.waits.finish = 30s;
     const auto remote = Open();
     for (std::uint64_t step = 6; step <= 12; ++step) remote->OnScalars(Step(step));
     remote->OnPicture(picture);
@@ -343,7 +359,7 @@ TEST_F(RemoteTest, PointsThatAResumedRunTellsAgainAreNotDoubled) {
 TEST_F(RemoteTest, FullJournalIsToldOnceAndKeepsRoomForNumbers) {
   Answers({Later("away")});
   options_.journal = {.bytes = 4000, .segment_bytes = 500};
-  options_.finish_wait = 1ms;
+  options_.waits.finish = 1ms;
   const auto remote = Open();
   for (std::uint64_t step = 1; step <= 100; ++step) {
     remote->OnNote({.name = "n", .step = step, .markdown = std::string(100, 'x')});
@@ -375,7 +391,7 @@ TEST_F(RemoteTest, JournalThatCannotBeWrittenDoesNotEndTheRun) {
   remote->OnScalars(Step(2));
   EXPECT_THAT(Told().at(0), HasSubstr("no longer fits into"));
   EXPECT_THAT(Told().at(0), HasSubstr("cannot open "));
-  options_.finish_wait = 1ms;
+  options_.waits.finish = 1ms;
 }
 
 TEST_F(RemoteTest, PausesGrowAndTheEndOfTheRunDoesNotWaitForThem) {
