@@ -341,7 +341,9 @@ class Graph {
       for (std::uint32_t i = 0; i < batch->size; ++i) {
         const RandomKey key = samples_.KeyAt(*batch, batch->first_position + i);
         slot->sample(i).sample_id = key.sample_id;
-        chain.samples.Push({.slot = slot, .index = i, .key = key});
+        const Sample sample{.slot = slot, .index = i, .key = key};
+        samples_.Plan(sample);
+        chain.samples.Push(sample);
       }
     });
     BeginSamples(chain);

@@ -36,6 +36,9 @@ class SampleWork {
   // which one it is. Called by one thread at a time.
   virtual RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) = 0;
 
+  // The same for the sample's place in its slot, once its key is known. Called like KeyAt.
+  virtual void Plan(const stages::Sample&) {}
+
   virtual void Read(const stages::Sample& sample) = 0;
   virtual void Decode(const stages::Sample& sample) = 0;
   virtual void Augment(const stages::Sample& sample) = 0;

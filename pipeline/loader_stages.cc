@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "pipeline/runs_ahead.h"
 #include "stages/decode.h"
 #include "stages/decode_scale.h"
 #include "stages/gpu/picture_plan.h"
@@ -142,6 +143,48 @@ struct LoaderStages::Impl {
     return *kept;
   }
 
+  // Asks the disk for what comes with this position.
+  void ReadAhead(const EpochOrder& order, std::uint64_t position) {
+    if (!runs) {
+      for (const SampleRun& run : order.current.ReadAhead(position, order.next)) {
+        train->reader.Prefetch(run.first, run.count);
+      }
+      return;
+    }
+    const std::pair window(order.epoch, order.current.WindowOf(position));
+    if (window != planned_window) {
+      planned_window = window;
+      asked_for = order.current.WindowBegin(window.second);
+      runs->NextWindow();
+      for (const SampleRun& block : order.current.WindowBlocks(window.second)) {
+        runs->AskForPlanned(block);
+      }
+    }
+    // A resumed run begins in the middle of a window.
+    for (; asked_for <= position; ++asked_for) {
+      for (const SampleRun& block : order.current.ReadAhead(asked_for, order.next)) {
+        runs->AskForNext(block);
+      }
+    }
+  }
+
+  Result<storage::RecordView> Read(const Sample& sample) {
+    const storage::SplitReader& reader = Of(sample.slot->batch().phase).reader;
+    if (const auto* run =
+            static_cast<const RunAhead*>(sample.slot->sample(sample.index).record_memory.get())) {
+      const auto stored = run->BytesOf(sample.key.sample_id);
+      if (!stored.empty()) return reader.ReadStored(sample.key.sample_id, stored);
+    }
+    const std::int64_t begin_ns = NowNs();
+    auto record = reader.Read(sample.key.sample_id);
+    if (!record) return record;
+    num_reads.fetch_add(1, std::memory_order_relaxed);
+    if (NowNs() - begin_ns > LongestReadInMemoryNs(record->payload.size())) {
+      num_late_reads.fetch_add(1, std::memory_order_relaxed);
+    }
+    return record;
+  }
+
   // Plans the sample's picture for the device. False: it is not for the device.
   bool PlanForDevice(const Sample& sample, stages::SampleState* state) {
     WorkerTools& own = tools.local();
@@ -175,6 +218,11 @@ struct LoaderStages::Impl {
   std::optional<Loader> val;
   std::optional<EpochOrder> planned;    // of what KeyAt is asked for
   std::optional<EpochOrder> announced;  // of what Prefetch is asked for
+  std::optional<RunsAhead> runs;        // of train, where the page cache is bypassed
+  // Of `runs`: epoch and window that KeyAt was asked for last, and its first position whose
+  // read-ahead was not asked for.
+  std::optional<std::pair<std::uint32_t, std::uint64_t>> planned_window;
+  std::uint64_t asked_for = 0;
   std::atomic<std::uint64_t> num_reads{0};
   std::atomic<std::uint64_t> num_late_reads{0};
   oneapi::tbb::enumerable_thread_specific<WorkerTools> tools;
@@ -233,15 +281,29 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
   }
   Loader& loader = impl_->Of(Phase::kTrain);
   const EpochOrder& order = impl_->OrderOf(batch.epoch, impl_->planned);
-  for (const SampleRun& run : order.current.ReadAhead(position, order.next)) {
-    loader.reader.Prefetch(run.first, run.count);
-  }
+  impl_->ReadAhead(order, position);
   const std::uint64_t sample_id = order.current.At(position);
-  loader.reader.Prefetch(sample_id);
+  if (!impl_->runs || impl_->runs->Find(sample_id) == nullptr) loader.reader.Prefetch(sample_id);
   return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
 }
 
+void LoaderStages::BypassPageCache() {
+  const Loader& loader = impl_->Of(Phase::kTrain);
+  MILLRACE_CHECK(loader.shuffle == Shuffle::kBlocks);
+  if (!impl_->runs) impl_->runs.emplace(loader.reader);
+}
+
+bool LoaderStages::bypasses_page_cache() const { return impl_->runs.has_value(); }
+
+void LoaderStages::Plan(const Sample& sample) {
+  if (!impl_->runs) return;
+  sample.slot->sample(sample.index).record_memory = sample.slot->batch().phase == Phase::kTrain
+                                                        ? impl_->runs->Find(sample.key.sample_id)
+                                                        : nullptr;
+}
+
 void LoaderStages::Prefetch(const Batch& batch) {
+  if (impl_->runs && batch.phase == Phase::kTrain) return;
   Loader& loader = impl_->Of(batch.phase);
   for (std::uint64_t at = batch.first_position; at < batch.first_position + batch.size; ++at) {
     loader.reader.Prefetch(batch.phase == Phase::kEvaluate
@@ -265,15 +327,10 @@ stages::DecodeCounts LoaderStages::decoded() const {
 }
 
 void LoaderStages::Read(const Sample& sample) {
-  const std::int64_t begin_ns = NowNs();
-  const auto record = impl_->Of(sample.slot->batch().phase).reader.Read(sample.key.sample_id);
+  const auto record = impl_->Read(sample);
   if (!record)
     Fail("sample {}: {}; run `millrace verify` on the dataset", sample.key.sample_id,
          record.fault().message);
-  impl_->num_reads.fetch_add(1, std::memory_order_relaxed);
-  if (NowNs() - begin_ns > LongestReadInMemoryNs(record->payload.size())) {
-    impl_->num_late_reads.fetch_add(1, std::memory_order_relaxed);
-  }
   sample.slot->sample(sample.index).record = *record;
   sample.slot->label(sample.index) = record->label;
 }
@@ -328,6 +385,8 @@ void LoaderStages::Augment(const Sample& sample) {
   }
   transform.ApplyPixelOps(sample.key, &tools.scratch, pixels);
   state.digest = Hash64(std::as_bytes(std::span(pixels, sample.slot->image_bytes())));
+  // A device may find that it cannot decode what it got: then the record is wanted again.
+  if (impl_->decode_device == stages::DecodeDevice::kCpu) state.record_memory.reset();
 }
 
 void LoaderStages::DecodeOnHost(const stages::Slot& slot, std::uint32_t index,

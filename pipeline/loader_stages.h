@@ -35,16 +35,23 @@ class LoaderStages final : public SampleWork {
   // nullptr without [data.val], or when not opened for Phase::kEvaluate
   const storage::SplitReader* val() const;
 
+  // From now on training samples come from the disk past the page cache, window by window of
+  // Shuffle::kBlocks (runs_ahead.h), and Prefetch() has nothing to do for them. Not while the graph
+  // runs. REQUIRES: opened for Phase::kTrain, whose loader shuffles blocks
+  void BypassPageCache();
+  bool bypasses_page_cache() const;
+
   // Asks the disk for the records of a batch that is not planned yet. Called by one thread at a
   // time, which may be another one than KeyAt's.
   void Prefetch(const stages::Batch& batch);
-  // Any thread.
+  // Of those through the page cache. Any thread.
   ReadCounts reads() const;
   // Who decoded so far. Not while the graph runs.
   stages::DecodeCounts decoded() const;
 
   stages::Size PictureSize(stages::Phase phase) const override;
   RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) override;
+  void Plan(const stages::Sample& sample) override;
   void Read(const stages::Sample& sample) override;
   void Decode(const stages::Sample& sample) override;
   void Augment(const stages::Sample& sample) override;

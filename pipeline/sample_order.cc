@@ -70,16 +70,21 @@ std::uint64_t SampleOrder::At(std::uint64_t position) const {
   return Block(place).first + (mixed - BlockBegin(place));
 }
 
+std::vector<SampleRun> SampleOrder::WindowBlocks(std::uint64_t window) const {
+  std::vector<SampleRun> blocks;
+  const std::uint64_t end = std::min((window + 1) * kWindowBlocks, permutation_.size());
+  for (std::uint64_t place = window * kWindowBlocks; place < end; ++place) {
+    blocks.push_back(Block(place));
+  }
+  return blocks;
+}
+
 std::vector<SampleRun> SampleOrder::ReadAhead(std::uint64_t position,
                                               const SampleOrder& next) const {
   if (shuffle_ != Shuffle::kBlocks) return {};
   std::vector<SampleRun> runs;
   const std::uint64_t blocks = permutation_.size();
-  if (position == 0) {
-    for (std::uint64_t place = 0; place < std::min(kWindowBlocks, blocks); ++place) {
-      runs.push_back(Block(place));
-    }
-  }
+  if (position == 0) runs = WindowBlocks(0);
   const std::uint64_t window = WindowOf(position);
   const std::uint64_t offset = position - WindowBegin(window);
   if (offset % kBlockSamples != 0) return runs;

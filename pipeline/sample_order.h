@@ -47,12 +47,16 @@ class SampleOrder {
   // nobody asked for it in an epoch before. REQUIRES: position < num_samples
   std::vector<SampleRun> ReadAhead(std::uint64_t position, const SampleOrder& next) const;
 
+  // Of Shuffle::kBlocks: the window that `position` is in, counted from the beginning of the epoch,
+  // its first position, and what it holds. REQUIRES: position < num_samples
+  std::uint64_t WindowOf(std::uint64_t position) const;
+  std::uint64_t WindowBegin(std::uint64_t window) const;
+  std::vector<SampleRun> WindowBlocks(std::uint64_t window) const;
+
  private:
   // Of blocks in this epoch's order, where each begins and what it holds.
   std::uint64_t BlockBegin(std::uint64_t place) const;
   SampleRun Block(std::uint64_t place) const;
-  std::uint64_t WindowOf(std::uint64_t position) const;
-  std::uint64_t WindowBegin(std::uint64_t window) const;
 
   std::uint64_t num_samples_;
   Shuffle shuffle_;

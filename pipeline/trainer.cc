@@ -255,6 +255,9 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   // Everything is made and checked before the folder is touched.
   LoaderStages loaders(recipe, options.dataset);
   RefuseOtherClasses(loaders.train(), recipe);
+  if (ShouldBypassPageCache(recipe, loaders.train(), peers.count(), MemoryLimit())) {
+    loaders.BypassPageCache();
+  }
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   const BatchSizes batch = ResolveBatch(recipe, world_size);
   BatchPlanOptions plan_options{
@@ -390,6 +393,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                ? fmt::format("{} compute threads per device", layout.threads_per_lane)
                : layout.device,
            replicas.precision.Text(), folder.root.string());
+
+  if (loaders.bypasses_page_cache()) log.Text("{}", DescribeBypass(loaders.train()));
 
   plan_options.first_step = start.state.step;
   plan_options.evaluate_first = start.state.evaluation_pending;

@@ -44,6 +44,12 @@ std::uint32_t FirstSlots(std::uint32_t lanes, std::uint32_t workers, std::uint32
                   2 * lanes + std::max((workers + batch - 1) / batch + 1, nodes));
 }
 
+std::uint64_t BytesOf(const storage::SplitReader& reader) {
+  std::uint64_t bytes = 0;
+  for (const storage::ShardInfo& shard : reader.split().shards) bytes += shard.bytes;
+  return bytes;
+}
+
 c10::Device DeviceOf(const Devices& devices, std::uint32_t lane) {
   if (devices.gpus.empty()) return c10::kCPU;
   return {c10::kCUDA, static_cast<c10::DeviceIndex>(devices.gpus[lane])};
@@ -118,6 +124,17 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   return options;
 }
 
+bool ShouldBypassPageCache(const Recipe& recipe, const storage::SplitReader& train,
+                           std::uint32_t processes, std::uint64_t memory_bytes) {
+  if (recipe.train.shuffle != Shuffle::kBlocks || processes > 1) return false;
+  const std::uint64_t split_bytes = BytesOf(train);
+  // What runs beside has its share of the memory; and two windows must have room in the rest.
+  const std::uint64_t window = SampleOrder::kWindowBlocks * SampleOrder::kBlockSamples;
+  const std::uint64_t windows_bytes =
+      2 * window * (split_bytes / std::max<std::uint64_t>(1, train.size()));
+  return split_bytes > memory_bytes / 4 * 3 && windows_bytes < memory_bytes / 2;
+}
+
 ReadAheadOptions MakeReadAheadOptions(const Recipe& recipe, LoaderStages& loaders,
                                       const storage::SplitReader& reader, std::uint32_t batch,
                                       tracking::RunLog& log) {
@@ -127,10 +144,8 @@ ReadAheadOptions MakeReadAheadOptions(const Recipe& recipe, LoaderStages& loader
       .ask = [&loaders](const stages::Batch& later) { loaders.Prefetch(later); },
       .reads = [&loaders] { return loaders.reads(); }};
   if (recipe.read_ahead) return options;
-  std::uint64_t split_bytes = 0;
-  for (const storage::ShardInfo& shard : reader.split().shards) split_bytes += shard.bytes;
-  const std::uint64_t batch_bytes =
-      std::max<std::uint64_t>(1, split_bytes / std::max<std::uint64_t>(1, reader.size()) * batch);
+  const std::uint64_t batch_bytes = std::max<std::uint64_t>(
+      1, BytesOf(reader) / std::max<std::uint64_t>(1, reader.size()) * batch);
   // More than the whole split is never needed.
   options.most_batches = static_cast<std::uint32_t>(
       std::min(MemoryLimit() / kShareOfMemory / batch_bytes, reader.size() / batch));
@@ -172,6 +187,13 @@ std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std
                      nodes, workers, options.num_slots,
                      FormatBytes(std::uint64_t{options.max_batch} * options.max_image_bytes), slots,
                      read_ahead);
+}
+
+std::string DescribeBypass(const storage::SplitReader& train) {
+  return fmt::format(
+      "training records are read past the page cache, a window of blocks ahead: {} do not fit into "
+      "the memory",
+      FormatBytes(BytesOf(train)));
 }
 
 std::string DescribeMoreSlots(const MoreSlots& more) {

@@ -47,6 +47,12 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
                               const BatchSizes& batch, const Devices& devices, bool trains,
                               bool evaluates);
 
+// Whether a run of so many processes should read training samples past the page cache: in block
+// order, of a split that does not fit into the memory, so that the page cache would keep nothing
+// until the next epoch. Several processes would each read every block.
+bool ShouldBypassPageCache(const Recipe& recipe, const storage::SplitReader& train,
+                           std::uint32_t processes, std::uint64_t memory_bytes);
+
 // The read-ahead for batches of the split that `reader` reads: "auto" begins with what is in flight
 // and goes up to a sixteenth of the memory, which is wanted as page cache. `loaders` must outlive
 // it.
@@ -56,6 +62,9 @@ ReadAheadOptions MakeReadAheadOptions(const Recipe& recipe, LoaderStages& loader
 
 // What was chosen for the graph, and why, in a line for people.
 std::string DescribeGraph(const Recipe& recipe, const GraphOptions& options, std::uint32_t lanes);
+
+// The same of training samples that are read past the page cache.
+std::string DescribeBypass(const storage::SplitReader& train);
 
 // The same for changes that were made while the graph ran.
 std::string DescribeMoreSlots(const MoreSlots& more);

@@ -28,7 +28,10 @@ namespace millrace::stages {
 struct SampleState {
   std::uint64_t sample_id = 0;
   storage::RecordView record;  // read -> decode
-  Geometry geometry;           // decode -> augment
+  // plan -> decode: keeps what `record` points into, where that is not the reader's map; its type
+  // is known to whoever plans and reads.
+  std::shared_ptr<const void> record_memory;
+  Geometry geometry;  // decode -> augment
   // decode -> augment: the part of the picture that augment reads; none where decode has resized it
   std::unique_ptr<Image> decoded;
   std::uint64_t decoded_bytes = 0;  // by decode: pixels before the resize, wherever they went

@@ -80,6 +80,9 @@ class CachedSamples final : public SampleWork {
   RandomKey KeyAt(const Batch& batch, std::uint64_t position) override {
     return IsFirst(batch) ? samples_.KeyAt(batch, position) : RandomKey{.sample_id = position};
   }
+  void Plan(const Sample& sample) override {
+    if (IsFirst(sample.slot->batch())) samples_.Plan(sample);
+  }
   void Read(const Sample& sample) override {
     if (IsFirst(sample.slot->batch())) samples_.Read(sample);
   }

@@ -196,6 +196,9 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
   CheckRecipe(recipe);
   LoaderStages loaders(recipe, options.dataset, {stages::Phase::kTrain});
   RefuseOtherClasses(loaders.train(), recipe);
+  if (ShouldBypassPageCache(recipe, loaders.train(), /*processes=*/1, MemoryLimit())) {
+    loaders.BypassPageCache();
+  }
   const BatchSizes batch = ResolveBatch(recipe, lanes);
   const BatchPlan plan({.train_samples = loaders.train().size(),
                         .per_device = batch.per_device,
@@ -243,6 +246,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
 
   if (!devices.choice.empty()) log.Text("{}", devices.choice);
   log.Text("{}", DescribeGraph(recipe, measure.graph, lanes));
+  if (loaders.bypasses_page_cache()) log.Text("{}", DescribeBypass(loaders.train()));
   measure.graph.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
   };

@@ -6,7 +6,7 @@ the disk reads. Each round measures, in turns: the disk by reading the shards in
 (`millrace profile --stages feed`) in block order and in full order, with nothing of the dataset in the page cache when it
 begins; and the feed with the whole dataset in memory, without limits. With a program that is faster than the disk, block
 order should deliver pictures at the rate at which the disk reads in sequence; with one that is slower, at the rate that
-it has from memory.
+it has from memory. (Block order then reads past the page cache, and waits for blocks, not for pages.)
 
 The pictures are made up (`millrace synth`) and stay in the scratch folder for the next time. Needs root and control
 groups, version 1 or 2.

@@ -345,6 +345,43 @@ TEST_F(LoaderStagesTest, ReadsAreCounted) {
   EXPECT_LT(loaders.reads().late, loaders.reads().total / 2);
 }
 
+TEST_F(LoaderStagesTest, BatchesPastThePageCacheAreTheSame) {
+  const Recipe recipe = LoadRecipe({"data.train.shuffle=blocks"});
+  RecordingLane expected;
+  LoaderStages through(recipe, dataset_);
+  Run(through, expected, 2);
+  for (const int workers : {1, 4}) {
+    RecordingLane lane;
+    LoaderStages past(recipe, dataset_);
+    past.BypassPageCache();
+    Run(past, lane, workers);
+    EXPECT_EQ(lane.digests, expected.digests);
+    // Those of the two evaluations alone.
+    EXPECT_EQ(past.reads().total, 2u * 9);
+  }
+}
+
+TEST_F(LoaderStagesTest, RecordsPastThePageCacheLastUntilTheDeviceHasDecoded) {
+  const Recipe recipe = LoadRecipe({"data.train.shuffle=blocks", "decode.device=gpu"});
+  const auto run = [&](bool bypasses) {
+    std::vector<std::vector<std::uint8_t>> pictures;
+    LoaderStages loaders(recipe, dataset_);
+    if (bypasses) loaders.BypassPageCache();
+    RecordingLane lane;
+    // What the lane does where the device could not.
+    lane.on_step = [&](const Slot& slot) {
+      for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+        loaders.DecodeOnHost(slot, i, pictures.emplace_back(slot.image_bytes()).data());
+      }
+    };
+    Run(loaders, lane, 4);
+    return pictures;
+  };
+  const auto expected = run(false);
+  ASSERT_EQ(expected.size(), 2u * (24 + 9));
+  EXPECT_TRUE(run(true) == expected);
+}
+
 TEST_F(LoaderStagesTest, PictureOfAnEvaluationMadeAnewIsTheOneThatTheGraphMade) {
   // A random operation, too, and pictures that a GPU would decode.
   for (const std::vector<std::string>& overrides : std::vector<std::vector<std::string>>{

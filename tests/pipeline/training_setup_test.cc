@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "model/deterministic.h"
 #include "tests/pipeline/loader_fixture.h"
+#include "tests/storage/record_fixture.h"
 
 namespace millrace::pipeline {
 namespace {
@@ -180,6 +181,33 @@ TEST_F(MakeReadAheadOptionsTest, NumberOfTheRecipeStays) {
     EXPECT_EQ(options.batches, depth);
     EXPECT_EQ(options.most_batches, 0u);
   }
+}
+
+TEST(ShouldBypassPageCache, OnlyOneProcessThatReadsBlocksOfASplitLargerThanMemory) {
+  const test::TemporaryFolder folder;
+  test::WriteDataset(folder / "set", 6'000, 2);
+  test::WriteText(folder / "recipe.toml",
+                  "data.train.ops = [{ op = 'center_crop', size = 20 }]\n"
+                  "batch.per_device = 4\ntrain.epochs = 1\n");
+  const storage::SplitReader reader(folder / "set", "train");
+  std::uint64_t bytes = 0;
+  for (const storage::ShardInfo& shard : reader.split().shards) bytes += shard.bytes;
+  const auto bypasses = [&](const std::string& shuffle, std::uint32_t processes,
+                            std::uint64_t memory) {
+    const Recipe recipe = Recipe::Load(folder / "recipe.toml", {"data.train.shuffle=" + shuffle});
+    return ShouldBypassPageCache(recipe, reader, processes, memory);
+  };
+  EXPECT_TRUE(bypasses("blocks", 1, bytes));
+  EXPECT_EQ(DescribeBypass(reader),
+            "training records are read past the page cache, a window of blocks ahead: " +
+                FormatBytes(bytes) + " do not fit into the memory");
+  EXPECT_FALSE(bypasses("full", 1, bytes));
+  EXPECT_FALSE(bypasses("none", 1, bytes));
+  EXPECT_FALSE(bypasses("blocks", 2, bytes));
+  // A split that fits stays in the page cache from epoch to epoch.
+  EXPECT_FALSE(bypasses("blocks", 1, 2 * bytes));
+  // 2,048 of its 6,000 samples have no room in half of the memory.
+  EXPECT_FALSE(bypasses("blocks", 1, bytes / 2));
 }
 
 TEST(MakeReplicas, DeterministicRecipeAllowsDeterministicKernelsOnly) {
