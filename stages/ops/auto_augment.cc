@@ -221,8 +221,8 @@ class AutoAugment : public PixelOp {
 };
 
 // Shares that sum to 1, all such equally likely: Dirichlet's distribution with parameters 1.
-template <std::size_t kMost>
-void DrawShares(std::size_t count, RandomStream* random, std::array<double, kMost>* shares) {
+template <std::size_t Most>
+void DrawShares(std::size_t count, RandomStream* random, std::array<double, Most>* shares) {
   double sum = 0;
   for (std::size_t i = 0; i < count; ++i) {
     (*shares)[i] = -std::log(1.0 - random->Uniform());

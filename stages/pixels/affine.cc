@@ -17,7 +17,7 @@ constexpr double kRadians = std::numbers::pi / 180.0;  // of a degree
 // As Python's round(value, 15): the nearest number with so many decimal places.
 double RoundTo15Places(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.15f", value);
+  static_cast<void>(std::snprintf(text, sizeof text, "%.15f", value));  // cosines fit
   return std::strtod(text, nullptr);
 }
 

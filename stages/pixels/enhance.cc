@@ -21,7 +21,8 @@ int MeanLuminance(Pixels pixels) {
   std::uint64_t sum = 0;
   const std::uint8_t* const end = pixels.data + pixels.bytes();
   for (const std::uint8_t* rgb = pixels.data; rgb != end; rgb += kChannels) sum += Luminance(rgb);
-  return static_cast<int>(static_cast<double>(sum) / static_cast<double>(pixels.count()) + 0.5);
+  const double mean = static_cast<double>(sum) / static_cast<double>(pixels.count());
+  return static_cast<int>(mean + 0.5);  // NOLINT(bugprone-incorrect-roundings): the reference's
 }
 
 // ImageFilter.SMOOTH of one row between its neighbours: a thirteenth of each of the nine pixels,

@@ -94,12 +94,12 @@ void ToRgb(const Place& place, std::size_t saturation, std::size_t value, std::u
 }  // namespace
 
 void ShiftHsv(const HsvLuts& luts, Pixels pixels) {
-  static const Reciprocals reciprocals = MakeReciprocals();
-  static const std::array<Place, kHues> places = MakePlaces();
+  static const Reciprocals kReciprocals = MakeReciprocals();
+  static const std::array<Place, kHues> kPlaces = MakePlaces();
   std::uint8_t* const end = pixels.data + pixels.bytes();
   for (std::uint8_t* rgb = pixels.data; rgb != end; rgb += kChannels) {
-    const Hsv hsv = ToHsv(reciprocals, rgb);
-    ToRgb(places[luts.hue[hsv.hue]], luts.saturation[hsv.saturation], luts.value[hsv.value], rgb);
+    const Hsv hsv = ToHsv(kReciprocals, rgb);
+    ToRgb(kPlaces[luts.hue[hsv.hue]], luts.saturation[hsv.saturation], luts.value[hsv.value], rgb);
   }
 }
 

@@ -15,8 +15,8 @@ namespace {
 class HueTables {
  public:
   static const HueTables& Get() {
-    static const HueTables tables;
-    return tables;
+    static const HueTables kTables;
+    return kTables;
   }
 
   // 0..255. `sixth`: of the circle, as SixthOf(). `below`: the largest minus the middle one.
@@ -116,8 +116,8 @@ struct BackTables {
   std::array<float, 256> shares;  // by saturation
 
   static const BackTables& Get() {
-    static const BackTables tables;
-    return tables;
+    static const BackTables kTables;
+    return kTables;
   }
 
  private:
@@ -136,7 +136,9 @@ struct BackTables {
 
 // Halves go up. No level is so little below a half that adding one makes it whole: all hues,
 // saturations and values were tried.
-std::uint8_t Rounded(double level) { return static_cast<std::uint8_t>(level + 0.5); }
+std::uint8_t Rounded(double level) {
+  return static_cast<std::uint8_t>(level + 0.5);  // NOLINT(bugprone-incorrect-roundings)
+}
 
 void ToRgb(const Place& place, float share, int value, std::uint8_t* rgb) {
   const double saturation = share;
