@@ -48,9 +48,14 @@ std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_cla
     section.Blame("width", fmt::format("is {}; {} needs a multiple of {}", width, name,
                                        architecture->bottleneck ? 64 : kWidthStep));
   }
+  const double stochastic_depth = section.NumberIn("stochastic_depth", 0, 1, 0.0);
+  if (stochastic_depth == 1) {
+    section.Blame("stochastic_depth", "is 1, with which the last block would never be used");
+  }
   return MakeResNet(*architecture, {.num_classes = num_classes,
                                     .width = width,
                                     .blurpool = section.Flag("blurpool", false),
+                                    .stochastic_depth = stochastic_depth,
                                     .zero_init_residual = section.Flag("zero_init_residual", false),
                                     .sync_batch_norm = section.Flag("sync_batch_norm", false),
                                     .memory_format = ReadMemoryFormat(section),

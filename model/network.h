@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,12 @@ class Network {
   // With `training`, batch statistics are used and the running ones updated. Throws c10::Error for
   // a wrong shape.
   virtual at::Tensor Forward(const at::Tensor& images, bool training) = 0;
+
+  // Draws which parts of it the samples of the next Forward in training leave out (stochastic
+  // depth), in this order: a function of the network's seed, the epoch and each sample's id. Called
+  // before each such Forward, outside of a recording (CUDA graph), which takes what was drawn last.
+  // Does nothing for a network that always takes all of its parts.
+  virtual void DrawParts(std::uint32_t epoch, std::span<const std::uint64_t> sample_ids) = 0;
 
   // What the optimizer changes, and what it does not (running statistics); both in the order of
   // torchvision's `state_dict()`, which state() interleaves. The tensors are the network's own.
@@ -78,9 +85,9 @@ class Network {
 c10::MemoryFormat ReadMemoryFormat(const Params& section);
 
 // The network that the [model] section asks for, on the CPU, with initial weights that depend on
-// `seed` alone. Keys: `name`, `width`, `blurpool`, `zero_init_residual`, `memory_format`,
-// `sync_batch_norm`. Throws Error (exit code 2) for an unknown name, listing the known ones.
-// REQUIRES: num_classes >= 1
+// `seed` alone. Keys: `name`, `width`, `blurpool`, `stochastic_depth`, `zero_init_residual`,
+// `memory_format`, `sync_batch_norm`. Throws Error (exit code 2) for an unknown name, listing the
+// known ones. REQUIRES: num_classes >= 1
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
                                      std::uint64_t seed);
 

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "model/block_convolution.h"
 #include "model/layers.h"
+#include "model/stochastic_depth.h"
 
 namespace millrace::model {
 namespace {
@@ -50,12 +51,19 @@ struct ConvNorm {
 
 // A residual block: two or three convolutions beside a shortcut.
 struct Block {
-  Fork Forward(const Fork& x, bool training) const {
+  // `factors`: of the branch for each sample; undefined: 1.
+  Fork Forward(const Fork& x, const at::Tensor& factors, bool training) const {
     at::Tensor out = x.on;
     for (std::size_t i = 0; i + 1 < steps.size(); ++i) out = steps[i].ForwardRelu(out, training);
     out = steps.back().conv.Forward(out);
-    return steps.back().norm.ForwardAddRelu(
-        out, shortcut ? shortcut->Forward(x.shortcut, training) : x.shortcut, training);
+    const at::Tensor around = shortcut ? shortcut->Forward(x.shortcut, training) : x.shortcut;
+    const BatchNorm2d& norm = steps.back().norm;
+    if (!factors.defined()) return norm.ForwardAddRelu(out, around, training);
+    out = norm.Forward(out, training);
+    out = out * factors.to(out.scalar_type()).view({-1, 1, 1, 1});
+    out += around;
+    out.relu_();
+    return {.on = out, .shortcut = out};
   }
 
   std::vector<ConvNorm> steps;
@@ -66,7 +74,9 @@ class ResNet final : public Network {
  public:
   ResNet(const ResNetArchitecture& architecture, const ResNetOptions& options)
       : Network(std::string(architecture.name), options.num_classes, options.sync_batch_norm),
-        memory_format_(options.memory_format) {
+        memory_format_(options.memory_format),
+        stochastic_depth_(options.stochastic_depth),
+        seed_(options.seed) {
     at::Generator generator = at::detail::createCPUGenerator(options.seed);
     Build(architecture, options.width, generator);
     // torchvision's second round of draws, over modules() in order of registration; the classifier
@@ -92,9 +102,32 @@ class ResNet final : public Network {
     const Conv2d& first = stem_->conv;
     x = GainsByBlocks(x, first.weight) ? ConvolveByBlocks(x, first.weight) : first.Forward(x);
     Fork fork = stem_->norm.ForwardReluPool(x, training);
-    for (const Block& block : blocks_) fork = block.Forward(fork, training);
+    const bool leaves_out = training && stochastic_depth_ > 0;
+    MILLRACE_CHECK(!leaves_out || (factors_.defined() && factors_.size(0) >= images.size(0)));
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      at::Tensor factors;
+      if (leaves_out) {
+        factors = factors_.narrow(0, 0, images.size(0)).select(1, static_cast<std::int64_t>(i));
+      }
+      fork = blocks_[i].Forward(fork, factors, training);
+    }
     x = at::flatten(at::adaptive_avg_pool2d(fork.on, {1, 1}), 1);
     return classifier_.Forward(x);
+  }
+
+  void DrawParts(std::uint32_t epoch, std::span<const std::uint64_t> sample_ids) override {
+    if (stochastic_depth_ == 0) return;
+    const auto samples = static_cast<std::int64_t>(sample_ids.size());
+    at::Tensor drawn = DrawDepth(stochastic_depth_, static_cast<std::int64_t>(blocks_.size()),
+                                 seed_, epoch, sample_ids);
+    const c10::Device device = classifier_.weight.device();
+    // A copy from other memory would wait for what the device still has to do.
+    if (!device.is_cpu()) drawn = drawn.pin_memory();
+    // A recording reads them where they are.
+    if (!factors_.defined() || factors_.size(0) < samples) {
+      factors_ = at::empty(drawn.sizes(), drawn.options().device(device).pinned_memory(false));
+    }
+    factors_.narrow(0, 0, samples).copy_(drawn, /*non_blocking=*/true);
   }
 
   void SynchronizeNorms(ProcessGroup& ranks) override {
@@ -178,6 +211,9 @@ class ResNet final : public Network {
   }
 
   const c10::MemoryFormat memory_format_;
+  const double stochastic_depth_;
+  const std::uint64_t seed_;
+  at::Tensor factors_;  // of each sample's branches, for the next Forward in training
   std::optional<ConvNorm> stem_;
   std::vector<Block> blocks_;
   std::vector<std::string> prefixes_;  // of the blocks' names: "layer1.0."

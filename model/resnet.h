@@ -41,6 +41,8 @@ struct ResNetOptions {
   // has too few channels: apply_blurpool() of ffcv-imagenet's train_imagenet.py. Names of weights
   // stay torchvision's.
   bool blurpool = false;
+  // How often the last block's branch is left out in training (stochastic_depth.h).
+  double stochastic_depth = 0;
   // The last normalisation of every block starts at 0, so that each block starts as the identity
   // (arXiv:1706.02677).
   bool zero_init_residual = false;

@@ -75,6 +75,9 @@ void Lane::Train(const stages::Slot& slot) {
     batch.mix = stages::MixTensor(parts_.mixing.Plan(at, slot.picture()))
                     .to(parts_.device->device(), /*non_blocking=*/true);
   }
+  sample_ids_.clear();
+  for (std::uint32_t i = 0; i < at.size; ++i) sample_ids_.push_back(slot.sample(i).sample_id);
+  parts_.network->DrawParts(at.epoch, sample_ids_);
   at::Tensor loss;
   if (first && at.last && parts_.group.world_size() == 1) {
     const auto step = [this](const stages::DeviceBatch& given) {

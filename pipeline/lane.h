@@ -67,8 +67,9 @@ class Lane final : public LaneWork {
 
   Parts parts_;
   std::vector<at::Tensor> gradients_;
-  std::vector<at::Tensor> buffers_;  // of the average, too
-  std::vector<at::Tensor> state_;    // all that a step changes but for gradients
+  std::vector<at::Tensor> buffers_;        // of the average, too
+  std::vector<at::Tensor> state_;          // all that a step changes but for gradients
+  std::vector<std::uint64_t> sample_ids_;  // of the batch at hand
   std::deque<UnfinishedStep> unfinished_;
   Evaluation evaluation_;
   bool interrupted_ = false;  // all ranks know that the run is to end

@@ -141,8 +141,8 @@ TEST_F(GpuTraining, EveryOptimizersGraphDoesWhatItDoesItself) {
       std::vector<std::string> settings = {
           "optimizer.name=" + name, "optimizer.weight_decay=0.01", "optimizer.clip_norm=1",
           "optimizer.lr=0.002",     "schedule.name=polynomial",    "schedule.warmup_epochs=0.5",
-          "model.ema_decay=0.9",    "model.blurpool=true",         "precision.amp=" + amp,
-          "deterministic=true"};
+          "model.ema_decay=0.9",    "model.blurpool=true",         "model.stochastic_depth=0.2",
+          "precision.amp=" + amp,   "deterministic=true"};
       const Run graph = Train(name + amp + "-graph", "cuda:0", settings);
       settings.emplace_back("train.cuda_graph=off");
       const Run eager = Train(name + amp + "-eager", "cuda:0", settings);

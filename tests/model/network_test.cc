@@ -1,11 +1,13 @@
 #include "model/network.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "model/loss.h"
@@ -112,6 +114,25 @@ TEST(Network, EveryParameterGetsAGradient) {
   }
 }
 
+TEST(Network, PartsAreLeftOutInTrainingAloneAndFollowTheSamples) {
+  const auto network = Make(R"({"name": "resnet18", "width": 8, "stochastic_depth": 0.9})", 10, 0);
+  const auto whole = Make(R"({"name": "resnet18", "width": 8})", 10, 0);
+  const c10::NoGradGuard no_grad;
+  const at::Tensor images = at::randn({4, 3, 32, 32});
+  EXPECT_TRUE(at::equal(network->Forward(images, false), whole->Forward(images, false)));
+  const auto train = [&](std::uint32_t epoch, const std::vector<std::uint64_t>& ids) {
+    network->DrawParts(epoch, ids);
+    return network->Forward(images, true);
+  };
+  const at::Tensor first = train(0, {1, 2, 3, 4});
+  EXPECT_FALSE(at::equal(first, whole->Forward(images, true)));
+  EXPECT_FALSE(at::equal(first, train(1, {1, 2, 3, 4})));
+  EXPECT_FALSE(at::equal(first, train(0, {5, 6, 7, 8})));
+  // More were drawn than there are.
+  train(0, {1, 2, 3, 4, 9});
+  EXPECT_TRUE(at::equal(first, network->Forward(images, true)));
+}
+
 TEST(Network, ZeroInitResidualMakesBlocksIdentities) {
   const auto network = Make(R"({"name": "resnet50", "zero_init_residual": true})");
   for (const NamedTensor& parameter : network->parameters()) {
@@ -134,6 +155,17 @@ TEST(Network, WidthScalesEveryLayer) {
   }
   EXPECT_EQ(network->Forward(at::randn({2, 3, 28, 28}), true).sizes(),
             (std::vector<std::int64_t>{2, 10}));
+}
+
+TEST(Network, DepthThatCannotBeIsNamed) {
+  try {
+    Make(R"({"name": "resnet18", "stochastic_depth": 1})");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::kUsage);
+    EXPECT_THAT(error.what(),
+                HasSubstr("stochastic_depth: is 1, with which the last block would never be used"));
+  }
 }
 
 TEST(Network, WidthThatCannotBeIsNamed) {

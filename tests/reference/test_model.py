@@ -170,6 +170,55 @@ def test_blurpool_is_ffcvs(tmp_path, name):
     assert relative_error(ours["eval"], plain["eval"]) > 1e-2
 
 
+@pytest.mark.parametrize("name, blocks", [("resnet18", 8), ("resnet50", 16)])
+def test_stochastic_depth_leaves_branches_out(tmp_path, name, blocks):
+    """torchvision's network, with what the last normalisation of each block gives multiplied as StochasticDepth does."""
+    rate = 0.5
+    model = torchvision_model(name)
+    shake_norms(model)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    torch.manual_seed(1)
+    images, labels = torch.randn(8, 3, 64, 64), torch.randint(CLASSES, (8,))
+    save_file({"images": images, "labels": labels}, tmp_path / "in.safetensors")
+    judge("step", section(name=name, stochastic_depth=rate), CLASSES, tmp_path / "w.safetensors",
+          tmp_path / "in.safetensors", tmp_path / "out.safetensors")
+    ours = load_file(tmp_path / "out.safetensors")
+    judge("depth", rate, blocks, 0, 3, len(images), tmp_path / "depth.safetensors")
+    factors = load_file(tmp_path / "depth.safetensors")["factors"]
+    assert (factors == 0).any() and (factors[:, 1:] > 1).any()
+
+    def leave_out(network):
+        last = [module for key, module in network.named_modules() if key.endswith("bn2" if blocks == 8 else "bn3")]
+        assert len(last) == blocks
+        for module, kept in zip(last, factors.T):
+            module.register_forward_hook(lambda module, _, out, kept=kept:
+                                         out * kept.view(-1, 1, 1, 1) if module.training else out)
+
+    theirs = one_step(name, model.state_dict(), images, labels, memory_format=torch.channels_last, change=leave_out)
+    assert ours.keys() == theirs.keys()
+    errors = {key: relative_error(ours[key].double(), value.double()) for key, value in theirs.items()}
+    assert max(errors.values()) <= 1e-5, errors
+
+
+def test_stochastic_depth_is_as_deep_as_torchvisions(tmp_path):
+    """Each block's factors have the values of torchvision's operator, as often; they change with seed, epoch and sample."""
+    rate, blocks, samples = 0.4, 5, 4000
+
+    def draw(seed, epoch):
+        judge("depth", rate, blocks, seed, epoch, samples, tmp_path / "depth.safetensors")
+        return load_file(tmp_path / "depth.safetensors")["factors"]
+
+    factors = draw(1, 0)
+    for block, ours in enumerate(factors.T):
+        left_out = rate * block / (blocks - 1)
+        theirs = torchvision.ops.stochastic_depth(torch.ones(samples, 1), left_out, "row").unique()
+        assert torch.allclose(ours.unique(), theirs)
+        assert (ours == 0).double().mean().item() == pytest.approx(left_out, abs=0.04)
+    assert torch.equal(factors, draw(1, 0))
+    for other in (draw(2, 0), draw(1, 1), factors.roll(1, 0)):
+        assert not torch.equal(factors, other)
+
+
 def train_with_torch(model, inputs, steps, *, channels_last, amp=None, scaler=None, **options):
     """Returns the losses, and the scales after each step; `model` holds the final weights."""
     if channels_last:

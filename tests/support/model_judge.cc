@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +28,7 @@
 #include "model/process_group.h"
 #include "model/safetensors.h"
 #include "model/schedule.h"
+#include "model/stochastic_depth.h"
 #include "model/store.h"
 #include "model/threads.h"
 #include "model/weight_average.h"
@@ -58,6 +60,7 @@ void Init(const Arguments& args) {
 }
 
 // step SECTION CLASSES WEIGHTS INPUTS OUT: logits of both modes, gradients, and buffers afterwards.
+// Samples have the ids from 0 on, of epoch 3.
 void Step(const Arguments& args) {
   auto network = Make(args.at(0), std::stoll(args.at(1)), 0);
   LoadWeights(*network, std::filesystem::path(args.at(2)));
@@ -70,6 +73,9 @@ void Step(const Arguments& args) {
     const c10::InferenceMode inference;
     out.push_back({"eval", network->Forward(images, false)});
   }
+  std::vector<std::uint64_t> ids(static_cast<std::size_t>(images.size(0)));
+  std::iota(ids.begin(), ids.end(), 0);
+  network->DrawParts(/*epoch=*/3, ids);
   const at::Tensor logits = network->Forward(images, true);
   const at::Tensor value = loss->Mean(logits, Find(inputs, "labels"));
   value.backward();
@@ -80,6 +86,16 @@ void Step(const Arguments& args) {
   }
   for (const NamedTensor& entry : network->buffers()) out.push_back(entry);
   WriteSafetensors(args.at(4), out, {});
+}
+
+// depth RATE BLOCKS SEED EPOCH SAMPLES OUT: the "factors" of samples with ids from 0 on.
+void Depth(const Arguments& args) {
+  std::vector<std::uint64_t> ids(std::stoull(args.at(4)));
+  std::iota(ids.begin(), ids.end(), 0);
+  const at::Tensor factors =
+      DrawDepth(std::stod(args.at(0)), std::stoll(args.at(1)), std::stoull(args.at(2)),
+                static_cast<std::uint32_t>(std::stoul(args.at(3))), ids);
+  WriteSafetensors(args.at(5), std::vector<NamedTensor>{{"factors", factors}}, {});
 }
 
 // train SECTION OPTIMIZER CLASSES WEIGHTS INPUTS OUT PRECISION SCALE INTERVAL: one update for each
@@ -312,6 +328,8 @@ int Run(const Arguments& all) {
     Init(args);
   } else if (verb == "step") {
     Step(args);
+  } else if (verb == "depth") {
+    Depth(args);
   } else if (verb == "train") {
     Train(args);
   } else if (verb == "updates") {
@@ -329,7 +347,8 @@ int Run(const Arguments& all) {
   } else if (verb == "bench") {
     Bench(args);
   } else {
-    fmt::print(stderr, "verbs: init step train updates average ranks schedule counts copy bench\n");
+    fmt::print(stderr,
+               "verbs: init step depth train updates average ranks schedule counts copy bench\n");
     return 2;
   }
   return 0;
