@@ -11,7 +11,7 @@ namespace millrace::model {
 
 // What a network says of one sample.
 struct Answer {
-  std::uint64_t sample = 0;  // its id
+  std::uint64_t sample = 0;  // its id: the position in the evaluation
   std::int64_t label = 0;
   std::int64_t first = -1;   // the class with the greatest logit (the smallest among equals); -1:
                              // there is a NaN, and so no answer
@@ -46,7 +46,7 @@ class NotableAnswers {
   // REQUIRES: `numbers` are ToNumbers() of one made with the same numbers
   void MergeNumbers(std::span<const std::int64_t> numbers);
 
-  // The same samples in every evaluation, spread evenly over the split; by id.
+  // The same samples in every evaluation, spread evenly over all of them; by id.
   const std::vector<Answer>& chosen() const { return chosen_; }
   // With the largest losses, the largest first; no answer comes before all others.
   const std::vector<Answer>& hardest() const { return hardest_; }

@@ -56,7 +56,7 @@ class RunFeed {
       Fail("{}: the dataset {} has the fingerprint {} now; the run was trained on {}",
            root_.string(), dataset, fingerprint, run.Environment("dataset_fingerprint"));
     }
-    if (loaders_->train().size() < global_batch_) {
+    if (loaders_->num_samples(Phase::kTrain) < global_batch_) {
       Fail("{} has fewer samples than a global batch of {}", dataset, global_batch_);
     }
   }
@@ -102,7 +102,9 @@ class RunFeed {
     return recipe;
   }
 
-  std::uint64_t StepsPerEpoch() const { return loaders_->train().size() / global_batch_; }
+  std::uint64_t StepsPerEpoch() const {
+    return loaders_->num_samples(Phase::kTrain) / global_batch_;
+  }
 
   void Make(stages::Slot* slot, MadeSample* made) {
     const stages::Sample sample{.slot = slot, .index = 0, .key = made->key};

@@ -24,7 +24,9 @@ void Evaluation::Add(const stages::Slot& slot) {
   at::Tensor labels = at::empty({static_cast<std::int64_t>(slot.labels().size())}, at::kLong);
   std::memcpy(labels.data_ptr(), slot.labels().data(), slot.labels().size_bytes());
   std::vector<std::uint64_t> ids;
-  for (std::uint32_t i = 0; i < slot.batch().size; ++i) ids.push_back(slot.sample(i).sample_id);
+  for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+    ids.push_back(slot.batch().first_position + i);
+  }
   pending_.push_back({.answers = device_.StartFetch({answers.logits, answers.losses}),
                       .labels = std::move(labels),
                       .ids = std::move(ids)});

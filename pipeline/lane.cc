@@ -160,7 +160,7 @@ void Lane::Evaluate(const stages::Slot& slot) {
   if (!slot.batch().last) return;
   model::EvaluationResult result = evaluation_.Finish();
   parts_.group.Collect(slot.batch().step, parts_.run.EvaluatingRanks(), result);
-  if (first_rank) parts_.run.FinishEvaluation(result, State());
+  if (first_rank) ended_ = !parts_.run.FinishEvaluation(result, State());
 }
 
 LaneState Lane::State() const {

@@ -54,8 +54,8 @@ class LaneRun {
 
   // Rank 0, after each of its evaluation batches: whether the evaluation goes on.
   virtual bool ContinueEvaluation(const LaneState& state) = 0;
-  // Rank 0, with what all ranks found.
-  virtual void FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) = 0;
+  // Rank 0, with what all ranks found. Returns whether the run goes on.
+  virtual bool FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) = 0;
 };
 
 }  // namespace millrace::pipeline

@@ -2,8 +2,10 @@
 
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <span>
 #include <utility>
@@ -43,14 +45,26 @@ const std::string& RequireSplit(const LoaderRecipe& recipe, const std::filesyste
 }
 
 struct Loader {
-  Loader(const LoaderRecipe& recipe, const std::filesystem::path& dataset)
+  Loader(const LoaderRecipe& recipe, const std::filesystem::path& dataset, std::uint64_t seed)
       : reader(dataset, RequireSplit(recipe, dataset)),
         transform(recipe.ops),
-        shuffle(recipe.shuffle) {}
+        shuffle(recipe.shuffle),
+        num_samples(recipe.limit == 0 ? reader.size() : std::min(recipe.limit, reader.size())),
+        choice(reader.size(), Shuffle::kFull, seed, kEpochOfChoice) {}
+
+  // The id of one of its samples, which are counted from 0.
+  std::uint64_t IdOf(std::uint64_t sample) const {
+    return num_samples == reader.size() ? sample : choice.At(sample);
+  }
+
+  // Which samples are there is chosen as the order of an epoch is, of one that no run comes to.
+  static constexpr std::uint32_t kEpochOfChoice = std::numeric_limits<std::uint32_t>::max();
 
   storage::SplitReader reader;
   stages::Transform transform;
   Shuffle shuffle;
+  std::uint64_t num_samples;
+  SampleOrder choice;
 };
 
 // The order of the epoch that is being planned, and of the one after it, whose first samples are
@@ -113,9 +127,9 @@ struct LoaderStages::Impl {
     CheckLoaders(recipe);
     for (const Phase phase : phases) {
       if (phase == Phase::kTrain) {
-        train.emplace(recipe.train, dataset);
+        train.emplace(recipe.train, dataset, seed);
       } else if (recipe.val) {
-        val.emplace(*recipe.val, dataset);
+        val.emplace(*recipe.val, dataset, seed);
       }
     }
   }
@@ -135,7 +149,7 @@ struct LoaderStages::Impl {
     if (!kept || kept->epoch != epoch) {
       const Loader& loader = Of(Phase::kTrain);
       const auto order_of = [&](std::uint32_t of) {
-        return SampleOrder(loader.reader.size(), loader.shuffle, seed, of);
+        return SampleOrder(loader.num_samples, loader.shuffle, seed, of);
       };
       kept.emplace(
           EpochOrder{.epoch = epoch, .current = order_of(epoch), .next = order_of(epoch + 1)});
@@ -269,20 +283,27 @@ const storage::SplitReader* LoaderStages::val() const {
   return impl_->val ? &impl_->val->reader : nullptr;
 }
 
+std::uint64_t LoaderStages::num_samples(Phase phase) const { return impl_->Of(phase).num_samples; }
+
+std::uint64_t LoaderStages::EvaluatedSample(std::uint64_t position) const {
+  return impl_->Of(Phase::kEvaluate).IdOf(position);
+}
+
 stages::Size LoaderStages::PictureSize(Phase phase) const {
   return impl_->Of(phase).transform.output_size();
 }
 
 RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
   if (batch.phase == Phase::kEvaluate) {
-    impl_->Of(Phase::kEvaluate).reader.Prefetch(position);
+    const std::uint64_t sample_id = EvaluatedSample(position);
+    impl_->Of(Phase::kEvaluate).reader.Prefetch(sample_id);
     // Evaluation has no epochs: a random operation there draws the same every time.
-    return {.seed = impl_->seed, .epoch = 0, .sample_id = position};
+    return {.seed = impl_->seed, .epoch = 0, .sample_id = sample_id};
   }
   Loader& loader = impl_->Of(Phase::kTrain);
   const EpochOrder& order = impl_->OrderOf(batch.epoch, impl_->planned);
   impl_->ReadAhead(order, position);
-  const std::uint64_t sample_id = order.current.At(position);
+  const std::uint64_t sample_id = loader.IdOf(order.current.At(position));
   if (!impl_->runs || impl_->runs->Find(sample_id) == nullptr) loader.reader.Prefetch(sample_id);
   return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
 }
@@ -306,9 +327,10 @@ void LoaderStages::Prefetch(const Batch& batch) {
   if (impl_->runs && batch.phase == Phase::kTrain) return;
   Loader& loader = impl_->Of(batch.phase);
   for (std::uint64_t at = batch.first_position; at < batch.first_position + batch.size; ++at) {
-    loader.reader.Prefetch(batch.phase == Phase::kEvaluate
-                               ? at
-                               : impl_->OrderOf(batch.epoch, impl_->announced).current.At(at));
+    loader.reader.Prefetch(
+        loader.IdOf(batch.phase == Phase::kEvaluate
+                        ? at
+                        : impl_->OrderOf(batch.epoch, impl_->announced).current.At(at)));
   }
 }
 

@@ -40,6 +40,10 @@ class LoaderStages final : public SampleWork {
   // runs. REQUIRES: opened for Phase::kTrain, whose loader shuffles blocks
   void BypassPageCache();
   bool bypasses_page_cache() const;
+  // How many samples the loader of this phase has: its split's, or `limit`. REQUIRES: opened for it
+  std::uint64_t num_samples(stages::Phase phase) const;
+  // The id of the sample that stands at `position` of an evaluation. REQUIRES: val() != nullptr
+  std::uint64_t EvaluatedSample(std::uint64_t position) const;
 
   // Asks the disk for the records of a batch that is not planned yet. Called by one thread at a
   // time, which may be another one than KeyAt's.

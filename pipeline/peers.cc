@@ -323,19 +323,21 @@ void Peers::ThrowFirst(const std::exception_ptr& own) {
   std::rethrow_exception(own);
 }
 
-void Peers::TellEnd() {
-  if (!alone()) store_.Set("end", "1");
+void Peers::TellEnd(ExitCode how) {
+  if (!alone()) store_.Set("end", std::to_string(static_cast<int>(how)));
 }
 
-bool Peers::EndedByFirst(bool waits) {
-  if (alone() || first()) return false;
+std::optional<ExitCode> Peers::EndedByFirst(bool waits) {
+  if (alone() || first()) return {};
   const std::int64_t begin_ns = NowNs();
   while (NowNs() - begin_ns < std::chrono::nanoseconds(kExplain).count()) {
-    if (store_.Find("end")) return true;
-    if (!waits || Failure(store_)) return false;
+    if (const auto how = store_.Find("end")) {
+      return *how == "0" ? ExitCode::kDone : ExitCode::kInterrupted;
+    }
+    if (!waits || Failure(store_)) return {};
     std::this_thread::sleep_for(kPoll);
   }
-  return false;
+  return {};
 }
 
 void Peers::Leave() noexcept {

@@ -77,10 +77,10 @@ class Peers {
   const std::atomic<bool>* interrupt() const { return alone() ? asked_ : &interrupted_; }
 
   // Process 0 tells the others that the run has ended, where they do not see it themselves.
-  void TellEnd();
-  // Whether it has. `waits`: gives the word a while to come, because a rank was lost, which may be
-  // why.
-  bool EndedByFirst(bool waits);
+  void TellEnd(ExitCode how);
+  // How it has, if so. `waits`: gives the word a while to come, because a rank was lost, which may
+  // be why.
+  std::optional<ExitCode> EndedByFirst(bool waits);
 
  private:
   struct WatchedRun {

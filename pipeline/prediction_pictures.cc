@@ -98,13 +98,14 @@ void PredictionPictures::DrawSheet(const char* name, std::uint64_t step,
   std::vector<tracking::Prediction> predictions;
   for (const model::Answer& answer : answers) {
     if (Stopping()) return;
-    predictions.push_back({.sample = answer.sample,
+    const std::uint64_t sample = loaders_.EvaluatedSample(answer.sample);
+    predictions.push_back({.sample = sample,
                            .said = guess(answer.first, answer.first_probability),
                            .next = guess(answer.second, answer.second_probability),
                            .truth = guess(answer.label, answer.label_probability),
                            .right = answer.right(),
                            .loss = static_cast<double>(answer.loss),
-                           .pixels = loaders_.MakeEvaluationPicture(answer.sample)});
+                           .pixels = loaders_.MakeEvaluationPicture(sample)});
   }
   const stages::Size size = loaders_.PictureSize(Phase::kEvaluate);
   log_.Emit(tracking::DrawPredictions(name, step, static_cast<std::uint32_t>(size.width),

@@ -57,6 +57,8 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"digest", HashToHex(digest)},
       {"metrics_bytes", std::to_string(metrics_bytes)},
       {"best", best_list.dump()},
+      {"best_top1", nlohmann::json(best_top1).dump()},
+      {"validations_without_gain", std::to_string(validations_without_gain)},
       {"config", config},
       {"tracker_run", tracker_run},
       {"dataset_fingerprint", identity.dataset_fingerprint},
@@ -81,6 +83,10 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   if (metadata.contains("batches")) state.batches = Number(metadata, "batches", source, 16);
   state.digest = Number(metadata, "digest", source, 16);
   state.metrics_bytes = Number(metadata, "metrics_bytes", source);
+  // Checkpoints of the time before early stopping begin to count anew.
+  if (metadata.contains("validations_without_gain")) {
+    state.validations_without_gain = Number(metadata, "validations_without_gain", source);
+  }
   state.config = Entry(metadata, "config", source);
   state.identity.dataset_fingerprint = Entry(metadata, "dataset_fingerprint", source);
   state.identity.model = Entry(metadata, "model", source);
@@ -99,6 +105,9 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
     state.tracker_run = run->second;
   }
   try {
+    if (const auto best = metadata.find("best_top1"); best != metadata.end()) {
+      state.best_top1 = nlohmann::json::parse(best->second).get<double>();
+    }
     const auto list = nlohmann::json::parse(Entry(metadata, "best", source));
     for (const auto& entry : list.get<std::vector<nlohmann::json>>()) {
       state.best.push_back({.top1 = entry.at("top1").get<double>(),
@@ -106,7 +115,7 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
                             .file = entry.at("file").get<std::string>()});
     }
   } catch (const nlohmann::json::exception&) {
-    Fail("{}: its metadata's list of best evaluations cannot be read: the file is damaged", source);
+    Fail("{}: its metadata's best evaluations cannot be read: the file is damaged", source);
   }
   return state;
 }

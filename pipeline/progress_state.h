@@ -49,7 +49,10 @@ struct ProgressState {
   std::uint64_t digest = 0;         // the same over batches and losses
   std::uint64_t metrics_bytes = 0;  // size of metrics.jsonl [bytes]
   std::vector<BestEntry> best;      // best first
-  std::string config;               // the recipe as it took effect, TOML
+  // Of early stopping: the best top-1 so far (-1: none), and the validations behind it.
+  double best_top1 = -1;
+  std::uint64_t validations_without_gain = 0;
+  std::string config;  // the recipe as it took effect, TOML
   // Which run of a tracker this one is, as tracking::RunDescription takes it; empty: none.
   std::string tracker_run;
 

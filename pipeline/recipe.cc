@@ -205,6 +205,11 @@ LoaderRecipe ReadLoader(const Params& section, Shuffle default_shuffle,
   loader.shuffle = shuffle == "full"     ? Shuffle::kFull
                    : shuffle == "blocks" ? Shuffle::kBlocks
                                          : Shuffle::kNone;
+  loader.limit = static_cast<std::uint64_t>(
+      section.IntegerIn("limit", 0, std::numeric_limits<std::int64_t>::max(), 0));
+  if (loader.limit > 0 && loader.shuffle == Shuffle::kBlocks) {
+    section.Blame("limit", "leaves no blocks of neighbours; use shuffle = \"full\", or remove it");
+  }
   loader.ops = section.Sections("ops");
   if (loader.ops.empty()) {
     section.Blame(
@@ -292,6 +297,15 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   recipe.max_steps = static_cast<std::uint64_t>(train.IntegerIn("max_steps", 0, kMax64, 0));
   recipe.validate_every_epochs =
       static_cast<std::uint32_t>(train.IntegerIn("validate_every_epochs", 0, kMax32, 1));
+  for (const char* key : {"start_by_validation", "patience"}) {
+    if (!recipe.val && train.Has(key)) {
+      train.Blame(key, "has no effect: it belongs to evaluations, and there is no [data.val]");
+    }
+  }
+  if (recipe.val) {
+    recipe.start_by_validation = train.Flag("start_by_validation", false);
+    recipe.patience = static_cast<std::uint32_t>(train.IntegerIn("patience", 0, kMax32, 0));
+  }
   recipe.stall_timeout_s =
       static_cast<std::uint32_t>(train.IntegerIn("stall_timeout_s", 1, 86400, 600));
   recipe.log_every_steps =

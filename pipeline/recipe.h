@@ -20,6 +20,7 @@ namespace millrace::pipeline {
 struct LoaderRecipe {
   std::string split;
   Shuffle shuffle = Shuffle::kNone;
+  std::uint64_t limit = 0;  // so many samples, chosen by the recipe's seed; 0: all
   std::vector<Params> ops;  // read by stages::Transform
   std::vector<Params> mix;  // read by stages::Mixing
   Params section;           // its own, to blame settings that the dataset contradicts
@@ -80,7 +81,9 @@ struct Recipe {
   std::uint32_t epochs = 0;
   std::uint64_t max_steps = 0;              // 0: no limit
   std::uint32_t validate_every_epochs = 1;  // 0: only at the end
-  std::uint32_t stall_timeout_s = 600;      // a device that others wait for so long ends the run
+  bool start_by_validation = false;         // evaluates the initial weights, too
+  std::uint32_t patience = 0;  // ends behind so many validations without a better top-1; 0: never
+  std::uint32_t stall_timeout_s = 600;  // a device that others wait for so long ends the run
   std::uint32_t log_every_steps = 10;
   bool cuda_graph = true;  // GPUs may record the train step and replay it
 

@@ -261,8 +261,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   const BatchSizes batch = ResolveBatch(recipe, world_size);
   BatchPlanOptions plan_options{
-      .train_samples = loaders.train().size(),
-      .evaluate_samples = loaders.val() != nullptr ? loaders.val()->size() : 0,
+      .train_samples = loaders.num_samples(Phase::kTrain),
+      .evaluate_samples = loaders.val() != nullptr ? loaders.num_samples(Phase::kEvaluate) : 0,
       .per_device = batch.per_device,
       .evaluate_per_device = batch.evaluate_per_device,
       .accumulation = batch.accumulation,
@@ -317,15 +317,25 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   if (Start others = FollowStart(peers, start, identity); !peers.first()) start = std::move(others);
   start.state.config = recipe.ToToml();
   start.state.layout = layout;
-  if (start.checkpoint) LoadCheckpoint(start, replicas);
+  if (start.checkpoint) {
+    LoadCheckpoint(start, replicas);
+  } else if (recipe.start_by_validation) {
+    start.state.evaluation_pending = true;
+  }
   start.checkpoint.reset();
   peers.Meet("loaded");
 
   TrainResult result;
   result.step = start.state.step;
   result.total_steps = counts.total_steps();
-  if (start.state.step >= counts.total_steps() && !start.state.evaluation_pending) {
-    log.Text("nothing to do: all {} steps are done", FormatCount(counts.total_steps()));
+  const bool out_of_patience = OutOfPatience(recipe, start.state);
+  if ((start.state.step >= counts.total_steps() || out_of_patience) &&
+      !start.state.evaluation_pending) {
+    log.Text("nothing to do: {}",
+             out_of_patience
+                 ? fmt::format("train.patience has ended the run at step {}",
+                               FormatCount(start.state.step))
+                 : fmt::format("all {} steps are done", FormatCount(counts.total_steps())));
     result.checkpoint =
         model::CheckpointPath(folder.checkpoints(), static_cast<std::int64_t>(start.state.step));
     if (!start.state.best.empty()) result.best_top1 = start.state.best.front().top1;
@@ -357,7 +367,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
         folder.timings(), tracking::Scalars::Kind::kTiming, code ? 0 : timings_bytes));
     log.Add(std::make_unique<tracking::TensorBoard>(
         folder.root, tracking::ResumePoint{.step = start.state.step,
-                                           .evaluation_pending = start.state.evaluation_pending}));
+                                           .evaluation_pending = start.state.evaluation_pending,
+                                           .resumed = !start.source.empty()}));
     if (auto remote = tracking::MakeRemote(
             tracker.system,
             {.name = recipe.name,
@@ -384,9 +395,9 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       "training {} on {} ({} images, {} classes): {} epochs of {} steps, global batch {} = {} x {} "
       "devices x "
       "accumulation {}",
-      identity.model, options.dataset.string(), FormatCount(loaders.train().size()), classes,
-      recipe.epochs, FormatCount(counts.steps_per_epoch()), counts.global_batch(), batch.per_device,
-      world_size, batch.accumulation);
+      identity.model, options.dataset.string(), FormatCount(loaders.num_samples(Phase::kTrain)),
+      classes, recipe.epochs, FormatCount(counts.steps_per_epoch()), counts.global_batch(),
+      batch.per_device, world_size, batch.accumulation);
   if (!devices.choice.empty()) log.Text("{}", devices.choice);
   log.Text("{}; {}, {}; run folder {}", DescribeGraph(recipe, graph_options, lanes),
            devices.gpus.empty()
@@ -456,7 +467,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     lane_work.push_back(made_lanes.back().get());
   }
   local_copy.Start(log);
-  bool ended_by_first = false;
+  std::optional<ExitCode> ended_by_first;
   try {
     RunGraph(
         graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
@@ -465,16 +476,18 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     if (!ended_by_first) throw;
   }
   local_copy.Stop();
-  // An interruption between batches of an evaluation is the first process's alone.
-  if (run.interrupted()) peers.TellEnd();
+  // An interruption between batches of an evaluation is the first process's alone, and so is what
+  // an evaluation has found.
+  if (run.interrupted()) peers.TellEnd(ExitCode::kInterrupted);
+  if (peers.first() && run.out_of_patience()) peers.TellEnd(ExitCode::kDone);
   nodes.Stop();
   peers.Meet("ended");
   nodes.TellRest();
   if (pictures) pictures->Finish();
 
-  const bool interrupted =
-      run.interrupted() || ended_by_first || peers.EndedByFirst(/*waits=*/false);
-  result.exit_code = interrupted ? ExitCode::kInterrupted : ExitCode::kDone;
+  if (!ended_by_first) ended_by_first = peers.EndedByFirst(/*waits=*/false);
+  result.exit_code =
+      run.interrupted() ? ExitCode::kInterrupted : ended_by_first.value_or(ExitCode::kDone);
   result.step = run.state().step;
   result.checkpoint = run.last_checkpoint();
   result.top1 = run.last_top1();
@@ -528,7 +541,7 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
   const model::Precision precision = UsePrecision(recipe);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"));
 
-  const BatchPlanOptions plan_options{.evaluate_samples = loaders.val()->size(),
+  const BatchPlanOptions plan_options{.evaluate_samples = loaders.num_samples(Phase::kEvaluate),
                                       .evaluate_per_device = batch.evaluate_per_device,
                                       .lanes = lanes,
                                       .first_rank = options.placement.process * lanes,
@@ -561,7 +574,7 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
     const auto on_batch = [&](std::uint64_t samples) {
       log.Emit(tracking::Progress{.label = "evaluate",
                                   .done = done += samples,
-                                  .total = loaders.val()->size(),
+                                  .total = plan_options.evaluate_samples,
                                   .unit = "images",
                                   .detail = ""});
       if (peers.interrupt() != nullptr && *peers.interrupt()) stop.Request();
@@ -583,10 +596,10 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
   const model::ClassificationCounts counts = evaluation_lanes[0]->counts();
   const bool interrupted = peers.interrupt() != nullptr && *peers.interrupt();
-  if (interrupted ||
-      (peers.first() && counts.samples() != static_cast<std::int64_t>(loaders.val()->size()))) {
+  if (interrupted || (peers.first() && counts.samples() != static_cast<std::int64_t>(
+                                                               plan_options.evaluate_samples))) {
     Fail("the evaluation was interrupted after {} of {} images", FormatCount(done.load()),
-         FormatCount(loaders.val()->size()));
+         FormatCount(plan_options.evaluate_samples));
   }
   peers.Meet("ended");
   return counts;

@@ -45,6 +45,10 @@ void TrainingRun::FailAsDiverged(const std::string& what) const {
       last_checkpoint_.empty() ? "not there (none was written yet)" : last_checkpoint_.string());
 }
 
+bool OutOfPatience(const Recipe& recipe, const ProgressState& state) {
+  return recipe.patience > 0 && state.validations_without_gain >= recipe.patience;
+}
+
 bool TrainingRun::Interrupted(std::uint64_t steps_done) const {
   if (parts_.stop_after_step > 0 && steps_done >= parts_.stop_after_step) return true;
   return parts_.interrupt != nullptr && parts_.interrupt->load(std::memory_order_relaxed);
@@ -192,7 +196,7 @@ bool TrainingRun::ContinueEvaluation(const LaneState& state) {
   return true;
 }
 
-void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) {
+bool TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) {
   const model::ClassificationCounts& counts = result.counts();
   MILLRACE_CHECK(counts.samples() == static_cast<std::int64_t>(parts_.evaluate_samples));
   evaluation_rounds_ = 0;
@@ -215,8 +219,24 @@ void TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
   if (parts_.pictures != nullptr) parts_.pictures->Show(state_.step, result.notable());
   state_.evaluation_pending = false;
   KeepIfBest(counts.Top1Rate(), state.evaluated());
+  if (counts.Top1Rate() > state_.best_top1) {
+    state_.best_top1 = counts.Top1Rate();
+    state_.validations_without_gain = 0;
+  } else {
+    ++state_.validations_without_gain;
+  }
   WriteCheckpoint(state, /*scheduled=*/true);
   mark_ns_ = NowNs();
+  if (!out_of_patience() || state_.step == parts_.plan.total_steps()) return true;
+  parts_.log.Text(
+      "the run ends at step {} of {}: no better top-1 than {:.4f} in the last {} "
+      "(train.patience)",
+      FormatCount(state_.step), FormatCount(parts_.plan.total_steps()), state_.best_top1,
+      state_.validations_without_gain == 1
+          ? "validation"
+          : fmt::format("{} validations", state_.validations_without_gain));
+  parts_.stop.Request();
+  return false;
 }
 
 void TrainingRun::TellCurves(const model::ThresholdCounts& thresholds) {

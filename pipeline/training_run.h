@@ -29,6 +29,9 @@
 
 namespace millrace::pipeline {
 
+// Whether validations have not brought a better top-1 for as long as the recipe waits.
+bool OutOfPatience(const Recipe& recipe, const ProgressState& state);
+
 class TrainingRun final : public LaneRun {
  public:
   struct Parts {
@@ -73,8 +76,8 @@ class TrainingRun final : public LaneRun {
 
   // Shows progress; when the process has been asked to end, writes a checkpoint and ends the run.
   bool ContinueEvaluation(const LaneState& state) override;
-  // Logs, keeps the best, writes a checkpoint.
-  void FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) override;
+  // Logs, keeps the best, writes a checkpoint; ends the run when its patience has.
+  bool FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) override;
 
   // Where the run stands, after what it has logged of that. Any thread.
   NodeMonitor::Moment moment() const;
@@ -82,6 +85,7 @@ class TrainingRun final : public LaneRun {
   // When the graph has ended.
   const ProgressState& state() const { return state_; }
   bool interrupted() const { return interrupted_; }
+  bool out_of_patience() const { return OutOfPatience(parts_.recipe, state_); }
   const std::filesystem::path& last_checkpoint() const { return last_checkpoint_; }
   std::optional<double> last_top1() const { return last_top1_; }
   std::uint64_t trained_samples() const { return trained_samples_; }

@@ -31,7 +31,7 @@ std::uint64_t EvaluationPosition(std::uint64_t step) { return 2 * step + 1; }
 constexpr std::uint64_t kEndPosition = std::numeric_limits<std::uint64_t>::max();
 
 std::uint64_t KeepPosition(const ResumePoint& resume) {
-  if (resume.step == 0) return 0;
+  if (resume.step == 0 && (!resume.resumed || resume.evaluation_pending)) return 0;
   return resume.evaluation_pending ? TrainingPosition(resume.step)
                                    : EvaluationPosition(resume.step);
 }

@@ -14,6 +14,7 @@ namespace millrace::tracking {
 struct ResumePoint {
   std::uint64_t step = 0;           // global steps done; 0: from the beginning
   bool evaluation_pending = false;  // what the evaluation after `step` yields is still to come
+  bool resumed = false;             // at step 0: the files of the folder are this run's
 };
 
 // Scalars under the tags and axes of tags.h, pictures, histograms, texts, precision-recall curves,

@@ -93,7 +93,7 @@ class UnrecordedRun final : public LaneRun {
   bool Interrupted(std::uint64_t) const override { return false; }
   void FinishStep(const FinishedStep&) override {}
   bool ContinueEvaluation(const LaneState&) override { return false; }
-  void FinishEvaluation(const model::EvaluationResult&, const LaneState&) override {}
+  bool FinishEvaluation(const model::EvaluationResult&, const LaneState&) override { return true; }
 
  private:
   std::unique_ptr<model::Schedule> schedule_;
@@ -200,7 +200,7 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
     loaders.BypassPageCache();
   }
   const BatchSizes batch = ResolveBatch(recipe, lanes);
-  const BatchPlan plan({.train_samples = loaders.train().size(),
+  const BatchPlan plan({.train_samples = loaders.num_samples(stages::Phase::kTrain),
                         .per_device = batch.per_device,
                         .accumulation = batch.accumulation,
                         .lanes = lanes,

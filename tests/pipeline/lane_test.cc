@@ -101,8 +101,9 @@ class RecordingRun final : public LaneRun {
     ++evaluation_batches;
     return true;
   }
-  void FinishEvaluation(const model::EvaluationResult& result, const LaneState&) override {
+  bool FinishEvaluation(const model::EvaluationResult& result, const LaneState&) override {
     evaluations.push_back(result);
+    return true;
   }
 
   std::size_t interrupted_in = 1000;       // when so many steps are finished

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -293,6 +294,46 @@ TEST_F(LoaderStagesTest, EvaluationsAreEqualAndEpochsAreNot) {
   ASSERT_EQ(evaluations.size(), 2u);
   EXPECT_EQ(evaluations[6], evaluations[12]);
   EXPECT_EQ(training.size(), 12u) << "two training batches were equal";
+}
+
+TEST_F(LoaderStagesTest, LimitChoosesDifferentSamplesByTheSeed) {
+  const auto chosen = [this](const std::vector<std::string>& settings, Phase phase) {
+    const Recipe recipe = LoadRecipe(settings);
+    LoaderStages loaders(recipe, dataset_);
+    std::vector<std::uint64_t> ids;
+    for (std::uint64_t at = 0; at < loaders.num_samples(phase); ++at) {
+      ids.push_back(loaders.KeyAt({.phase = phase, .epoch = 3}, at).sample_id);
+      if (phase == Phase::kEvaluate) EXPECT_EQ(loaders.EvaluatedSample(at), ids.back());
+    }
+    std::sort(ids.begin(), ids.end());
+    EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end()) << "one sample twice";
+    return ids;
+  };
+  for (const auto& [limit, phase, all] : {std::tuple("data.train.limit=10", Phase::kTrain, 24u),
+                                          std::tuple("data.val.limit=5", Phase::kEvaluate, 9u)}) {
+    const auto some = chosen({limit}, phase);
+    EXPECT_EQ(some.size(), phase == Phase::kTrain ? 10u : 5u);
+    EXPECT_LT(some.back(), all);
+    EXPECT_EQ(chosen({limit}, phase), some);
+    EXPECT_NE(chosen({limit, "seed=12"}, phase), some);
+    EXPECT_EQ(chosen({}, phase).size(), all);
+  }
+  EXPECT_EQ(chosen({"data.train.limit=25"}, Phase::kTrain).size(), 24u);
+}
+
+TEST_F(LoaderStagesTest, EpochsOfALimitedLoaderAreOrdersOfTheSameSamples) {
+  LoaderStages loaders(LoadRecipe({"data.train.limit=10"}), dataset_);
+  const auto epoch = [&](std::uint32_t number) {
+    std::vector<std::uint64_t> ids;
+    for (std::uint64_t at = 0; at < 10; ++at) {
+      ids.push_back(loaders.KeyAt({.phase = Phase::kTrain, .epoch = number}, at).sample_id);
+    }
+    return ids;
+  };
+  const auto first = epoch(0);
+  const auto second = epoch(1);
+  EXPECT_NE(first, second);
+  EXPECT_THAT(second, testing::UnorderedElementsAreArray(first));
 }
 
 TEST_F(LoaderStagesTest, KeysOfAnEvaluationDependOnThePositionAlone) {

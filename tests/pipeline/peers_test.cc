@@ -108,9 +108,9 @@ TEST_P(PeersTest, FirstFailureIsThatOfAllThoughRanksAreLostBecauseOfIt) {
 TEST_P(PeersTest, EndOfTheFirstIsHeardInsteadOfALostRank) {
   const auto errors = Run(2, [](Peers& peers, std::uint32_t process) {
     if (process == 0) {
-      peers.TellEnd();
+      peers.TellEnd(ExitCode::kInterrupted);
     } else {
-      EXPECT_TRUE(peers.EndedByFirst(/*waits=*/true));
+      EXPECT_EQ(peers.EndedByFirst(/*waits=*/true), ExitCode::kInterrupted);
     }
     peers.Meet("ended");
   });

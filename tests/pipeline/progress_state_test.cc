@@ -34,6 +34,8 @@ ProgressState SomeState() {
           .metrics_bytes = 987654321,
           .best = {{.top1 = 0.1 + 0.2, .step = 1000, .file = "a \"b\".safetensors"},
                    {.top1 = 0.25, .step = 500, .file = "é.safetensors"}},
+          .best_top1 = 0.1 + 0.2,
+          .validations_without_gain = 5,
           .config = "name = \"x\"\n[data]\npath = \"ü\"\n",
           .tracker_run = R"({"id":"0a"})"};
 }
@@ -54,6 +56,8 @@ void ExpectSame(const ProgressState& a, const ProgressState& b) {
   EXPECT_EQ(a.metrics_bytes, b.metrics_bytes);
   EXPECT_EQ(a.config, b.config);
   EXPECT_EQ(a.tracker_run, b.tracker_run);
+  EXPECT_EQ(a.best_top1, b.best_top1);  // exactly
+  EXPECT_EQ(a.validations_without_gain, b.validations_without_gain);
   ASSERT_EQ(a.best.size(), b.best.size());
   for (std::size_t i = 0; i < a.best.size(); ++i) {
     EXPECT_EQ(a.best[i].top1, b.best[i].top1);  // exactly
@@ -82,7 +86,10 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
   for (const auto& [key, value] : SomeState().ToMetadata()) {
     Metadata metadata = SomeState().ToMetadata();
     metadata.erase(key);
-    if (key == "device" || key == "batches" || key == "tracker_run") continue;
+    if (key == "device" || key == "batches" || key == "best_top1" ||
+        key == "validations_without_gain" || key == "tracker_run") {
+      continue;
+    }
     EXPECT_EQ(
         ErrorOf([&] { (void)ProgressState::FromMetadata(metadata, "run/step-7.safetensors"); }),
         "run/step-7.safetensors: its metadata lacks \"" + key +
@@ -100,10 +107,13 @@ TEST(ProgressState, WhatDoesNotNameItsDeviceWasComputedOnTheCpu) {
   EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").layout.device, "cpu");
 }
 
-TEST(ProgressState, WhatHasNoHashOverBatchesBeginsOne) {
+TEST(ProgressState, WhatEarlierVersionsDidNotCountBeginsAnew) {
   Metadata metadata = SomeState().ToMetadata();
-  metadata.erase("batches");
-  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").batches, 0u);
+  for (const char* key : {"batches", "best_top1", "validations_without_gain"}) metadata.erase(key);
+  const ProgressState state = ProgressState::FromMetadata(metadata, "f");
+  EXPECT_EQ(state.batches, 0u);
+  EXPECT_EQ(state.best_top1, -1);
+  EXPECT_EQ(state.validations_without_gain, 0u);
 }
 
 TEST(ProgressState, WhatNamesNoTrackersRunHasNone) {
@@ -113,9 +123,9 @@ TEST(ProgressState, WhatNamesNoTrackersRunHasNone) {
 }
 
 TEST(ProgressState, EachMalformedNumberIsNamed) {
-  for (const char* key :
-       {"step", "epoch", "position", "evaluation_pending", "batches", "digest", "metrics_bytes",
-        "classes", "seed", "global_batch", "lanes", "threads_per_lane"}) {
+  for (const char* key : {"step", "epoch", "position", "evaluation_pending",
+                          "validations_without_gain", "batches", "digest", "metrics_bytes",
+                          "classes", "seed", "global_batch", "lanes", "threads_per_lane"}) {
     for (const char* bad :
          {"", "x", "-1", "+1", " 1", "1 ", "1.5", "0x1", "99999999999999999999"}) {
       Metadata metadata = SomeState().ToMetadata();
@@ -135,7 +145,7 @@ TEST(ProgressState, MalformedListOfBestEvaluationsIsAnError) {
     Metadata metadata = SomeState().ToMetadata();
     metadata["best"] = bad;
     EXPECT_EQ(ErrorOf([&] { (void)ProgressState::FromMetadata(metadata, "f"); }),
-              "f: its metadata's list of best evaluations cannot be read: the file is damaged")
+              "f: its metadata's best evaluations cannot be read: the file is damaged")
         << bad;
   }
 }
