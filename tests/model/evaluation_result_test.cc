@@ -72,6 +72,28 @@ TEST(EvaluationResult, AnySplitOverRanksInAnyOrderGivesTheSame) {
   }
 }
 
+// The example of PyTorch-Ignite shows classes modulo 256.
+TEST(EvaluationResult, ClassesBeyondAByteAreThemselves) {
+  constexpr std::int64_t kMany = 1000;
+  EvaluationResult result(kMany, {.samples = 3, .notable = 3, .curves = true});
+  Batch batch{.ids = {0, 1, 2},
+              .logits = at::zeros({3, kMany}),
+              .labels = at::tensor({497, 999, 256}, at::kLong),
+              .losses = {}};
+  batch.logits[0][497] = 9;
+  batch.logits[1][497 - 256] = 9;
+  batch.logits[2][256] = 9;
+  batch.losses = at::cross_entropy_loss(batch.logits, batch.labels, {}, at::Reduction::None);
+  AddTo(result, batch);
+  const std::vector<Answer>& chosen = result.notable().chosen();
+  ASSERT_EQ(chosen.size(), 3u);
+  EXPECT_EQ(chosen[0].first, 497);
+  EXPECT_EQ(chosen[1].first, 241);
+  EXPECT_EQ(chosen[1].label, 999);
+  EXPECT_EQ(chosen[2].first, 256);
+  EXPECT_EQ(result.counts().Top1Rate(), 2.0 / 3);
+}
+
 TEST(EvaluationResult, NumbersAreAsManyHoweverLittleThereIs) {
   EvaluationResult full(kClasses, kAll);
   AddTo(full, RandomBatch());

@@ -81,7 +81,9 @@ TEST(Configs, DeliverPicturesOfTheSizesInTheirNames) {
     EXPECT_EQ(val.width, val.height) << path;
     found[recipe.name] = {train.width, val.width};
   }
-  const std::map<std::string, Sizes> wanted = {{"fashion-mnist-resnet18-cpu", {56, 56}},
+  const std::map<std::string, Sizes> wanted = {{"baseline_resnet50", {224, 320}},
+                                               {"check_baseline_resnet50", {224, 320}},
+                                               {"fashion-mnist-resnet18-cpu", {56, 56}},
                                                {"imagenet-resnet50", {224, 224}},
                                                {"imagenette-resnet18-64px-cpu", {64, 64}}};
   for (const auto& [name, sizes] : wanted) {
