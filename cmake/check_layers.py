@@ -48,7 +48,7 @@ LIBRARIES = {
     "CUDA": (("cuda", "nvrtc.h"), ("base/gpu/", "model/gpu/", "stages/gpu/", "stages/copy_to_cuda", "pipeline/cuda_")),
     "NVTX": (("nvtx3/",), ("pipeline/nvtx_",)),
     "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
-                 ("model/", "stages/device_batch", "stages/copy", "stages/train_step", "pipeline/trainer",
+                 ("model/", "stages/device_batch", "stages/copy", "stages/mix", "stages/train_step", "pipeline/trainer",
                   "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation", "pipeline/step_check", "pipeline/prediction_pictures_test", "pipeline/weight_histograms")),
     "CLI11": (("CLI/",), ("tools/",)),
 }

@@ -109,16 +109,21 @@ void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkp
 }
 
 std::vector<std::string> DifferingWeights(const Checkpoint& a, const Checkpoint& b) {
-  std::map<std::string_view, const NamedTensor*> others;
-  for (const NamedTensor& entry : b.weights) others.emplace(entry.name, &entry);
   std::vector<std::string> names;
-  for (const NamedTensor& entry : a.weights) {
-    const auto other = others.extract(entry.name);
-    if (other.empty() || HashTensors({&entry, 1}) != HashTensors({other.mapped(), 1})) {
-      names.push_back(entry.name);
+  const auto add = [&names](std::string_view prefix, const std::vector<NamedTensor>& of_a,
+                            const std::vector<NamedTensor>& of_b) {
+    std::map<std::string_view, const NamedTensor*> others;
+    for (const NamedTensor& entry : of_b) others.emplace(entry.name, &entry);
+    for (const NamedTensor& entry : of_a) {
+      const auto other = others.extract(entry.name);
+      if (other.empty() || HashTensors({&entry, 1}) != HashTensors({other.mapped(), 1})) {
+        names.push_back(fmt::format("{}{}", prefix, entry.name));
+      }
     }
-  }
-  for (const auto& [name, entry] : others) names.emplace_back(name);
+    for (const auto& [name, entry] : others) names.push_back(fmt::format("{}{}", prefix, name));
+  };
+  add("", a.weights, b.weights);
+  add(kAveragePrefix, a.average, b.average);
   return names;
 }
 

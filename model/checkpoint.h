@@ -38,7 +38,7 @@ void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkp
 // Throws Error naming the file when it is no checkpoint, of a newer format, cut or damaged.
 Checkpoint ReadCheckpoint(const std::filesystem::path& path);
 
-// Names of the weights that are not the same in both, bit for bit.
+// Names, as in the file, of the weights and averages that are not the same in both, bit for bit.
 std::vector<std::string> DifferingWeights(const Checkpoint& a, const Checkpoint& b);
 
 // ReadCheckpoint for a file that is already read.

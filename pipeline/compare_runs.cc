@@ -201,15 +201,15 @@ std::optional<Parting> CompareEnds(const RunRecord& a, const RunRecord& b, const
   const std::vector<std::string> names =
       model::DifferingWeights(newest_a->checkpoint, newest_b->checkpoint);
   if (names.empty()) return {};
-  return Parting{
-      .evidence = Evidence::kWeights,
-      .after_step = std::min(after_step, end_a - 1),
-      .step = end_a,
-      .stage = Stage::kTrainStep,
-      .sample = {},
-      .text = fmt::format("the weights after step {} are not the same: {} and {} more of {}",
-                          FormatCount(end_a), names.front(), names.size() - 1,
-                          newest_a->checkpoint.weights.size())};
+  return Parting{.evidence = Evidence::kWeights,
+                 .after_step = std::min(after_step, end_a - 1),
+                 .step = end_a,
+                 .stage = Stage::kTrainStep,
+                 .sample = {},
+                 .text = fmt::format(
+                     "the weights after step {} are not the same: {} and {} more of {}",
+                     FormatCount(end_a), names.front(), names.size() - 1,
+                     newest_a->checkpoint.weights.size() + newest_a->checkpoint.average.size())};
 }
 
 }  // namespace

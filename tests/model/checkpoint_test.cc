@@ -79,6 +79,22 @@ TEST_F(CheckpointFile, SameCheckpointGivesTheSameBytes) {
   EXPECT_EQ(ReadFile(folder() / "a"), ReadFile(folder() / "b"));
 }
 
+TEST(DifferingWeights, AreThoseOfWhichABitIsAnother) {
+  const Checkpoint one = MakeCheckpoint(0.5);
+  EXPECT_THAT(DifferingWeights(one, MakeCheckpoint(0.5)), ElementsAre());
+  EXPECT_THAT(DifferingWeights(one, MakeCheckpoint(0.75)),
+              ElementsAre("fc.weight", "ema.fc.weight"));
+  Checkpoint other = MakeCheckpoint(0.5);
+  other.average[0].tensor[0][0] = 7;
+  EXPECT_THAT(DifferingWeights(one, other), ElementsAre("ema.fc.weight"));
+  other.average.clear();
+  other.weights.pop_back();
+  EXPECT_THAT(DifferingWeights(one, other),
+              ElementsAre("bn1.num_batches_tracked", "ema.fc.weight"));
+  EXPECT_THAT(DifferingWeights(other, one),
+              ElementsAre("bn1.num_batches_tracked", "ema.fc.weight"));
+}
+
 TEST_F(CheckpointFile, AnyFlippedByteIsFound) {
   const auto path = folder() / "c";
   WriteCheckpoint(path, MakeCheckpoint(1));
