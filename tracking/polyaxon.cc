@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <system_error>
@@ -237,12 +238,12 @@ bool Polyaxon::BringFile(const std::string& path) {
   return true;
 }
 
-std::string Polyaxon::Bring() {
+std::string Polyaxon::Bring(bool at_the_end) {
   std::string too_large;
   std::vector<std::string> brought;
   Json lineage = Json::array();
   for (const auto& [path, file] : files_->files()) {
-    if (!file.waiting) continue;
+    if (!file.waiting || (!at_the_end && PolyaxonFiles::Gathers(file))) continue;
     brought.push_back(path);
     if (!BringFile(path)) {
       too_large = path + " is larger than it, or a proxy before it, takes";
@@ -299,7 +300,14 @@ Delivery Polyaxon::Deliver(std::span<const RemoteEvent> events) {
       WriteOffline(settings_, run_, uuid(), *files_, events);
     } else {
       OpenRun(events.front().time_ms);
-      const std::string too_large = Bring();
+      // Of a run that Polyaxon has started the end is not told.
+      const bool at_the_end =
+          settings_.mode == Mode::kManaged ||
+          std::any_of(events.begin(), events.end(), [](const RemoteEvent& event) {
+            const auto* status = std::get_if<Status>(&event.what);
+            return status != nullptr && status->state != Status::State::kRunning;
+          });
+      const std::string too_large = Bring(at_the_end);
       if (!too_large.empty()) left_out_.emplace(events.back().number, too_large);
       Tell(events);
     }

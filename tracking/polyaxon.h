@@ -42,8 +42,9 @@ class Polyaxon final : public RemoteSink {
   void OpenRun(std::int64_t time_ms);
   // The files that grow, as the server has them.
   void FetchFiles();
-  // Everything that has changed. Returns what is left out of it, and why; empty: nothing.
-  std::string Bring();
+  // Everything that has changed and, but at the end of the run, does not wait for more. Returns
+  // what is left out of it, and why; empty: nothing.
+  std::string Bring(bool at_the_end);
   // False: it is too large for the server.
   bool BringFile(const std::string& path);
   // Settings, and how the run stands.

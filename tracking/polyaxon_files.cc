@@ -145,6 +145,7 @@ void PolyaxonFiles::ReadState() {
         file.last = json.at("last").get<double>();
       }
       file.waiting = json.at("waiting");
+      file.rows_delivered = json.at("rows_delivered");
       if (json.contains("told_elsewhere")) {
         file.told_elsewhere = json.at("told_elsewhere").get<std::uint64_t>();
       }
@@ -163,7 +164,8 @@ void PolyaxonFiles::WriteState() const {
                  {"rows", file.rows},
                  {"first_step", file.first_step},
                  {"last_step", file.last_step},
-                 {"waiting", file.waiting}};
+                 {"waiting", file.waiting},
+                 {"rows_delivered", file.rows_delivered}};
     if (file.last) {
       json["min"] = file.min;
       json["max"] = file.max;
@@ -291,10 +293,16 @@ std::map<std::uint64_t, std::string> PolyaxonFiles::Write(std::span<const Remote
   return left_out;
 }
 
+bool PolyaxonFiles::Gathers(const File& file) {
+  return file.kind == "histogram" &&
+         file.rows < file.rows_delivered + std::max<std::uint64_t>(file.rows_delivered / 2, 1);
+}
+
 void PolyaxonFiles::Delivered(const std::string& path) {
   const auto at = files_.find(path);
   if (at == files_.end()) return;
   at->second.waiting = false;
+  at->second.rows_delivered = at->second.rows;
   if (path.starts_with("assets/")) {
     files_.erase(at);
   } else if (path.starts_with("outputs/")) {
@@ -331,12 +339,16 @@ void PolyaxonFiles::GoOnWith(const std::vector<std::string>& paths) {
       }
       begin = end + 1;
     }
+    file.rows_delivered = file.rows;
   }
   WriteState();
 }
 
 void PolyaxonFiles::DeliverAgain() {
-  for (auto& [path, file] : files_) file.waiting = true;
+  for (auto& [path, file] : files_) {
+    file.waiting = true;
+    file.rows_delivered = 0;
+  }
   const fs::path assets = folder_ / "assets";
   std::error_code code;
   for (const auto& entry : fs::recursive_directory_iterator(assets, code)) {

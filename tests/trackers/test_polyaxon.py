@@ -152,6 +152,27 @@ def test_run_that_is_killed_and_goes_on_is_one_run_without_gaps(reporter, polyax
     assert [status for status, _ in polyaxon.statuses(run)] == ["running", "stopped", "running", "succeeded"]
 
 
+def test_histograms_are_gathered_until_the_end(reporter, polyaxon):
+    def told(*steps):
+        return [{"histogram": {"name": "weights", "step": step, "min": 0, "max": 2, "sum": 3, "sum_of_squares": 5,
+                               "limits": [1, 2], "counts": [3, step]}} for step in steps]
+
+    def there(kind="histogram", name="weights"):
+        return [step for step, _ in polyaxon.events(polyaxon.run(reporter.project), kind, name)]
+
+    process = reporter.start()
+    process.stdin.write("".join(json.dumps(event) + "\n" for event in [RUNNING, *told(1, 2, 3, 4)]).encode())
+    tell(process, 4)
+    wait_until(lambda: polyaxon.has_some_of(reporter.project))
+    assert there() == [1, 2, 3, 4]
+    process.stdin.write((json.dumps(*told(5)) + "\n").encode())
+    tell(process, 5)
+    wait_until(lambda: there("metric", to_fqn_name(LOSS)) == [4, 5])
+    assert there() == [1, 2, 3, 4]
+    process.communicate((json.dumps(FINISHED) + "\n").encode(), timeout=120)
+    assert there() == [1, 2, 3, 4, 5]
+
+
 def test_kill_between_the_files_and_the_note_of_them_doubles_nothing(reporter, polyaxon):
     assert reporter(*[train(step) for step in range(1, 51)]) == 0
     folder = reporter.folder / "tracking/polyaxon"

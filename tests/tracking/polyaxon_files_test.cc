@@ -171,6 +171,24 @@ TEST_F(PolyaxonFilesTest, FilesFromElsewhereGoOnAfterTheirLastStep) {
   EXPECT_EQ(files.files().at(kLoss).rows, 4);
 }
 
+TEST_F(PolyaxonFilesTest, HistogramIsDeliveredWhenItHasGrownByHalf) {
+  constexpr const char* kWeights = "events/histogram/weights.plx";
+  std::vector<std::uint64_t> delivered;
+  for (std::uint64_t step = 1; step <= 30; ++step) {
+    PolyaxonFiles files = Open();  // what was delivered is known to the next process
+    const Histogram weights{.name = "weights", .step = step, .limits = {1}, .counts = {1}};
+    files.Write(Events{{.number = 10 * step, .time_ms = 0, .what = weights},
+                       Loss(10 * step + 1, step, 0.5)});
+    EXPECT_FALSE(PolyaxonFiles::Gathers(files.files().at(kLoss)));
+    if (PolyaxonFiles::Gathers(files.files().at(kWeights))) continue;
+    delivered.push_back(step);
+    files.Delivered(kWeights);
+    files.Delivered(kLoss);
+    files.Write(Events{Loss(10 * step + 2, 100 + step, 0.5)});  // which notes it
+  }
+  EXPECT_THAT(delivered, ElementsAre(1, 2, 3, 4, 6, 9, 13, 19, 28));
+}
+
 TEST_F(PolyaxonFilesTest, PathsOfEventsAreWithinTheirFolder) {
   EXPECT_TRUE(PolyaxonFiles::IsOfEvents(kLoss));
   for (const char* path : {"events/../x.plx", "events/metric/../../../x.plx", "/events/x.plx",
