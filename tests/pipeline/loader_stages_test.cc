@@ -303,7 +303,9 @@ TEST_F(LoaderStagesTest, LimitChoosesDifferentSamplesByTheSeed) {
     std::vector<std::uint64_t> ids;
     for (std::uint64_t at = 0; at < loaders.num_samples(phase); ++at) {
       ids.push_back(loaders.KeyAt({.phase = phase, .epoch = 3}, at).sample_id);
-      if (phase == Phase::kEvaluate) EXPECT_EQ(loaders.EvaluatedSample(at), ids.back());
+      if (phase == Phase::kEvaluate) {
+        EXPECT_EQ(loaders.EvaluatedSample(at), ids.back());
+      }
     }
     std::sort(ids.begin(), ids.end());
     EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end()) << "one sample twice";
