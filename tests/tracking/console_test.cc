@@ -59,7 +59,6 @@ class Terminal {
     MILLRACE_CHECK(::tcgetattr(master_, &mode) == 0);
     mode.c_oflag &= ~static_cast<tcflag_t>(OPOST);  // no carriage returns of the system's own
     MILLRACE_CHECK(::tcsetattr(master_, TCSANOW, &mode) == 0);
-    MILLRACE_CHECK(::fcntl(master_, F_SETFL, O_NONBLOCK) == 0);
   }
   ~Terminal() {
     std::fclose(file_);
@@ -69,12 +68,14 @@ class Terminal {
   Terminal& operator=(const Terminal&) = delete;
   std::FILE* get() const { return file_; }
 
-  // What was printed since the last call.
+  // What was printed since the last call. It takes its time to come through the kernel: all of it
+  // is there when the mark behind it is.
   std::string Text() const {
+    constexpr char kMark = '\0';
+    std::fputc(kMark, file_);
     std::fflush(file_);
-    std::string text(1 << 16, '\0');
-    const ssize_t count = ::read(master_, text.data(), text.size());
-    text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    std::string text;
+    for (char next = 0; ::read(master_, &next, 1) == 1 && next != kMark;) text.push_back(next);
     return text;
   }
 
