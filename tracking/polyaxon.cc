@@ -194,6 +194,18 @@ void Polyaxon::FetchFiles() {
       if (PolyaxonFiles::IsOfEvents(path)) paths.push_back(path);
     }
   }
+  // Files that are no events are in no lineage.
+  const Json tree = Requests::Parse(requests_->http.Get(
+      streams +
+      "artifacts/tree?path=" + PercentEncode(PolyaxonFiles::kResources, /*keep_slash=*/true)));
+  if (tree.contains("files") && tree["files"].is_object()) {
+    for (const auto& [name, size] : tree["files"].items()) {
+      const fs::path file = fs::path(name).filename();
+      if (file.extension() == ".plx") {
+        paths.push_back((fs::path(PolyaxonFiles::kResources) / file).string());
+      }
+    }
+  }
   std::vector<std::string> there;
   for (const std::string& path : paths) {
     const fs::path target = files_->folder() / path;

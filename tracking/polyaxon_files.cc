@@ -23,8 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kLog = "plxlogs/logs.jsonl";
-
 struct Row {
   std::uint64_t step = 0;
   std::optional<double> value;  // of metrics
@@ -78,8 +76,7 @@ struct PolyaxonFiles::Rows {
   // What the machine uses, beside events: its pages have a place of their own for that.
   void AddResource(const std::string& name, std::uint64_t step, std::int64_t time_ms,
                    const std::string& value) {
-    AddTo(fmt::format("resources/metric/{}.plx", PolyaxonName(name)), "metric", step, time_ms,
-          value);
+    AddTo(fmt::format("{}/{}.plx", kResources, PolyaxonName(name)), "metric", step, time_ms, value);
   }
 
   File* AddTo(const std::string& path, std::string_view kind, std::uint64_t step,
@@ -326,11 +323,14 @@ void PolyaxonFiles::GoOnWith(const std::vector<std::string>& paths) {
     file.bytes = content.size();
     if (path == kLog) continue;
     const fs::path parts(path);
-    file.kind = parts.parent_path().filename().string();
-    file.name = parts.stem().string();
+    const std::string kind = parts.parent_path().filename().string();
+    if (IsOfEvents(path)) {
+      file.kind = kind;
+      file.name = parts.stem().string();
+    }
     for (std::size_t begin = 0; begin < content.size();) {
       const std::size_t end = std::min(content.find('\n', begin), content.size());
-      if (const auto row = ReadRow(file.kind, content.substr(begin, end - begin))) {
+      if (const auto row = ReadRow(kind, content.substr(begin, end - begin))) {
         file.first_step = file.rows == 0 ? row->step : std::min(file.first_step, row->step);
         file.last_step = row->step;
         file.told_elsewhere = std::max(file.told_elsewhere.value_or(0), row->step);

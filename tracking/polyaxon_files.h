@@ -64,6 +64,8 @@ class PolyaxonFiles {
   void Delivered(const std::string& path);
 
   static constexpr std::string_view kLog = "plxlogs/logs.jsonl";
+  // The folder of what machines use.
+  static constexpr const char* kResources = "resources/metric";
   // Whether a path is that of an event file.
   static bool IsOfEvents(const std::string& path);
   // Goes on with files that were begun elsewhere and have been put below folder(); those that it

@@ -221,15 +221,14 @@ def test_journal_of_a_killed_run_is_delivered_by_sync(build, reporter, polyaxon)
         assert polyaxon.artifact(run, "assets/image/p_1.png").startswith(b"\x89PNG")
 
 
-def split_expected(folder):
+def split(wanted):
     """Metrics, and what nodes use, which has a place of its own."""
-    wanted = expected(folder)
     used = {key: wanted.pop(key) for key in list(wanted) if key.startswith("system/")}
     return wanted, {to_fqn_name(key.removeprefix("system/")): points for key, points in used.items()}
 
 
 def check_metrics(polyaxon, run, folder):
-    wanted, used = split_expected(folder)
+    wanted, used = split(expected(folder))
     assert polyaxon.resources(run) == used and "cpu_utilization_percentage" in used
     lineage = polyaxon.lineage(run)
     assert {name for kind, name in lineage if kind == "metric"} == {to_fqn_name(key) for key in wanted}
@@ -296,6 +295,8 @@ def test_checkpoint_goes_on_with_its_run(build, dataset, polyaxon, tmp_path, whe
     points, said = go_back_and_on(program, where)
     run = polyaxon.run(project)
     assert f"going on with the checkpoint's run of Polyaxon, {run['uuid']}; it would be a new one under another" in said
+    points, used = split(points)
+    assert polyaxon.resources(run) == used and used
     assert {key: polyaxon.events(run, "metric", to_fqn_name(key)) for key in points} == points
     assert run["outputs"] == {to_fqn_name(key): values[-1][1] for key, values in points.items()}
     summary = polyaxon.lineage(run)["metric", to_fqn_name(LOSS)]["summary"]
@@ -347,7 +348,7 @@ def test_job_that_polyaxon_starts_reports_to_its_run(build, dataset, polyaxon, r
                    env={**program.environment, "POLYAXON_IS_MANAGED": "False", "HOME": str(tmp_path)}, cwd=tmp_path)
     run = polyaxon.run(project)
     assert (run["uuid"], run["status"]) == (uuid, "running"), "how a job stands says Polyaxon"
-    wanted, used = split_expected(folder)
+    wanted, used = split(expected(folder))
     assert {file.stem for file in (artifacts / "resources/metric").iterdir()} == set(used)
     for key, points in wanted.items():
         read = V1Events.read("metric", key, str(artifacts / f"events/metric/{to_fqn_name(key)}.plx")).df
