@@ -1,0 +1,16 @@
+# Writes into LIST a test of ctest's for each suite of the GoogleTest program PROGRAM, with the label LABEL.
+execute_process(COMMAND "${PROGRAM}" --gtest_list_tests OUTPUT_VARIABLE listed RESULT_VARIABLE status TIMEOUT 120)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} --gtest_list_tests ended with ${status}:\n${listed}")
+endif()
+set(tests "")
+string(REGEX MATCHALL "(^|\n)[A-Za-z0-9_/]+\\." suites "${listed}")
+foreach(suite IN LISTS suites)
+  string(REGEX REPLACE "[\n.]" "" suite "${suite}")
+  string(APPEND tests "add_test([[${suite}]] [[${PROGRAM}]] [[--gtest_filter=${suite}.*]])\n"
+    "set_tests_properties([[${suite}]] PROPERTIES LABELS ${LABEL} TIMEOUT 600)\n")
+endforeach()
+if(tests STREQUAL "")
+  message(FATAL_ERROR "${PROGRAM} has no tests")
+endif()
+file(WRITE "${LIST}" "${tests}")
