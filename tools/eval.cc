@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/wilson_interval.h"
 #include "pipeline/trainer.h"
 #include "storage/manifest.h"
 #include "tools/command.h"
@@ -50,21 +51,35 @@ std::string ClassLabel(const storage::ClassInfo& info) {
   return info.name == info.id ? info.id : fmt::format("{} ({})", info.name, info.id);
 }
 
+double RateOf(std::int64_t hits, std::int64_t samples) {
+  return samples == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(samples);
+}
+
 double ClassTop1(const ClassificationCounts& counts, std::int64_t label) {
-  const std::int64_t samples = counts.ClassSamples(label);
-  return samples == 0
-             ? 0
-             : static_cast<double>(counts.ClassRight(label)) / static_cast<double>(samples);
+  return RateOf(counts.ClassRight(label), counts.ClassSamples(label));
+}
+
+// Of a rate and its interval, under names that begin with `name`.
+void AddRate(nlohmann::ordered_json& json, const std::string& name, std::int64_t hits,
+             std::int64_t samples) {
+  const Interval interval = WilsonInterval(hits, samples);
+  json[name] = RateOf(hits, samples);
+  json[name + "_interval"] = {interval.low, interval.high};
+  json[name + "_count"] = hits;
+}
+
+// "0.7613 [0.7575, 0.7650]"
+std::string RateText(std::int64_t hits, std::int64_t samples) {
+  const Interval interval = WilsonInterval(hits, samples);
+  return fmt::format("{:.4f} [{:.4f}, {:.4f}]", RateOf(hits, samples), interval.low, interval.high);
 }
 
 void PrintJson(const ClassificationCounts& counts, const std::vector<storage::ClassInfo>& classes) {
   nlohmann::ordered_json json;
   json["samples"] = counts.samples();
-  json["top1"] = counts.Top1Rate();
-  json["top5"] = counts.Top5Rate();
+  AddRate(json, "top1", counts.top1(), counts.samples());
+  AddRate(json, "top5", counts.top5(), counts.samples());
   json["loss"] = counts.MeanLoss();
-  json["top1_count"] = counts.top1();
-  json["top5_count"] = counts.top5();
   for (std::int64_t label = 0; label < counts.classes(); ++label) {
     nlohmann::ordered_json row;
     row["id"] = classes[static_cast<std::size_t>(label)].id;
@@ -81,8 +96,9 @@ void PrintJson(const ClassificationCounts& counts, const std::vector<storage::Cl
 
 void PrintTable(const ClassificationCounts& counts,
                 const std::vector<storage::ClassInfo>& classes) {
-  fmt::print("{} images  top-1 {:.4f}  top-5 {:.4f}  loss {:.4f}\n", counts.samples(),
-             counts.Top1Rate(), counts.Top5Rate(), counts.MeanLoss());
+  fmt::print("{} images  top-1 {}  top-5 {}  loss {:.4f}  (brackets: 95 % intervals)\n",
+             counts.samples(), RateText(counts.top1(), counts.samples()),
+             RateText(counts.top5(), counts.samples()), counts.MeanLoss());
   std::vector<std::int64_t> order;
   for (std::int64_t label = 0; label < counts.classes(); ++label) order.push_back(label);
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {

@@ -1,6 +1,7 @@
 """Exact evaluation, against a count that torchvision and Pillow make on their own."""
 
 import re
+from statistics import NormalDist
 
 import numpy
 import pytest
@@ -34,6 +35,21 @@ name = "constant"
 [train]
 epochs = 1
 """
+
+
+def wilson(hits, count):
+    """The rates at which so many hits are just within 1.96 standard deviations of the binomial distribution: the two
+    solutions of n (hits/n - p)^2 = z^2 p (1 - p), found by bisection."""
+    z = NormalDist().inv_cdf(0.975)
+
+    def edge(inside, outside):
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            within = count * (hits / count - middle) ** 2 <= z * z * middle * (1 - middle)
+            inside, outside = (middle, outside) if within else (inside, middle)
+        return inside
+
+    return [edge(hits / count, 0), edge(hits / count, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +106,9 @@ def test_counts_equal_torchvisions_for_any_lanes_and_batch(millrace, judged, dev
                             "--set", f"batch.evaluate_per_device={batch}").json()
     for name in ("samples", "top1_count", "top5_count"):
         assert counted[name] == judgement[name], name
-    assert counted["top1"] == judgement["top1_count"] / judgement["samples"]
+    for name in ("top1", "top5"):
+        assert counted[name] == judgement[name + "_count"] / judgement["samples"]
+        assert counted[name + "_interval"] == pytest.approx(wilson(judgement[name + "_count"], judgement["samples"]))
     assert counted["loss"] == pytest.approx(judgement["loss"], rel=1e-4)
     assert [row["answers"] for row in counted["classes"]] == judgement["answers"]
     assert [(row["id"], row["samples"]) for row in counted["classes"]] == [(name, PER_CLASS) for name in NAMES]
@@ -100,7 +118,9 @@ def test_table_tells_what_json_tells(millrace, judged):
     folder, judgement = judged
     out = millrace.done("eval", folder / "recipe.toml", "--data", folder / "data", "--weights",
                         folder / "weights.safetensors").out
-    assert f"88 images  top-1 {judgement['top1_count'] / 88:.4f}  top-5 {judgement['top5_count'] / 88:.4f}" in out
+    rates = [f"{count / 88:.4f} [{low:.4f}, {high:.4f}]" for count in (judgement["top1_count"], judgement["top5_count"])
+             for low, high in [wilson(count, 88)]]
+    assert f"88 images  top-1 {rates[0]}  top-5 {rates[1]}  loss {judgement['loss']:.4f}  (brackets: 95 % intervals)" in out
     assert " taken for " in out
 
 
