@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <mutex>
 #include <span>
@@ -45,8 +46,8 @@ const std::string& RequireSplit(const LoaderRecipe& recipe, const std::filesyste
 }
 
 struct Loader {
-  Loader(const LoaderRecipe& recipe, const std::filesystem::path& dataset, std::uint64_t seed)
-      : reader(dataset, RequireSplit(recipe, dataset)),
+  Loader(const LoaderRecipe& recipe, const storage::SplitReader& split, std::uint64_t seed)
+      : reader(split),
         transform(recipe.ops),
         shuffle(recipe.shuffle),
         num_samples(recipe.limit == 0 ? reader.size() : std::min(recipe.limit, reader.size())),
@@ -60,7 +61,7 @@ struct Loader {
   // Which samples are there is chosen as the order of an epoch is, of one that no run comes to.
   static constexpr std::uint32_t kEpochOfChoice = std::numeric_limits<std::uint32_t>::max();
 
-  storage::SplitReader reader;
+  const storage::SplitReader& reader;
   stages::Transform transform;
   Shuffle shuffle;
   std::uint64_t num_samples;
@@ -127,11 +128,21 @@ struct LoaderStages::Impl {
     CheckLoaders(recipe);
     for (const Phase phase : phases) {
       if (phase == Phase::kTrain) {
-        train.emplace(recipe.train, dataset, seed);
+        train.emplace(recipe.train, Open(recipe.train, dataset), seed);
       } else if (recipe.val) {
-        val.emplace(*recipe.val, dataset, seed);
+        val.emplace(*recipe.val, Open(*recipe.val, dataset), seed);
       }
     }
+  }
+
+  const storage::SplitReader& Open(const LoaderRecipe& recipe,
+                                   const std::filesystem::path& dataset) {
+    const std::string& name = RequireSplit(recipe, dataset);
+    for (const OpenSplit& split : splits) {
+      if (split.name == name) return split.reader;
+    }
+    splits.push_back({.name = name, .reader = storage::SplitReader(dataset, name)});
+    return splits.back().reader;
   }
 
   Loader& Of(Phase phase) {
@@ -228,6 +239,7 @@ struct LoaderStages::Impl {
   const std::uint64_t seed;
   const stages::DecodeMode decode_mode;
   const stages::DecodeDevice decode_device;
+  std::deque<OpenSplit> splits;  // where readers stay when more are added
   std::optional<Loader> train;
   std::optional<Loader> val;
   std::optional<EpochOrder> planned;    // of what KeyAt is asked for
@@ -282,6 +294,8 @@ const storage::SplitReader& LoaderStages::train() const { return impl_->Of(Phase
 const storage::SplitReader* LoaderStages::val() const {
   return impl_->val ? &impl_->val->reader : nullptr;
 }
+
+const std::deque<OpenSplit>& LoaderStages::splits() const { return impl_->splits; }
 
 std::uint64_t LoaderStages::num_samples(Phase phase) const { return impl_->Of(phase).num_samples; }
 

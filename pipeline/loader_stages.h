@@ -4,10 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "pipeline/graph.h"
@@ -20,6 +22,12 @@ namespace millrace::pipeline {
 // Checks the operations of both loaders, and that the recipe's decode mode can have an effect on
 // one of them, without a dataset. Throws Error (exit code 2).
 void CheckLoaders(const Recipe& recipe);
+
+// A split that loaders read.
+struct OpenSplit {
+  std::string name;
+  storage::SplitReader reader;
+};
 
 class LoaderStages final : public SampleWork {
  public:
@@ -34,6 +42,9 @@ class LoaderStages final : public SampleWork {
   const storage::SplitReader& train() const;
   // nullptr without [data.val], or when not opened for Phase::kEvaluate
   const storage::SplitReader* val() const;
+
+  // What loaders read: each split once, however many of them name it.
+  const std::deque<OpenSplit>& splits() const;
 
   // From now on training samples come from the disk past the page cache, window by window of
   // Shuffle::kBlocks (runs_ahead.h), and Prefetch() has nothing to do for them. Not while the graph

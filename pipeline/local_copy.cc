@@ -221,7 +221,7 @@ class SplitCopy {
 }  // namespace
 
 LocalCopy::LocalCopy(const Recipe& recipe, const fs::path& dataset, const LoaderStages& loaders)
-    : dataset_(dataset) {
+    : dataset_(dataset), loaders_(loaders) {
   if (recipe.local_copy.empty()) return;
   const fs::path folder = Resolved(recipe.local_copy);
   const auto blame = [&](const std::string& problem) {
@@ -236,8 +236,6 @@ LocalCopy::LocalCopy(const Recipe& recipe, const fs::path& dataset, const Loader
     blame("nothing can be written there (" + problem + ")");
   }
   folder_ = recipe.local_copy;
-  splits_.push_back({recipe.train.split, loaders.train()});
-  if (loaders.val() != nullptr) splits_.push_back({recipe.val->split, *loaders.val()});
 }
 
 void LocalCopy::Start(tracking::RunLog& log) {
@@ -245,7 +243,7 @@ void LocalCopy::Start(tracking::RunLog& log) {
   thread_ = std::jthread([this, &log](const std::stop_token& stop) {
     LowerPriorityOfThisThread();
     try {
-      for (const Split& split : splits_) {
+      for (const OpenSplit& split : loaders_.splits()) {
         if (stop.stop_requested()) return;
         SplitCopy(dataset_, folder_, split.name, split.reader, log).Run(stop);
       }

@@ -3,13 +3,10 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 #include <thread>
-#include <vector>
 
 #include "pipeline/loader_stages.h"
 #include "pipeline/recipe.h"
-#include "storage/split_reader.h"
 #include "tracking/run_log.h"
 
 namespace millrace::pipeline {
@@ -37,15 +34,10 @@ class LocalCopy {
   void Stop();
 
  private:
-  struct Split {
-    std::string name;
-    const storage::SplitReader& reader;
-  };
-
   std::filesystem::path dataset_;
+  const LoaderStages& loaders_;
   std::filesystem::path folder_;  // empty: no copies
-  std::vector<Split> splits_;
-  std::jthread thread_;  // the last member, because it uses the others
+  std::jthread thread_;           // the last member, because it uses the others
 };
 
 }  // namespace millrace::pipeline

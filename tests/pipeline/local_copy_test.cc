@@ -210,6 +210,19 @@ TEST_F(LocalCopyTest, CompleteCopiesAreUsedWithoutCopying) {
   }
 }
 
+TEST_F(LocalCopyTest, SplitThatTwoLoadersReadIsCopiedOnceAndBothGoOverToIt) {
+  Recipe recipe = CopyingRecipe(local_);
+  recipe.val->split = "train";
+  CopiedRun run(recipe, dataset_);
+  EXPECT_EQ(run.loaders.val(), &run.loaders.train());
+  run.copy.Start(run.log);
+  ASSERT_TRUE(run.lines.WaitFor("every shard of train"));
+  run.copy.Stop();
+  EXPECT_EQ(run.Told().size(), 3u) << testing::PrintToString(run.Told());
+  for (const storage::ShardInfo& shard : train().shards) Damage(dataset_ / shard.file);
+  EXPECT_EQ(Digests(run.loaders).size(), 2u * (6 + 5));
+}
+
 TEST_F(LocalCopyTest, OnlyMissingShardsAreCopied) {
   CopyAll();
   const auto written = fs::last_write_time(TrainFile(0));
