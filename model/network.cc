@@ -7,6 +7,7 @@
 
 #include "base/suggest.h"
 #include "model/resnet.h"
+#include "model/torchscript.h"
 
 namespace millrace::model {
 
@@ -34,6 +35,7 @@ c10::MemoryFormat ReadMemoryFormat(const Params& section) {
 
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
                                      std::uint64_t seed) {
+  if (IsTorchScript(section)) return LoadTorchScript(section, num_classes, seed);
   const std::string name = section.Text("name");
   const ResNetArchitecture* architecture = FindResNet(name);
   if (architecture == nullptr) {

@@ -39,10 +39,11 @@ std::map<Moment, const RunLine*> ByMoment(const RunRecord& run) {
   return lines;
 }
 
-// Settings that enter neither batches nor weights, and what only says when results are told.
+// Settings that enter neither batches nor weights, what only says when results are told, and where
+// files lie whose hashes the environment tells.
 bool IsOfNoConsequence(std::string_view setting) {
-  for (const std::string_view of :
-       {"name", "data.path", "data.local_copy", "train.log_every_steps", "train.stall_timeout_s"}) {
+  for (const std::string_view of : {"name", "data.path", "data.local_copy", "model.torchscript",
+                                    "train.log_every_steps", "train.stall_timeout_s"}) {
     if (setting == of) return true;
   }
   for (const std::string_view section : {"pipeline.", "tracking.", "checkpoint."}) {
@@ -53,8 +54,9 @@ bool IsOfNoConsequence(std::string_view setting) {
 
 std::vector<DifferingValue> DifferingEnvironment(const RunRecord& a, const RunRecord& b) {
   std::vector<DifferingValue> list;
-  for (const char* name : {"dataset_fingerprint", "global_batch", "lanes", "threads_per_lane",
-                           "device_name", "cpu_capability", "libtorch", "millrace", "commit"}) {
+  for (const char* name :
+       {"dataset_fingerprint", "global_batch", "lanes", "threads_per_lane", "device_name",
+        "cpu_capability", "torchscript_sha256", "libtorch", "millrace", "commit"}) {
     if (a.Environment(name) != b.Environment(name)) {
       list.push_back({name, a.Environment(name), b.Environment(name)});
     }

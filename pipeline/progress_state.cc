@@ -60,6 +60,7 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"best_top1", nlohmann::json(best_top1).dump()},
       {"validations_without_gain", std::to_string(validations_without_gain)},
       {"config", config},
+      {"torchscript", torchscript},
       {"tracker_run", tracker_run},
       {"dataset_fingerprint", identity.dataset_fingerprint},
       {"model", identity.model},
@@ -100,10 +101,12 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   if (const auto device = metadata.find("device"); device != metadata.end()) {
     state.layout.device = device->second;
   }
-  // Nor do those of the time when there were no trackers say which run was theirs.
-  if (const auto run = metadata.find("tracker_run"); run != metadata.end()) {
-    state.tracker_run = run->second;
-  }
+  // Nor do those of the time when there were no trackers say which run was theirs, ...
+  const auto read_if_there = [&](const char* name, std::string* text) {
+    if (const auto at = metadata.find(name); at != metadata.end()) *text = at->second;
+  };
+  read_if_there("tracker_run", &state.tracker_run);
+  read_if_there("torchscript", &state.torchscript);
   try {
     if (const auto best = metadata.find("best_top1"); best != metadata.end()) {
       state.best_top1 = nlohmann::json::parse(best->second).get<double>();

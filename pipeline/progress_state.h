@@ -53,6 +53,8 @@ struct ProgressState {
   double best_top1 = -1;
   std::uint64_t validations_without_gain = 0;
   std::string config;  // the recipe as it took effect, TOML
+  // SHA-256 of files that the recipe names; empty: it names none.
+  std::string torchscript;
   // Which run of a tracker this one is, as tracking::RunDescription takes it; empty: none.
   std::string tracker_run;
 

@@ -40,6 +40,20 @@ void MergeInto(toml::table& table, const toml::table& later) {
   }
 }
 
+// What names a file beside the recipe that says it.
+constexpr std::array<std::pair<const char*, const char*>, 2> kFiles = {
+    {{"model", "torchscript"}, {"model", "weights"}}};
+
+// Makes the paths of files absolute, which are relative to `folder`: a recipe can then be extended,
+// kept and read from elsewhere.
+void ResolveFiles(toml::table& table, const std::filesystem::path& folder) {
+  for (const auto& [section, key] : kFiles) {
+    toml::value<std::string>* file = table[section][key].as_string();
+    if (file == nullptr || file->get().empty()) continue;
+    *file = std::filesystem::absolute(folder / file->get()).lexically_normal().string();
+  }
+}
+
 // `children` are the recipes that led here, each extending the next one.
 toml::table LoadWithExtends(const std::filesystem::path& path,
                             std::vector<std::filesystem::path> children = {}) {
@@ -61,6 +75,7 @@ toml::table LoadWithExtends(const std::filesystem::path& path,
     }
   }
   toml::table table = ParseToml(path);
+  ResolveFiles(table, path.parent_path());
   const toml::node* extends = table.get("extends");
   if (extends == nullptr) return table;
   const auto parent = extends->value<std::string>();
@@ -243,7 +258,11 @@ std::optional<std::uint32_t> NumberOrAuto(const Params& section, std::string_vie
 
 Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   toml::table table = LoadWithExtends(path);
-  for (const std::string& text : overrides) MergeInto(table, ParseAssignment(text));
+  for (const std::string& text : overrides) {
+    toml::table assignment = ParseAssignment(text);
+    ResolveFiles(assignment, "");
+    MergeInto(table, assignment);
+  }
 
   constexpr std::int64_t kMax32 = std::numeric_limits<std::int32_t>::max();
   constexpr std::int64_t kMax64 = std::numeric_limits<std::int64_t>::max();

@@ -42,7 +42,7 @@ std::vector<DifferingSetting> DifferingSettings(const std::string& before, const
 // Everything that a recipe says. Sections that name a component (model, loss, optimizer, schedule,
 // operations) are read by that component from its Params.
 struct Recipe {
-  // Reads `path` with all files it extends, applies `overrides` ("section.key=value", values as in
+  // Reads `path` with all files it extends (files that a recipe names are relative to it), applies `overrides` ("section.key=value", values as in
   // TOML; a bare word is taken as a text) and checks the sections that belong to the pipeline.
   // Throws Error (exit code 2) naming file and key.
   static Recipe Load(const std::filesystem::path& path, const std::vector<std::string>& overrides);

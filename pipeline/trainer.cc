@@ -23,6 +23,7 @@
 #include "model/network.h"
 #include "model/precision.h"
 #include "model/schedule.h"
+#include "model/torchscript.h"
 #include "model/weight_average.h"
 #include "model/weights.h"
 #include "pipeline/batch_plan.h"
@@ -52,8 +53,7 @@ using stages::Phase;
 
 std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
                         const TrainOptions& options, const Devices& devices,
-                        const GraphOptions& graph, const ComputeLayout& layout,
-                        std::uint64_t global_batch) {
+                        const GraphOptions& graph, const ProgressState& state) {
   nlohmann::ordered_json json;
   json["millrace"] = BuildVersion();
   json["commit"] = BuildCommit();
@@ -64,13 +64,14 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
   json["host"] = HostName();
   json["cores"] = AvailableCores();
   json["devices"] = devices.Text();
-  json["device_name"] = layout.device;
-  json["lanes"] = layout.lanes;
-  json["threads_per_lane"] = layout.threads_per_lane;
-  json["global_batch"] = global_batch;
+  json["device_name"] = state.layout.device;
+  json["lanes"] = state.layout.lanes;
+  json["threads_per_lane"] = state.layout.threads_per_lane;
+  json["global_batch"] = state.identity.global_batch;
   json["workers"] = graph.workers;
   json["slots"] = graph.num_slots;
   json["cpu_capability"] = at::get_cpu_capability();
+  if (!state.torchscript.empty()) json["torchscript_sha256"] = state.torchscript;
   // Paths may hold any bytes; what is not UTF-8 is shown as a replacement character.
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -145,7 +146,10 @@ std::string DescribeLayout(const ComputeLayout& layout) {
 
 // Says what will be other than in the run that wrote the checkpoint.
 void TellDifferences(const ProgressState& before, const Recipe& recipe, const ComputeLayout& layout,
-                     tracking::RunLog& log) {
+                     const std::string& torchscript, tracking::RunLog& log) {
+  if (before.torchscript != torchscript) {
+    log.Text("resuming with another file model.torchscript: what it computes may differ");
+  }
   for (const DifferingSetting& setting : DifferingSettings(before.config, recipe.ToToml())) {
     log.Text("resuming with another setting: {}", setting.Text());
   }
@@ -197,7 +201,10 @@ void RequireSameRuns(Peers& peers, const Recipe& recipe, const RunIdentity& iden
   const std::string wanted = peers.FromFirst("recipe", recipe.ToToml());
   for (const DifferingSetting& setting : DifferingSettings(wanted, recipe.ToToml())) {
     // Where data lies is each machine's own.
-    if (setting.key == "data.path" || setting.key == "data.local_copy") continue;
+    if (setting.key == "data.path" || setting.key == "data.local_copy" ||
+        setting.key == "model.torchscript") {
+      continue;
+    }
     Fail("the processes of this run have different recipes, of the first and of this one: {}",
          setting.Text());
   }
@@ -259,6 +266,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     loaders.BypassPageCache();
   }
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
+  RehearseModel(recipe, classes, loaders, /*trains=*/true, /*evaluates=*/loaders.val() != nullptr);
   const BatchSizes batch = ResolveBatch(recipe, world_size);
   BatchPlanOptions plan_options{
       .train_samples = loaders.num_samples(Phase::kTrain),
@@ -300,6 +308,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       .seed = recipe.seed,
       .global_batch = counts.global_batch()};
   RequireSameRuns(peers, recipe, identity, layout, lanes);
+  const std::string torchscript = model::TorchScriptHash(recipe.params.Section("model"));
+  peers.RequireSame("file model.torchscript", torchscript);
   // Taken before anything of the folder is read, and as soon as there is a folder.
   std::optional<FolderLock> lock;
   Start start;
@@ -312,11 +322,12 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       take_lock();
       RequireFreshFolder(folder);
     }
-    if (start.checkpoint) TellDifferences(start.state, recipe, layout, log);
+    if (start.checkpoint) TellDifferences(start.state, recipe, layout, torchscript, log);
   }
   if (Start others = FollowStart(peers, start, identity); !peers.first()) start = std::move(others);
   start.state.config = recipe.ToToml();
   start.state.layout = layout;
+  start.state.torchscript = torchscript;
   if (start.checkpoint) {
     LoadCheckpoint(start, replicas);
   } else if (recipe.start_by_validation) {
@@ -356,8 +367,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     }
     WriteFileAtomically(folder.config(), recipe.ToToml());
     WriteFileAtomically(folder.environment(),
-                        Environment(recipe, loaders, options, devices, graph_options, layout,
-                                    counts.global_batch()));
+                        Environment(recipe, loaders, options, devices, graph_options, start.state));
     log.Add(std::make_unique<tracking::TextLog>(folder.log()));
     log.Add(std::make_unique<tracking::JsonLines>(
         folder.metrics(), tracking::Scalars::Kind::kResult, start.state.metrics_bytes));
@@ -532,6 +542,7 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
   LoaderStages loaders(recipe, options.dataset, {Phase::kEvaluate});
   RefuseOtherClasses(*loaders.val(), recipe);
   const auto classes = static_cast<std::int64_t>(loaders.val()->manifest().classes.size());
+  RehearseModel(recipe, classes, loaders, /*trains=*/false, /*evaluates=*/true);
   const std::uint32_t lanes = devices.lanes();
   const std::uint32_t world_size = lanes * peers.count();
   const BatchSizes batch = ResolveBatch(recipe, world_size);

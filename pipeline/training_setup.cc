@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/process.h"
 #include "model/deterministic.h"
+#include "model/torchscript.h"
 #include "pipeline/cpu_device.h"
 #include "pipeline/gpus.h"
 #include "pipeline/placement.h"
@@ -230,6 +231,17 @@ void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe
                     "dataset's number",
                     wanted, classes));
   }
+}
+
+void RehearseModel(const Recipe& recipe, std::int64_t classes, const SampleWork& samples,
+                   bool trains, bool evaluates) {
+  const auto rehearse = [&](Phase phase) {
+    const stages::Size size = samples.PictureSize(phase);
+    model::RehearseTorchScript(recipe.params.Section("model"), classes, size.height, size.width,
+                               phase == Phase::kTrain);
+  };
+  if (trains) rehearse(Phase::kTrain);
+  if (evaluates) rehearse(Phase::kEvaluate);
 }
 
 model::Precision UsePrecision(const Recipe& recipe) {

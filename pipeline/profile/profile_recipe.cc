@@ -196,6 +196,8 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
   CheckRecipe(recipe);
   LoaderStages loaders(recipe, options.dataset, {stages::Phase::kTrain});
   RefuseOtherClasses(loaders.train(), recipe);
+  const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
+  RehearseModel(recipe, classes, loaders, /*trains=*/true, /*evaluates=*/false);
   if (ShouldBypassPageCache(recipe, loaders.train(), /*processes=*/1, MemoryLimit())) {
     loaders.BypassPageCache();
   }
@@ -237,7 +239,6 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
               ? std::uint64_t{lanes} * measure.graph.max_batch * measure.graph.max_image_bytes *
                     c10::elementSize(FormatOfImages(recipe, devices, UsePrecision(recipe)).type)
               : 0};
-  const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   if (options.step == ProfiledStep::kEmulated) {
     graph.step_lanes = MakeEmulatedLanes(source, options.emulated_step_ms);
   } else if (options.step == ProfiledStep::kReal) {

@@ -103,7 +103,8 @@ def blur(module):
 
 
 def one_step(name, state, images, labels, *, memory_format, change=lambda model: None):
-    model = torchvision_model(name)
+    """`name`: torchvision's, or what makes the model."""
+    model = name() if callable(name) else torchvision_model(name)
     model.load_state_dict(state, strict=True)
     change(model)
     model.to(memory_format=memory_format)
@@ -116,7 +117,8 @@ def one_step(name, state, images, labels, *, memory_format, change=lambda model:
     loss = torch.nn.functional.cross_entropy(out["train"], labels, label_smoothing=0.1)
     loss.backward()
     out["loss"] = loss.detach()
-    out |= {"gradient." + key.replace(".conv.weight", ".weight"): value.grad for key, value in model.named_parameters()}
+    for key, value in model.named_parameters():
+        out["gradient." + (key.replace(".conv.weight", ".weight") if change is blur else key)] = value.grad
     out |= {key: value for key, value in model.named_buffers()}
     return out
 
