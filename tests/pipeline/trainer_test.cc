@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "model/schedule.h"
 #include "stages/transform.h"
 #include "tests/support/error_text.h"
 #include "tests/support/temporary_folder.h"
@@ -86,11 +87,32 @@ TEST(Configs, DeliverPicturesOfTheSizesInTheirNames) {
                                                {"check_baseline_resnet50", {224, 320}},
                                                {"fashion-mnist-resnet18-cpu", {56, 56}},
                                                {"imagenet-resnet50", {224, 224}},
+                                               {"imagenet-resnet50-ffcv-16-8xa100", {192, 256}},
+                                               {"imagenet-resnet50-ffcv-88-8xa100", {192, 256}},
+                                               {"imagenet-resnet50-torchvision-8xv100", {176, 224}},
                                                {"imagenette-resnet18-64px-cpu", {64, 64}}};
   for (const auto& [name, sizes] : wanted) {
     ASSERT_TRUE(found.contains(name)) << name;
     EXPECT_EQ(found[name].train, sizes.train) << name;
     EXPECT_EQ(found[name].val, sizes.val) << name;
+  }
+}
+
+// assets/agg.csv of libffcv/ffcv-imagenet (commit 4dd291a) has the rate of each epoch's last step.
+TEST(Configs, FfcvRatesOfLearningAreThoseOfItsLog) {
+  constexpr std::int64_t kImages = 1281167;
+  const Recipe recipe =
+      Recipe::Load(fs::path(MILLRACE_CONFIGS) / "imagenet-resnet50-ffcv-16-8xa100.toml", {});
+  const std::int64_t steps = kImages / recipe.params.Section("batch").Integer("global");
+  const auto schedule =
+      model::MakeSchedule(recipe.params.Section("schedule"),
+                          recipe.params.Section("optimizer").Number("lr"), steps, 16 * steps);
+  const std::map<int, double> log = {{1, 0.8473609134615385},
+                                     {2, 1.697275913461538},
+                                     {3, 1.578960622710622},
+                                     {16, 0.000389194139194}};
+  for (const auto& [epoch, rate] : log) {
+    EXPECT_NEAR(schedule->LearningRateAt(epoch * steps - 1), rate, 1e-14) << epoch;
   }
 }
 
