@@ -49,7 +49,7 @@ LIBRARIES = {
     "NVTX": (("nvtx3/",), ("pipeline/nvtx_",)),
     "LibTorch": (("torch/", "ATen/", "c10/", "nccl"),
                  ("model/", "stages/device_batch", "stages/copy", "stages/mix", "stages/train_step", "pipeline/trainer",
-                  "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation", "pipeline/step_check", "pipeline/prediction_pictures_test", "pipeline/weight_histograms")),
+                  "pipeline/cuda_", "pipeline/lane", "pipeline/evaluation", "pipeline/step_check", "pipeline/prediction_pictures_test", "pipeline/record_evaluation_test", "pipeline/weight_histograms")),
     "CLI11": (("CLI/",), ("tools/",)),
 }
 

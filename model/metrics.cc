@@ -125,6 +125,21 @@ ClassificationCounts ClassificationCounts::FromNumbers(std::int64_t classes,
   return counts;
 }
 
+std::vector<ClassificationCounts::Mistake> ClassificationCounts::WorstMistakes(
+    std::size_t most) const {
+  std::vector<Mistake> mistakes;
+  for (std::int64_t label = 0; label < classes_; ++label) {
+    for (std::int64_t answer = 0; answer < classes_; ++answer) {
+      const std::int64_t count = Confusion(label, answer);
+      if (label != answer && count > 0) mistakes.push_back({label, answer, count});
+    }
+  }
+  std::stable_sort(mistakes.begin(), mistakes.end(),
+                   [](const Mistake& a, const Mistake& b) { return a.count > b.count; });
+  if (mistakes.size() > most) mistakes.resize(most);
+  return mistakes;
+}
+
 double ClassificationCounts::Top1Rate() const {
   return samples_ == 0 ? 0 : static_cast<double>(top1_) / static_cast<double>(samples_);
 }

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -51,6 +52,17 @@ class ClassificationCounts {
   double Top1Rate() const;
   double Top5Rate() const;
   double MeanLoss() const;
+
+  // Samples of one class that were taken for another.
+  struct Mistake {
+    std::int64_t label = 0;
+    std::int64_t answer = 0;
+    std::int64_t count = 0;
+
+    bool operator==(const Mistake&) const = default;
+  };
+  // The most frequent mistakes, most frequent first and then by label and answer, at most so many.
+  std::vector<Mistake> WorstMistakes(std::size_t most) const;
 
   bool operator==(const ClassificationCounts&) const = default;
 

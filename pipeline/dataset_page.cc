@@ -29,11 +29,6 @@ constexpr std::uint32_t kSmallSide = 64;    // [pixels] pictures up to it are sh
 constexpr std::size_t kManyClasses = 50;    // more get a box of their own to scroll in
 constexpr std::size_t kGroupedSamples = 4;  // of a class at least, for a heading of its own
 
-// "file" or "files".
-std::string Plural(std::uint64_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", FormatCount(count), noun, count == 1 ? "" : "s");
-}
-
 double Percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
 }

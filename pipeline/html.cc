@@ -17,12 +17,12 @@ constexpr std::string_view kStyle = R"(
 :root {
   color-scheme: light dark;
   --page: #fff; --raised: #f5f6f8; --ink: #1c2128; --dim: #626b76; --line: #dfe3e8;
-  --bar: #5b8def; --accent: #e0792f; --bad: #c93c37;
+  --bar: #5b8def; --accent: #e0792f; --bad: #c93c37; --good: #1a8a4a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14171c; --raised: #1e232a; --ink: #e4e8ed; --dim: #98a2ae; --line: #333a44;
-    --bar: #5b8def; --accent: #f0944d; --bad: #f0706a;
+    --bar: #5b8def; --accent: #f0944d; --bad: #f0706a; --good: #4cc07d;
   }
 }
 * { box-sizing: border-box; }
@@ -42,7 +42,7 @@ p { margin: .4rem 0; }
 a { color: var(--bar); text-decoration: none; }
 a:hover { text-decoration: underline; }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin-top: .8rem; }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: .8rem 0; }
 .dim { color: var(--dim); }
 .bad { color: var(--bad); }
 .cards { display: flex; flex-wrap: wrap; gap: .7rem; margin: 0; }
@@ -51,6 +51,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin-top: .8rem; }
 }
 .cards dt { color: var(--dim); font-size: .85em; }
 .cards dd { margin: 0; font-size: 1.3rem; font-weight: 600; white-space: nowrap; }
+.cards dd small { display: block; color: var(--dim); font-size: .8rem; font-weight: normal; }
 .charts {
   display: grid; gap: 1.2rem; margin: 1.2rem 0;
   grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr));
@@ -95,6 +96,36 @@ td.bar.narrow { width: 22%; }
   unicode-bidi: isolate;
 }
 .gallery mark { background: none; color: var(--accent); white-space: normal; }
+.charts.curves { grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); }
+.plot { --s0: var(--bar); --s1: var(--accent); --s2: #009e73; --s3: #cc79a7; }
+.s0 { --s: var(--s0); } .s1 { --s: var(--s1); } .s2 { --s: var(--s2); } .s3 { --s: var(--s3); }
+figure.plot figcaption { justify-content: flex-start; gap: 0 1rem; }
+figure.plot figcaption span::before {
+  content: ""; display: inline-block; width: .8rem; height: .2rem; margin-right: .35rem;
+  background: var(--s); vertical-align: .2em;
+}
+svg.plot { height: auto; border: 0; font-size: 11px; }
+svg.plot text { fill: var(--dim); font-variant-numeric: tabular-nums; }
+svg.plot text.x { text-anchor: middle; }
+svg.plot text.y { text-anchor: end; }
+svg.plot path { fill: none; stroke-width: 1; stroke: var(--line); }
+svg.plot .axis { stroke: var(--dim); }
+svg.plot .line { stroke: var(--s); stroke-width: 1.6; stroke-linejoin: round; }
+svg.plot .band { fill: var(--s); fill-opacity: .18; stroke: none; }
+svg.plot circle { fill: var(--s); }
+svg.plot .at rect { fill: transparent; }
+svg.plot .at path, svg.plot .at circle { opacity: 0; }
+svg.plot .at path { stroke: var(--dim); }
+svg.plot .at:hover path, svg.plot .at:hover circle { opacity: 1; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
+.samples .picture { height: auto; aspect-ratio: 1; border: 3px solid var(--mark); }
+.samples img, .samples img.small { width: 100%; max-width: none; height: 100%; max-height: none; object-fit: contain; }
+.samples .right { --mark: var(--good); } .samples .wrong { --mark: var(--bad); }
+.samples figcaption b { color: var(--mark); }
+.sideways { overflow-x: auto; }
+.state { color: var(--good); } .state.failed { color: var(--bad); } .state.open { color: var(--accent); }
+pre { max-height: 34rem; margin: 0; padding: .8rem; border-radius: .5rem; background: var(--raised);
+  overflow: auto; font: .82em/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 .verdict { margin: 1.2rem 0; padding: .9rem 1.2rem; border-left: .3rem solid var(--accent);
   border-radius: .3rem; background: var(--raised); }
 .verdict b { font-size: 1.15rem; font-weight: 600; }
@@ -105,7 +136,24 @@ td.bar.narrow { width: 22%; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 2px;
   vertical-align: -.1rem; }
 footer { margin-top: 4rem; color: var(--dim); font-size: .85em; }
-@media print { .scroll { max-height: none; } }
+@media (max-width: 40rem) {
+  body { padding: 1.2rem 1rem 3rem; }
+  h1 { font-size: 1.6rem; }
+  th, td { padding-right: .7rem; }
+  .roomy { display: none; }
+  .samples { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
+}
+@media print {
+  :root { color-scheme: light; --page: #fff; --raised: #f5f6f8; --ink: #1c2128; --dim: #626b76;
+    --line: #dfe3e8; --accent: #e0792f; --bad: #c93c37; --good: #1a8a4a; }
+  body { max-width: none; padding: 0; font-size: 12px; print-color-adjust: exact;
+    -webkit-print-color-adjust: exact; }
+  nav { display: none; }
+  .scroll, pre { max-height: none; overflow: visible; }
+  pre { white-space: pre-wrap; }
+  figure, tr, .cards div { break-inside: avoid; }
+  h2, h3, h4 { break-after: avoid; }
+}
 )";
 
 }  // namespace
@@ -195,6 +243,10 @@ std::string ProfileSvg(const std::vector<std::uint64_t>& counts) {
 
 std::string HtmlCard(std::string_view name, std::string_view value) {
   return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value);
+}
+
+std::string Plural(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", FormatCount(count), noun, count == 1 ? "" : "s");
 }
 
 std::string HtmlPage(std::string_view title, std::string_view body) {

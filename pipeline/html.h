@@ -30,6 +30,9 @@ std::string ProfileSvg(const std::vector<std::uint64_t>& counts);
 // A number with its name, one of a row: to stand within <dl class="cards">. Both are HTML.
 std::string HtmlCard(std::string_view name, std::string_view value);
 
+// "1 picture", "1,200 pictures".
+std::string Plural(std::uint64_t count, std::string_view noun);
+
 // The whole page. Browsers are told to load nothing and to run nothing, whatever got into `body`.
 // `title` is text, `body` is HTML.
 std::string HtmlPage(std::string_view title, std::string_view body);

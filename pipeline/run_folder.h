@@ -17,6 +17,10 @@ struct RunFolder {
   }  // versions, devices, data
   std::filesystem::path metrics() const { return root / "metrics.jsonl"; }  // equal for equal runs
   std::filesystem::path timings() const { return root / "timings.jsonl"; }  // rates, waits, memory
+  // What the last evaluation found, and how the run stands: for the report, which shows them.
+  std::filesystem::path evaluation() const { return root / "evaluation.json"; }
+  std::filesystem::path status() const { return root / "status.json"; }
+  std::filesystem::path report() const { return root / "report.html"; }
   std::filesystem::path log() const { return root / "log.txt"; }
   std::filesystem::path checkpoints() const { return root / "checkpoints"; }
   std::filesystem::path best() const { return root / "best"; }

@@ -1,6 +1,9 @@
 #include "pipeline/run_record.h"
 
+#include <cstdlib>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -34,6 +37,15 @@ RunLine ReadLine(std::string_view text) {
 }  // namespace
 
 std::string RunLine::Value(const std::string& name) const { return ValueOf(values, name); }
+
+double RunLine::Number(const std::string& name) const {
+  const auto at = values.find(name);
+  if (at == values.end() || at->second.empty()) return std::numeric_limits<double>::quiet_NaN();
+  // It takes "NaN" and "Infinity", too, as which a line tells what JSON has no number for.
+  char* end = nullptr;
+  const double number = std::strtod(at->second.c_str(), &end);
+  return *end == '\0' ? number : std::numeric_limits<double>::quiet_NaN();
+}
 
 std::string RunRecord::Environment(const std::string& name) const {
   return ValueOf(environment, name);
@@ -70,6 +82,22 @@ RunRecord RunRecord::Read(const std::filesystem::path& folder) {
     begin = end + 1;
   }
   return run;
+}
+
+std::vector<RunLine> ReadTimings(const std::filesystem::path& folder) {
+  const RunFolder files{folder};
+  std::error_code code;
+  if (!std::filesystem::is_regular_file(files.timings(), code)) return {};
+  std::istringstream text(ReadFile(files.timings()));
+  std::vector<RunLine> lines;
+  for (std::string line; std::getline(text, line);) {
+    try {
+      lines.push_back(ReadLine(line));
+    } catch (const Json::exception&) {
+      // A run goes on behind what a killed one left, which may be half a line.
+    }
+  }
+  return lines;
 }
 
 }  // namespace millrace::pipeline

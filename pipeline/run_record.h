@@ -9,7 +9,8 @@
 
 namespace millrace::pipeline {
 
-// A line of metrics.jsonl. Values stand as JSON writes them, so that equal texts are equal bits.
+// A line of metrics.jsonl or timings.jsonl. Values stand as JSON writes them, so that equal texts
+// are equal bits.
 struct RunLine {
   std::string group;
   std::uint64_t step = 0;  // global steps done
@@ -17,6 +18,8 @@ struct RunLine {
 
   // "" where the line has no such value.
   std::string Value(const std::string& name) const;
+  // The same as a number; NaN where there is none.
+  double Number(const std::string& name) const;
 };
 
 struct RunRecord {
@@ -32,5 +35,9 @@ struct RunRecord {
   // "" where the environment does not say it.
   std::string Environment(const std::string& name) const;
 };
+
+// The lines of timings.jsonl. A file that is missing has none; a line that a killed run left
+// unfinished does not count.
+std::vector<RunLine> ReadTimings(const std::filesystem::path& folder);
 
 }  // namespace millrace::pipeline

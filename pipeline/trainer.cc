@@ -13,7 +13,6 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/folder_lock.h"
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/process.h"
@@ -37,7 +36,9 @@
 #include "pipeline/node_monitor.h"
 #include "pipeline/peers.h"
 #include "pipeline/prediction_pictures.h"
+#include "pipeline/record_evaluation.h"
 #include "pipeline/run_folder.h"
+#include "pipeline/run_keeper.h"
 #include "pipeline/run_parameters.h"
 #include "pipeline/training_run.h"
 #include "pipeline/training_setup.h"
@@ -254,7 +255,7 @@ void LoadCheckpoint(const Start& start, Replicas& replicas) {
 }
 
 TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& options,
-                      const Devices& devices, tracking::RunLog& log) {
+                      const Devices& devices, RunKeeper& keeper, tracking::RunLog& log) {
   const RunFolder folder{options.out};
   const std::uint32_t lanes = devices.lanes();
   const std::uint32_t world_size = lanes * peers.count();
@@ -311,15 +312,13 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   const std::string torchscript = model::TorchScriptHash(recipe.params.Section("model"));
   peers.RequireSame("file model.torchscript", torchscript);
   // Taken before anything of the folder is read, and as soon as there is a folder.
-  std::optional<FolderLock> lock;
   Start start;
   if (peers.first()) {
-    const auto take_lock = [&] { lock.emplace(folder.root, "another run"); };
-    if (std::error_code code; std::filesystem::is_directory(folder.root, code)) take_lock();
+    if (std::error_code code; std::filesystem::is_directory(folder.root, code)) keeper.Lock();
     start = FindStart(options, folder, identity, log);
-    if (!lock) {
+    if (!keeper.locked()) {
       CreateFolders(folder.root);
-      take_lock();
+      keeper.Lock();
       RequireFreshFolder(folder);
     }
     if (start.checkpoint) TellDifferences(start.state, recipe, layout, torchscript, log);
@@ -368,6 +367,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     WriteFileAtomically(folder.config(), recipe.ToToml());
     WriteFileAtomically(folder.environment(),
                         Environment(recipe, loaders, options, devices, graph_options, start.state));
+    keeper.Begin(start.state.step, counts.total_steps());
     log.Add(std::make_unique<tracking::TextLog>(folder.log()));
     log.Add(std::make_unique<tracking::JsonLines>(
         folder.metrics(), tracking::Scalars::Kind::kResult, start.state.metrics_bytes));
@@ -423,6 +423,16 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                  MakeReadAheadOptions(recipe, loaders, loaders.train(), batch.per_device, log));
   std::optional<PredictionPictures> pictures;
   if (peers.first() && recipe.pictures > 0) pictures.emplace(loaders, log);
+  const auto keep_evaluation = [&](const model::EvaluationResult& found, std::uint64_t step,
+                                   std::uint32_t epoch) {
+    try {
+      WriteFileAtomically(
+          folder.evaluation(),
+          RecordEvaluation(found, loaders, recipe.val->split, step, epoch).ToJson());
+    } catch (const std::exception& error) {
+      log.Text("the report will lack this evaluation: {}", error.what());
+    }
+  };
   Stop stop;
   StageStats stats;
   TrainingRun run({.recipe = recipe,
@@ -441,6 +451,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .stop = stop,
                    .stats = stats,
                    .pictures = pictures ? &*pictures : nullptr,
+                   .on_evaluation = keep_evaluation,
                    .class_names = DistinctNames(loaders.train().manifest().classes),
                    .tracker = tracker_told,
                    .resumed_from = start.source},
@@ -623,8 +634,18 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   Peers peers(options.placement, devices.lanes(), options.interrupt);
   tracking::RunLog nobodys;
   TrainResult result;
-  peers.Together(
-      [&] { result = TrainWith(peers, recipe, options, devices, peers.first() ? log : nobodys); });
+  RunKeeper keeper(RunFolder{options.out}, log);
+  try {
+    peers.Together([&] {
+      result = TrainWith(peers, recipe, options, devices, keeper, peers.first() ? log : nobodys);
+    });
+  } catch (const std::exception& error) {
+    keeper.End(RunStatus::State::kFailed, {}, error.what());
+    throw;
+  }
+  keeper.End(result.exit_code == ExitCode::kInterrupted ? RunStatus::State::kInterrupted
+                                                        : RunStatus::State::kFinished,
+             result.step, "");
   return result;
 }
 

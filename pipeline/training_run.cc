@@ -217,6 +217,9 @@ bool TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
     TellHistograms(state.network, state_.step, /*gradients=*/first_step_ns_ != 0, parts_.log);
   }
   if (parts_.pictures != nullptr) parts_.pictures->Show(state_.step, result.notable());
+  if (parts_.keeps && parts_.on_evaluation) {
+    parts_.on_evaluation(result, state_.step, EpochOf(state_.step));
+  }
   state_.evaluation_pending = false;
   KeepIfBest(counts.Top1Rate(), state.evaluated());
   if (counts.Top1Rate() > state_.best_top1) {

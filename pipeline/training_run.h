@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,7 +52,10 @@ class TrainingRun final : public LaneRun {
     tracking::RunLog& log;
     Stop& stop;
     const StageStats& stats;
-    PredictionPictures* pictures = nullptr;     // nullptr: none are wanted
+    PredictionPictures* pictures = nullptr;  // nullptr: none are wanted
+    // Told what each evaluation has found, by the process that keeps.
+    std::function<void(const model::EvaluationResult&, std::uint64_t step, std::uint32_t epoch)>
+        on_evaluation = {};
     std::vector<std::string> class_names = {};  // for those of curves, each another one
     const tracking::Remote* tracker = nullptr;  // whose run checkpoints name; nullptr: none
     std::filesystem::path resumed_from = {};    // the checkpoint; empty: a fresh start

@@ -23,6 +23,7 @@ void AddExport(CLI::App& app, Action& action);
 void AddProfile(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 void AddCompare(CLI::App& app, Action& action);
+void AddReport(CLI::App& app, Action& action);
 void AddSync(CLI::App& app, Action& action);
 void AddSynth(CLI::App& app, Action& action);
 void AddLaunch(CLI::App& app, Action& action);

@@ -26,27 +26,6 @@ struct Options {
   bool json = false;
 };
 
-struct Confusion {
-  std::int64_t label = 0;
-  std::int64_t answer = 0;
-  std::int64_t count = 0;
-};
-
-// The most frequent wrong answers, most frequent first.
-std::vector<Confusion> WorstConfusions(const ClassificationCounts& counts, std::size_t limit) {
-  std::vector<Confusion> confusions;
-  for (std::int64_t label = 0; label < counts.classes(); ++label) {
-    for (std::int64_t answer = 0; answer < counts.classes(); ++answer) {
-      const std::int64_t count = counts.Confusion(label, answer);
-      if (label != answer && count > 0) confusions.push_back({label, answer, count});
-    }
-  }
-  std::stable_sort(confusions.begin(), confusions.end(),
-                   [](const Confusion& a, const Confusion& b) { return a.count > b.count; });
-  if (confusions.size() > limit) confusions.resize(limit);
-  return confusions;
-}
-
 std::string ClassLabel(const storage::ClassInfo& info) {
   return info.name == info.id ? info.id : fmt::format("{} ({})", info.name, info.id);
 }
@@ -112,13 +91,13 @@ void PrintTable(const ClassificationCounts& counts,
     fmt::print("{:>7.4f} {:>8}  {}\n", ClassTop1(counts, order[i]), counts.ClassSamples(order[i]),
                ClassLabel(classes[static_cast<std::size_t>(order[i])]));
   }
-  const std::vector<Confusion> confusions = WorstConfusions(counts, 10);
-  if (confusions.empty()) return;
+  const std::vector<ClassificationCounts::Mistake> mistakes = counts.WorstMistakes(10);
+  if (mistakes.empty()) return;
   fmt::print("\n{:>7}  most frequent mistakes\n", "images");
-  for (const Confusion& confusion : confusions) {
-    fmt::print("{:>7}  {} taken for {}\n", confusion.count,
-               ClassLabel(classes[static_cast<std::size_t>(confusion.label)]),
-               ClassLabel(classes[static_cast<std::size_t>(confusion.answer)]));
+  for (const auto& mistake : mistakes) {
+    fmt::print("{:>7}  {} taken for {}\n", mistake.count,
+               ClassLabel(classes[static_cast<std::size_t>(mistake.label)]),
+               ClassLabel(classes[static_cast<std::size_t>(mistake.answer)]));
   }
 }
 

@@ -73,6 +73,7 @@ int Main(int argc, char** argv) {
   AddExport(app, action);
   AddConfig(app, action);
   AddCompare(app, action);
+  AddReport(app, action);
   AddSync(app, action);
   AddSynth(app, action);
   AddLaunch(app, action);

@@ -80,7 +80,8 @@ class Page(html.parser.HTMLParser):
         if "dt" in self.open:
             self._card = data
         if "dd" in self.open:
-            self.cards.setdefault(self._section, {})[self._card] = data
+            cards = self.cards.setdefault(self._section, {})
+            cards[self._card] = cards.get(self._card, "") + data
         if "figcaption" in self.open:
             self.figures[-1]["captions"].append(data)
 

@@ -131,5 +131,21 @@ TEST(Metrics, LabelOutOfRangeIsAnErrorAndNothingIsCounted) {
   }
 }
 
+TEST(Metrics, WorstMistakesComeInTheOrderOfTheirCounts) {
+  // label -> answers
+  const std::vector<std::vector<std::int64_t>> answers = {{0, 0, 1, 2, 2}, {1, 0, 0}, {2, 1}};
+  ClassificationCounts counts(3);
+  for (std::int64_t label = 0; label < 3; ++label) {
+    for (const std::int64_t answer : answers[static_cast<std::size_t>(label)]) {
+      counts.Add(at::one_hot(at::full({1}, answer, at::kLong), 3).to(at::kFloat),
+                 at::full({1}, label, at::kLong), Losses(1));
+    }
+  }
+  using Mistake = ClassificationCounts::Mistake;
+  EXPECT_THAT(counts.WorstMistakes(10), testing::ElementsAre(Mistake{0, 2, 2}, Mistake{1, 0, 2},
+                                                             Mistake{0, 1, 1}, Mistake{2, 1, 1}));
+  EXPECT_THAT(counts.WorstMistakes(1), testing::ElementsAre(Mistake{0, 2, 2}));
+}
+
 }  // namespace
 }  // namespace millrace::model

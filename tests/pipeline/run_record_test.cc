@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "tests/support/error_text.h"
 #include "tests/support/temporary_folder.h"
@@ -61,6 +64,33 @@ TEST_F(RunRecordTest, DamagedFilesAreNamed) {
   }
   test::WriteText(folder_ / "environment.json", "{");
   EXPECT_THAT(ReadError(), HasSubstr("environment.json: is damaged: it holds no JSON object"));
+}
+
+TEST_F(RunRecordTest, ValuesAreNumbersWhereTheyAre) {
+  test::WriteText(
+      folder_ / "metrics.jsonl",
+      R"({"group":"train","step":3,"loss":0.25,"bad":"NaN","lr":"Infinity","digest":"0f"}
+)");
+  const RunLine line = RunRecord::Read(folder_ / ".").lines[0];
+  EXPECT_EQ(line.Number("loss"), 0.25);
+  EXPECT_EQ(line.Number("step"), 3);
+  EXPECT_EQ(line.Number("lr"), std::numeric_limits<double>::infinity());
+  for (const char* name : {"bad", "digest", "group", "missing"}) {
+    EXPECT_TRUE(std::isnan(line.Number(name))) << name;
+  }
+}
+
+TEST_F(RunRecordTest, TimingsAreReadAroundWhatAKilledRunLeft) {
+  EXPECT_TRUE(ReadTimings(folder_ / ".").empty());
+  test::WriteText(folder_ / "timings.jsonl",
+                  R"({"group":"train","step":3,"images_per_s":100.5}
+{"group":"tr{"group":"train","step":4,"images_per_s":7}
+{"group":"train","step":5,"images_per_s":101}
+{"group)");
+  const std::vector<RunLine> lines = ReadTimings(folder_ / ".");
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].Number("images_per_s"), 100.5);
+  EXPECT_EQ(lines[1].step, 5u);
 }
 
 }  // namespace
