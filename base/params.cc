@@ -183,10 +183,15 @@ double Params::NumberIn(std::string_view key, double low, double high,
 
 std::string Params::Choice(std::string_view key, std::initializer_list<std::string_view> choices,
                            const std::optional<std::string>& fallback) const {
+  return Choice(key, std::vector<std::string>(choices.begin(), choices.end()), fallback);
+}
+
+std::string Params::Choice(std::string_view key, const std::vector<std::string>& choices,
+                           const std::optional<std::string>& fallback) const {
   std::string value = Text(key, fallback);
   if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
     Blame(key, fmt::format("is \"{}\"; it must be one of {}{}", value, fmt::join(choices, ", "),
-                           Suggest(value, {choices.begin(), choices.end()})));
+                           Suggest(value, choices)));
   }
   return value;
 }

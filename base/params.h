@@ -51,6 +51,8 @@ class Params {
   // One of `choices`; anything else is an Error that lists them.
   std::string Choice(std::string_view key, std::initializer_list<std::string_view> choices,
                      const std::optional<std::string>& fallback = {}) const;
+  std::string Choice(std::string_view key, const std::vector<std::string>& choices,
+                     const std::optional<std::string>& fallback = {}) const;
 
   // A sub-section, or an empty one when the key is missing.
   Params Section(std::string_view key) const;

@@ -28,11 +28,16 @@ class CrossEntropy final : public Loss {
   double label_smoothing_;
 };
 
+std::unique_ptr<Loss> MakeCrossEntropy(const Params& section) {
+  return std::make_unique<CrossEntropy>(section.NumberIn("label_smoothing", 0, 1, 0.0));
+}
+
 }  // namespace
 
-std::unique_ptr<Loss> MakeLoss(const Params& section) {
-  section.Choice("name", {"cross_entropy"}, "cross_entropy");
-  return std::make_unique<CrossEntropy>(section.NumberIn("label_smoothing", 0, 1, 0.0));
+Table<LossMaker> BuiltInLosses() { return {{"cross_entropy", &MakeCrossEntropy}}; }
+
+std::unique_ptr<Loss> MakeLoss(const Params& section, const Components& known) {
+  return known.losses.Choose(section, "name", "cross_entropy")(section);
 }
 
 }  // namespace millrace::model

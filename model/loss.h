@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/params.h"
+#include "model/components.h"
 
 namespace millrace::model {
 
@@ -25,6 +26,9 @@ class Loss {
 // The loss that the [loss] section asks for; cross entropy without smoothing when it is empty.
 // Keys: `name` ("cross_entropy"), `label_smoothing` (the share of the target that is spread evenly
 // over all classes, arXiv:1512.00567). Throws Error (exit code 2) for a wrong value.
-std::unique_ptr<Loss> MakeLoss(const Params& section);
+std::unique_ptr<Loss> MakeLoss(const Params& section,
+                               const Components& known = BuiltInComponents());
+
+Table<LossMaker> BuiltInLosses();
 
 }  // namespace millrace::model

@@ -1,11 +1,10 @@
 #include "model/network.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <utility>
 
-#include "base/suggest.h"
+#include "base/check.h"
 #include "model/resnet.h"
 #include "model/torchscript.h"
 
@@ -14,6 +13,11 @@ namespace millrace::model {
 void Network::AddParameter(std::string name, at::Tensor tensor) {
   state_.push_back({name, tensor});
   parameters_.push_back({std::move(name), std::move(tensor)});
+}
+
+void Network::SynchronizeNorms(ProcessGroup&) {
+  // A network that was made for `sync_batch_norm` has its own.
+  MILLRACE_CHECK(false);
 }
 
 void Network::MoveTo(c10::Device device) {
@@ -33,16 +37,13 @@ c10::MemoryFormat ReadMemoryFormat(const Params& section) {
              : c10::MemoryFormat::ChannelsLast;
 }
 
-std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
-                                     std::uint64_t seed) {
-  if (IsTorchScript(section)) return LoadTorchScript(section, num_classes, seed);
+namespace {
+
+std::unique_ptr<Network> MakeNamedResNet(const Params& section, std::int64_t num_classes,
+                                         std::uint64_t seed) {
   const std::string name = section.Text("name");
   const ResNetArchitecture* architecture = FindResNet(name);
-  if (architecture == nullptr) {
-    const std::vector<std::string> known = ResNetNames();
-    section.Blame("name", fmt::format("is \"{}\"; known networks are {}{}", name,
-                                      fmt::join(known, ", "), Suggest(name, known)));
-  }
+  MILLRACE_CHECK(architecture != nullptr);
   // Whole groups in every layer, and channels that fill vectors.
   constexpr std::int64_t kWidthStep = 8;
   const std::int64_t width = section.IntegerIn("width", kWidthStep, 512, 64);
@@ -62,6 +63,20 @@ std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_cla
                                     .sync_batch_norm = section.Flag("sync_batch_norm", false),
                                     .memory_format = ReadMemoryFormat(section),
                                     .seed = seed});
+}
+
+}  // namespace
+
+Table<NetworkMaker> BuiltInNetworks() {
+  Table<NetworkMaker> networks;
+  for (std::string& name : ResNetNames()) networks.Add(std::move(name), &MakeNamedResNet);
+  return networks;
+}
+
+std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
+                                     std::uint64_t seed, const Components& known) {
+  if (IsTorchScript(section)) return LoadTorchScript(section, num_classes, seed);
+  return known.networks.Choose(section, "name")(section, num_classes, seed);
 }
 
 }  // namespace millrace::model

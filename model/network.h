@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/params.h"
+#include "model/components.h"
 #include "model/named_tensor.h"
 
 namespace millrace::model {
@@ -36,7 +37,7 @@ class Network {
   // depth), in this order: a function of the network's seed, the epoch and each sample's id. Called
   // before each such Forward, outside of a recording (CUDA graph), which takes what was drawn last.
   // Does nothing for a network that always takes all of its parts.
-  virtual void DrawParts(std::uint32_t epoch, std::span<const std::uint64_t> sample_ids) = 0;
+  virtual void DrawParts(std::uint32_t /*epoch*/, std::span<const std::uint64_t> /*sample_ids*/) {}
 
   // What the optimizer changes, and what it does not (running statistics); both in the order of
   // torchvision's `state_dict()`, which state() interleaves. The tensors are the network's own.
@@ -50,7 +51,7 @@ class Network {
   // Gives it the ranks. Forward in training, and backward through it, then talk to them: all make
   // the same calls, with batches of any size, and both may throw LostRank. `ranks` outlives those
   // calls. REQUIRES: sync_batch_norm()
-  virtual void SynchronizeNorms(ProcessGroup& ranks) = 0;
+  virtual void SynchronizeNorms(ProcessGroup& ranks);
 
   // Moves all weights to `device`: tensors that were handed out go with them, their values and
   // memory formats stay. Before an optimizer is made for them.
@@ -89,6 +90,9 @@ c10::MemoryFormat ReadMemoryFormat(const Params& section);
 // `memory_format`, `sync_batch_norm`. Throws Error (exit code 2) for an unknown name, listing the
 // known ones. REQUIRES: num_classes >= 1
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
-                                     std::uint64_t seed);
+                                     std::uint64_t seed,
+                                     const Components& known = BuiltInComponents());
+
+Table<NetworkMaker> BuiltInNetworks();
 
 }  // namespace millrace::model

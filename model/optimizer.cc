@@ -52,6 +52,16 @@ std::vector<ParameterGroup> MakeGroups(std::span<const NamedTensor> parameters,
   return groups;
 }
 
+constexpr double kNoDecay = 0;
+constexpr double kSomeDecay = 0.01;  // the default of torch.optim.AdamW and timm's Lamb
+
+// `kMake`: from the section, the parameters and the settings that all optimizers have.
+template <auto kMake, const double& kDefaultDecay>
+std::unique_ptr<Optimizer> MakeWithSettings(const Params& section,
+                                            std::span<const NamedTensor> parameters) {
+  return kMake(section, parameters, ReadOptimizerSettings(section, kDefaultDecay));
+}
+
 }  // namespace
 
 Optimizer::Optimizer(std::span<const NamedTensor> parameters, const OptimizerSettings& settings)
@@ -102,23 +112,29 @@ void Optimizer::LoadState(std::span<const NamedTensor> saved) {
   CopyState(state, saved);
 }
 
-std::unique_ptr<Optimizer> MakeOptimizer(const Params& section,
-                                         std::span<const NamedTensor> parameters) {
-  const std::string name = section.Choice("name", {"sgd", "adamw", "lars", "lamb"});
-  // Those of torch.optim.AdamW and timm's Lamb.
-  const double default_decay = name == "adamw" || name == "lamb" ? 0.01 : 0.0;
+OptimizerSettings ReadOptimizerSettings(const Params& section, double default_weight_decay) {
   OptimizerSettings settings;
   settings.learning_rate = section.NumberIn("lr", 0, kMax);
-  settings.weight_decay = section.NumberIn("weight_decay", 0, kMax, default_decay);
+  settings.weight_decay = section.NumberIn("weight_decay", 0, kMax, default_weight_decay);
   settings.decay_norm_and_bias = section.Flag("decay_norm_and_bias", true);
   settings.clip_norm = section.NumberIn("clip_norm", 0, kMax, 0.0);
   if (!settings.decay_norm_and_bias && settings.weight_decay == 0) {
     section.Blame("decay_norm_and_bias", "has no effect without weight_decay");
   }
-  if (name == "adamw") return MakeAdamW(section, parameters, settings);
-  if (name == "lars") return MakeLars(section, parameters, settings);
-  if (name == "lamb") return MakeLamb(section, parameters, settings);
-  return MakeSgd(section, parameters, settings);
+  return settings;
+}
+
+Table<OptimizerMaker> BuiltInOptimizers() {
+  return {{"sgd", &MakeWithSettings<&MakeSgd, kNoDecay>},
+          {"adamw", &MakeWithSettings<&MakeAdamW, kSomeDecay>},
+          {"lars", &MakeWithSettings<&MakeLars, kNoDecay>},
+          {"lamb", &MakeWithSettings<&MakeLamb, kSomeDecay>}};
+}
+
+std::unique_ptr<Optimizer> MakeOptimizer(const Params& section,
+                                         std::span<const NamedTensor> parameters,
+                                         const Components& known) {
+  return known.optimizers.Choose(section, "name")(section, parameters);
 }
 
 }  // namespace millrace::model

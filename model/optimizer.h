@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/params.h"
+#include "model/components.h"
 #include "model/named_tensor.h"
 
 namespace millrace::model {
@@ -19,6 +20,11 @@ struct OptimizerSettings {
   bool decay_norm_and_bias = true;
   double clip_norm = 0;  // of all gradients together; 0: as they are
 };
+
+// Keys: `lr`, `weight_decay`, `decay_norm_and_bias` (true, as PyTorch; false leaves normalisation
+// weights and all biases without decay, arXiv:1812.01187), `clip_norm` (0: none; otherwise
+// clip_norm.h). Throws Error (exit code 2) for a wrong value and for a setting without effect.
+OptimizerSettings ReadOptimizerSettings(const Params& section, double default_weight_decay);
 
 // Parameters of one weight decay.
 struct ParameterGroup {
@@ -94,11 +100,12 @@ class Optimizer {
 };
 
 // The optimizer that the [optimizer] section asks for. Keys: `name` ("sgd", "adamw", "lars",
-// "lamb"), `lr`, `weight_decay`, `decay_norm_and_bias` (true, as PyTorch; false leaves
-// normalisation weights and all biases without decay, arXiv:1812.01187), `clip_norm` (0: none;
-// otherwise clip_norm.h) and those that sgd.h, adamw.h, lars.h and lamb.h list. Throws Error (exit
-// code 2) for a wrong value and for a setting without effect.
+// "lamb"), those of ReadOptimizerSettings() and those that sgd.h, adamw.h, lars.h and lamb.h list.
+// Throws Error (exit code 2) for a wrong value and for a setting without effect.
 std::unique_ptr<Optimizer> MakeOptimizer(const Params& section,
-                                         std::span<const NamedTensor> parameters);
+                                         std::span<const NamedTensor> parameters,
+                                         const Components& known = BuiltInComponents());
+
+Table<OptimizerMaker> BuiltInOptimizers();
 
 }  // namespace millrace::model

@@ -143,26 +143,66 @@ std::int64_t WarmupSteps(const Params& section, std::int64_t steps_per_epoch,
   return steps;
 }
 
-std::unique_ptr<Schedule> MakeMultiStep(const Params& section, double base_lr,
-                                        std::int64_t steps_per_epoch, std::int64_t warmup_steps) {
+// What comes behind a warm-up, or from the start.
+struct MainPart {
+  double base_lr = 0;
+  std::int64_t steps_per_epoch = 0;
+  std::int64_t first_step = 0;
+  std::int64_t total_steps = 0;  // of the run
+};
+
+std::unique_ptr<Schedule> MakeConstant(const Params&, const MainPart& part) {
+  return std::make_unique<Constant>(part.base_lr);
+}
+
+std::unique_ptr<Schedule> MakeCosine(const Params& section, const MainPart& part) {
+  return std::make_unique<Cosine>(part.base_lr, section.NumberIn("min_lr", 0, part.base_lr, 0.0),
+                                  part.first_step, part.total_steps);
+}
+
+std::unique_ptr<Schedule> MakePolynomial(const Params& section, const MainPart& part) {
+  return std::make_unique<Polynomial>(part.base_lr, section.NumberIn("power", 0, 100, 1.0),
+                                      part.first_step, part.total_steps);
+}
+
+std::unique_ptr<Schedule> MakeMultiStep(const Params& section, const MainPart& part) {
   const std::vector<double> epochs = section.Numbers("milestones");
   std::vector<std::int64_t> steps;
   for (const double epoch : epochs) {
     if (!(epoch > 0 && epoch < 1e9)) section.Blame("milestones", "must be epochs > 0");
-    steps.push_back(ToSteps(epoch, steps_per_epoch));
+    steps.push_back(ToSteps(epoch, part.steps_per_epoch));
     if (steps.size() > 1 && steps.back() <= steps[steps.size() - 2]) {
       section.Blame("milestones", "must ascend by at least one step");
     }
-    if (steps.back() <= warmup_steps) {
+    if (steps.back() <= part.first_step) {
       section.Blame("milestones", fmt::format("holds {}, which is within the warm-up", epoch));
     }
   }
-  return std::make_unique<MultiStep>(base_lr, section.NumberIn("gamma", 0, 1, 0.1),
+  return std::make_unique<MultiStep>(part.base_lr, section.NumberIn("gamma", 0, 1, 0.1),
                                      std::move(steps));
 }
 
+// A schedule with a warm-up before what kMake makes, if the section has one.
+template <auto kMake>
+std::unique_ptr<Schedule> MakeWithWarmup(const Params& section, double base_lr,
+                                         std::int64_t steps_per_epoch, std::int64_t total_steps) {
+  const std::int64_t warmup_steps = WarmupSteps(section, steps_per_epoch, total_steps);
+  std::unique_ptr<Schedule> main = kMake(section, MainPart{.base_lr = base_lr,
+                                                           .steps_per_epoch = steps_per_epoch,
+                                                           .first_step = warmup_steps,
+                                                           .total_steps = total_steps});
+  if (warmup_steps == 0) {
+    if (section.Has("warmup_factor")) {
+      section.Blame("warmup_factor", "has no effect without warmup_epochs");
+    }
+    return main;
+  }
+  return std::make_unique<Warmup>(std::move(main), section.NumberIn("warmup_factor", 0, 1, 0.01),
+                                  warmup_steps);
+}
+
 std::unique_ptr<Schedule> MakeOneCycle(const Params& section, double base_lr,
-                                       std::int64_t total_steps) {
+                                       std::int64_t /*steps_per_epoch*/, std::int64_t total_steps) {
   for (const char* key : {"warmup_epochs", "warmup_factor"}) {
     if (section.Has(key)) {
       section.Blame(key, "has no effect on one_cycle, which warms up by itself (pct_start)");
@@ -176,34 +216,20 @@ std::unique_ptr<Schedule> MakeOneCycle(const Params& section, double base_lr,
 
 }  // namespace
 
-std::unique_ptr<Schedule> MakeSchedule(const Params& section, double base_lr,
-                                       std::int64_t steps_per_epoch, std::int64_t total_steps) {
-  MILLRACE_CHECK(steps_per_epoch >= 1 && total_steps >= 1);
-  const std::string name = section.Choice(
-      "name", {"constant", "multi_step", "cosine", "polynomial", "one_cycle"}, "constant");
-  if (name == "one_cycle") return MakeOneCycle(section, base_lr, total_steps);
+Table<ScheduleMaker> BuiltInSchedules() {
+  return {{"constant", &MakeWithWarmup<&MakeConstant>},
+          {"multi_step", &MakeWithWarmup<&MakeMultiStep>},
+          {"cosine", &MakeWithWarmup<&MakeCosine>},
+          {"polynomial", &MakeWithWarmup<&MakePolynomial>},
+          {"one_cycle", &MakeOneCycle}};
+}
 
-  const std::int64_t warmup_steps = WarmupSteps(section, steps_per_epoch, total_steps);
-  std::unique_ptr<Schedule> main;
-  if (name == "multi_step") {
-    main = MakeMultiStep(section, base_lr, steps_per_epoch, warmup_steps);
-  } else if (name == "cosine") {
-    main = std::make_unique<Cosine>(base_lr, section.NumberIn("min_lr", 0, base_lr, 0.0),
-                                    warmup_steps, total_steps);
-  } else if (name == "polynomial") {
-    main = std::make_unique<Polynomial>(base_lr, section.NumberIn("power", 0, 100, 1.0),
-                                        warmup_steps, total_steps);
-  } else {
-    main = std::make_unique<Constant>(base_lr);
-  }
-  if (warmup_steps == 0) {
-    if (section.Has("warmup_factor")) {
-      section.Blame("warmup_factor", "has no effect without warmup_epochs");
-    }
-    return main;
-  }
-  return std::make_unique<Warmup>(std::move(main), section.NumberIn("warmup_factor", 0, 1, 0.01),
-                                  warmup_steps);
+std::unique_ptr<Schedule> MakeSchedule(const Params& section, double base_lr,
+                                       std::int64_t steps_per_epoch, std::int64_t total_steps,
+                                       const Components& known) {
+  MILLRACE_CHECK(steps_per_epoch >= 1 && total_steps >= 1);
+  return known.schedules.Choose(section, "name", "constant")(section, base_lr, steps_per_epoch,
+                                                             total_steps);
 }
 
 }  // namespace millrace::model

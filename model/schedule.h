@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/params.h"
+#include "model/components.h"
 
 namespace millrace::model {
 
@@ -35,6 +36,9 @@ class Schedule {
 // Throws Error (exit code 2) for wrong values and for a setting without effect.
 // REQUIRES: steps_per_epoch >= 1, total_steps >= 1
 std::unique_ptr<Schedule> MakeSchedule(const Params& section, double base_lr,
-                                       std::int64_t steps_per_epoch, std::int64_t total_steps);
+                                       std::int64_t steps_per_epoch, std::int64_t total_steps,
+                                       const Components& known = BuiltInComponents());
+
+Table<ScheduleMaker> BuiltInSchedules();
 
 }  // namespace millrace::model

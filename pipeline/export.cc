@@ -39,11 +39,11 @@ std::filesystem::path ExportWeights(const std::filesystem::path& from,
 void ImportWeights(const std::filesystem::path& from, const Recipe& recipe,
                    const std::filesystem::path& dataset, const std::filesystem::path& to) {
   const storage::Manifest manifest = storage::ReadManifest(dataset);
-  const auto network =
-      model::MakeNetwork(recipe.params.Section("model"),
-                         static_cast<std::int64_t>(manifest.classes.size()), recipe.seed);
-  const auto optimizer =
-      model::MakeOptimizer(recipe.params.Section("optimizer"), network->parameters());
+  const auto network = model::MakeNetwork(recipe.params.Section("model"),
+                                          static_cast<std::int64_t>(manifest.classes.size()),
+                                          recipe.seed, recipe.known->model);
+  const auto optimizer = model::MakeOptimizer(recipe.params.Section("optimizer"),
+                                              network->parameters(), recipe.known->model);
   model::LoadWeights(*network, from);
   ProgressState state;
   state.identity = {.dataset_fingerprint = HashToHex(manifest.fingerprint),

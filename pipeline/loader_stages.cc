@@ -46,9 +46,10 @@ const std::string& RequireSplit(const LoaderRecipe& recipe, const std::filesyste
 }
 
 struct Loader {
-  Loader(const LoaderRecipe& recipe, const storage::SplitReader& split, std::uint64_t seed)
+  Loader(const LoaderRecipe& recipe, const stages::Operations& known,
+         const storage::SplitReader& split, std::uint64_t seed)
       : reader(split),
-        transform(recipe.ops),
+        transform(recipe.ops, known),
         shuffle(recipe.shuffle),
         num_samples(recipe.limit == 0 ? reader.size() : std::min(recipe.limit, reader.size())),
         choice(reader.size(), Shuffle::kFull, seed, kEpochOfChoice) {}
@@ -128,9 +129,9 @@ struct LoaderStages::Impl {
     CheckLoaders(recipe);
     for (const Phase phase : phases) {
       if (phase == Phase::kTrain) {
-        train.emplace(recipe.train, Open(recipe.train, dataset), seed);
+        train.emplace(recipe.train, recipe.known->operations, Open(recipe.train, dataset), seed);
       } else if (recipe.val) {
-        val.emplace(*recipe.val, Open(*recipe.val, dataset), seed);
+        val.emplace(*recipe.val, recipe.known->operations, Open(*recipe.val, dataset), seed);
       }
     }
   }
@@ -256,11 +257,11 @@ struct LoaderStages::Impl {
 };
 
 void CheckLoaders(const Recipe& recipe) {
-  const stages::Transform train(recipe.train.ops);
+  const stages::Transform train(recipe.train.ops, recipe.known->operations);
   bool takes_smaller = train.TakesSmallerPictures();
   bool changes_pixels = train.HasPixelOps();
   if (recipe.val) {
-    const stages::Transform val(recipe.val->ops);
+    const stages::Transform val(recipe.val->ops, recipe.known->operations);
     takes_smaller |= val.TakesSmallerPictures();
     changes_pixels |= val.HasPixelOps();
   }

@@ -5,11 +5,13 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/params.h"
+#include "pipeline/components.h"
 #include "pipeline/sample_order.h"
 #include "stages/decode.h"
 #include "stages/decode_scale.h"
@@ -56,6 +58,9 @@ struct Recipe {
   void RefuseUnknown() const { params.RefuseUnknown(); }
 
   Params params;
+
+  // What its sections may name.
+  std::shared_ptr<const Components> known = BuiltInComponents();
 
   std::string name;
   std::uint64_t seed = 0;

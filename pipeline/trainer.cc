@@ -297,7 +297,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       .device = DeviceName(devices)};
 
   const tracking::SystemChoice tracker = tracking::ChooseSystem(recipe.tracking_system);
-  const auto loss = model::MakeLoss(recipe.params.Section("loss"));
+  const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
   Replicas replicas = MakeReplicas(recipe, classes, devices, counts);
   recipe.RefuseUnknown();
   LocalCopy local_copy(recipe, options.dataset, loaders);
@@ -561,7 +561,7 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
                                                 /*trains=*/false, /*evaluates=*/true);
   model::UseDeterministicKernels(recipe.deterministic);
   const model::Precision precision = UsePrecision(recipe);
-  const auto loss = model::MakeLoss(recipe.params.Section("loss"));
+  const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
 
   const BatchPlanOptions plan_options{.evaluate_samples = loaders.num_samples(Phase::kEvaluate),
                                       .evaluate_per_device = batch.evaluate_per_device,
@@ -578,7 +578,8 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
   std::vector<std::unique_ptr<model::Network>> networks;
   std::vector<LaneGroups::Replica> replicas;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed));
+    networks.push_back(model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed,
+                                          recipe.known->model));
     model::LoadWeights(*networks[lane], options.weights);
     lane_devices.push_back(MakeLaneDevice(recipe, devices, lane, precision, loaders, log));
     networks[lane]->MoveTo(lane_devices[lane]->device());
@@ -672,13 +673,14 @@ void CheckRecipe(const Recipe& recipe) {
   model::ReadPrecision(recipe.params.Section("precision"));
   recipe.params.Section("model").Has("classes");
   model::ReadWeightAverage(recipe.params.Section("model"));
-  const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed);
+  const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed,
+                                          recipe.known->model);
   const stages::Mixing mixing(recipe.train.mix, recipe.seed);
-  const auto loss = model::MakeLoss(recipe.params.Section("loss"));
-  const auto optimizer =
-      model::MakeOptimizer(recipe.params.Section("optimizer"), network->parameters());
+  const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
+  const auto optimizer = model::MakeOptimizer(recipe.params.Section("optimizer"),
+                                              network->parameters(), recipe.known->model);
   model::MakeSchedule(recipe.params.Section("schedule"), optimizer->learning_rate(), kSteps,
-                      kSteps * recipe.epochs);
+                      kSteps * recipe.epochs, recipe.known->model);
   recipe.RefuseUnknown();
 }
 

@@ -297,11 +297,12 @@ Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices&
   for (std::uint32_t lane = 0; lane < devices.lanes(); ++lane) {
     Replica replica;
     // The same seed: replicas start equal.
-    replica.network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
+    replica.network = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed,
+                                         recipe.known->model);
     const c10::Device device = DeviceOf(devices, lane);
     replica.network->MoveTo(device);
-    replica.optimizer =
-        model::MakeOptimizer(recipe.params.Section("optimizer"), replica.network->parameters());
+    replica.optimizer = model::MakeOptimizer(recipe.params.Section("optimizer"),
+                                             replica.network->parameters(), recipe.known->model);
     if (replicas.precision.amp == model::Amp::kFp16) {
       replica.scaler = std::make_unique<model::LossScaler>(device);
     }
@@ -309,12 +310,14 @@ Replicas MakeReplicas(const Recipe& recipe, std::int64_t classes, const Devices&
   }
   const double learning_rate = ScaledLearningRate(
       recipe, replicas.lanes.front().optimizer->learning_rate(), plan.global_batch());
-  replicas.schedule = model::MakeSchedule(recipe.params.Section("schedule"), learning_rate,
-                                          static_cast<std::int64_t>(plan.steps_per_epoch()),
-                                          static_cast<std::int64_t>(plan.total_steps()));
+  replicas.schedule =
+      model::MakeSchedule(recipe.params.Section("schedule"), learning_rate,
+                          static_cast<std::int64_t>(plan.steps_per_epoch()),
+                          static_cast<std::int64_t>(plan.total_steps()), recipe.known->model);
   if (const auto average = model::ReadWeightAverage(recipe.params.Section("model"))) {
     for (std::uint32_t lane = 0; lane < devices.lanes(); ++lane) {
-      auto mean = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed);
+      auto mean = model::MakeNetwork(recipe.params.Section("model"), classes, recipe.seed,
+                                     recipe.known->model);
       mean->MoveTo(DeviceOf(devices, lane));
       replicas.lanes[lane].average = std::make_unique<model::WeightAverage>(
           *average, static_cast<std::int64_t>(plan.steps_per_epoch()),

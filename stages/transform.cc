@@ -9,51 +9,18 @@
 
 #include "base/error.h"
 #include "base/suggest.h"
-#include "stages/ops/center_crop.h"
-#include "stages/ops/flip.h"
-#include "stages/ops/pixel_ops.h"
-#include "stages/ops/random_resized_crop.h"
-#include "stages/ops/resize_op.h"
 
 namespace millrace::stages {
 
 namespace {
 
-struct Entry {
-  const char* name;
-  std::unique_ptr<GeometryOp> (*make)(const Params& params);
-};
-
-// Operations on geometry; stages/ops/pixel_ops.cc has the others.
-constexpr Entry kGeometryOps[] = {
-    {"random_resized_crop", &MakeRandomResizedCrop},
-    {"resize", &MakeResize},
-    {"center_crop", &MakeCenterCrop},
-    {"horizontal_flip", &MakeHorizontalFlip},
-    {"vertical_flip", &MakeVerticalFlip},
-};
-
 constexpr const char* kFixesSize =
     "add { op = \"random_resized_crop\", size = N } or { op = \"center_crop\", size = N }";
 
-std::unique_ptr<GeometryOp> MakeGeometryOp(const Params& params) {
+[[noreturn]] void BlameName(const Params& params, const Operations& known) {
   const std::string name = params.Text("op");
-  for (const Entry& entry : kGeometryOps) {
-    if (entry.name == name) return entry.make(params);
-  }
-  return nullptr;
-}
-
-bool IsPixelOp(const Params& params) {
-  const std::vector<std::string> names = PixelOpNames();
-  return std::find(names.begin(), names.end(), params.Text("op")) != names.end();
-}
-
-[[noreturn]] void BlameName(const Params& params) {
-  const std::string name = params.Text("op");
-  std::vector<std::string> names;
-  for (const Entry& entry : kGeometryOps) names.emplace_back(entry.name);
-  for (std::string& pixel_op : PixelOpNames()) names.push_back(std::move(pixel_op));
+  std::vector<std::string> names = known.geometry.Names();
+  for (std::string& pixel_op : known.pixels.Names()) names.push_back(std::move(pixel_op));
   params.Blame("op", fmt::format("\"{}\" is not an operation; there are {}{}", name,
                                  fmt::join(names, ", "), Suggest(name, names)));
 }
@@ -72,12 +39,13 @@ bool MayFollow(const GeometryOp& before, const GeometryOp& op) {
 
 }  // namespace
 
-Transform::Transform(const std::vector<Params>& ops) {
+Transform::Transform(const std::vector<Params>& ops, const Operations& known) {
   if (ops.empty()) FailUsage("ops: the list is empty; {}", kFixesSize);
   std::optional<Size> size;
   for (const Params& params : ops) {
-    std::unique_ptr<GeometryOp> op = MakeGeometryOp(params);
-    if (!op) break;
+    const GeometryOpMaker* make = known.geometry.Find(params.Text("op"));
+    if (make == nullptr) break;
+    std::unique_ptr<GeometryOp> op = (*make)(params);
     params.RefuseUnknown();
     const std::size_t i = ops_.size();
     if (i > 0 && !MayFollow(*ops_[i - 1], *op)) BlameOrder(ops[i - 1], params);
@@ -85,8 +53,8 @@ Transform::Transform(const std::vector<Params>& ops) {
     ops_.push_back(std::move(op));
   }
   const std::size_t folded = ops_.size();
-  if (folded < ops.size() && !IsPixelOp(ops[folded])) {
-    BlameName(ops[folded]);
+  if (folded < ops.size() && known.pixels.Find(ops[folded].Text("op")) == nullptr) {
+    BlameName(ops[folded], known);
   }
   if (!size) {
     ops[folded > 0 ? folded - 1 : 0].Blame(
@@ -94,9 +62,11 @@ Transform::Transform(const std::vector<Params>& ops) {
   }
   output_size_ = *size;
   for (std::size_t i = folded; i < ops.size(); ++i) {
-    if (!IsPixelOp(ops[i]) && MakeGeometryOp(ops[i])) BlameOrder(ops[i - 1], ops[i]);
-    if (!IsPixelOp(ops[i])) BlameName(ops[i]);
-    std::unique_ptr<PixelOp> op = MakePixelOp(ops[i].Text("op"), ops[i], output_size_);
+    const std::string name = ops[i].Text("op");
+    if (known.geometry.Find(name) != nullptr) BlameOrder(ops[i - 1], ops[i]);
+    const PixelOpMaker* make = known.pixels.Find(name);
+    if (make == nullptr) BlameName(ops[i], known);
+    std::unique_ptr<PixelOp> op = (*make)(ops[i], output_size_);
     ops[i].RefuseUnknown();
     pixel_ops_.push_back(std::move(op));
   }

@@ -16,6 +16,7 @@
 #include "stages/geometry.h"
 #include "stages/image.h"
 #include "stages/ops/geometry_op.h"
+#include "stages/ops/operations.h"
 #include "stages/ops/pixel_op.h"
 #include "stages/resize.h"
 
@@ -24,10 +25,11 @@ namespace millrace::stages {
 // Immutable after construction: any number of threads may use one object.
 class Transform {
  public:
-  // One section per operation: { op = "<name>", ... }. Throws Error (exit code 2) for an unknown
-  // name or setting, an order that is not allowed (random_resized_crop or resize, then center_crop,
-  // then flips, then pixel operations), and a list whose output size depends on the picture.
-  explicit Transform(const std::vector<Params>& ops);
+  // One section per operation: { op = "<name>", ... }, each one of `known`. Throws Error (exit code
+  // 2) for an unknown name or setting, an order that is not allowed (random_resized_crop or resize,
+  // then center_crop, then flips, then pixel operations), and a list whose output size depends on
+  // the picture.
+  explicit Transform(const std::vector<Params>& ops, const Operations& known);
 
   // What leaves the transform, whatever the picture.
   Size output_size() const { return output_size_; }

@@ -102,7 +102,7 @@ class UnrecordedRun final : public LaneRun {
 // What the lanes of one measurement share.
 struct SharedByLanes {
   SharedByLanes(const Recipe& recipe, const Devices& devices, Replicas& replicas, const Stop& stop)
-      : loss(model::MakeLoss(recipe.params.Section("loss"))),
+      : loss(model::MakeLoss(recipe.params.Section("loss"), recipe.known->model)),
         run(std::move(replicas.schedule)),
         groups({.store = model::Store::InProcess(), .world_size = devices.lanes()},
                ReplicasOf(replicas, devices), /*trains=*/true, stop) {}

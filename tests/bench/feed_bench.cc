@@ -222,7 +222,7 @@ void PlainLoop(benchmark::State& state) {
 // digest.
 void BareLoop(benchmark::State& state) {
   if (!HasOriginals(state)) return;
-  const stages::Transform transform(Data().recipe().train.ops);
+  const stages::Transform transform(Data().recipe().train.ops, stages::BuiltInOperations());
   const storage::SplitReader& reader = Data().stages().train();
   std::vector<storage::RecordView> records;
   for (std::uint64_t id = 0; id < reader.size(); ++id) records.push_back(*reader.Read(id));

@@ -221,7 +221,8 @@ void DecodeAndResize(benchmark::State& state, DecodeMode mode, int side) {
 void Augment(benchmark::State& state, const std::string& ops) {
   if (!HasOriginals(state)) return;
   const Transform transform(
-      Params::FromJson("{\"ops\": [" + ops + "]}", "benchmark").Sections("ops"));
+      Params::FromJson("{\"ops\": [" + ops + "]}", "benchmark").Sections("ops"),
+      BuiltInOperations());
   const Size size = transform.output_size();
   std::vector<std::uint8_t> out(static_cast<std::size_t>(size.width) * kChannels *
                                 static_cast<std::size_t>(size.height));

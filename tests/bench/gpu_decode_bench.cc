@@ -83,7 +83,8 @@ Geometry CropOf(const Original& original, std::uint64_t id) {
       Params::FromJson(R"({"ops": [{"op": "random_resized_crop", "size": 224},
                                    {"op": "horizontal_flip"}]})",
                        "benchmark")
-          .Sections("ops"));
+          .Sections("ops"),
+      BuiltInOperations());
   const auto geometry = transform.Plan(original.size, RandomKey{.sample_id = id});
   return *geometry;
 }

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "stages/decode.h"
-#include "stages/ops/pixel_ops.h"
+#include "stages/ops/operations.h"
 #include "stages/ops/random_resized_crop.h"
 #include "stages/resize.h"
 #include "tests/support/tar_reader.h"
@@ -79,7 +79,7 @@ std::unique_ptr<PixelOp> MakeCertain(const std::string& name) {
   } else if (name == "coarse_dropout") {
     params = Params::FromJson(R"({"p": 1.0, "max_height": 32, "max_width": 32})", name);
   }
-  return MakePixelOp(name, params, kSize);
+  return (*BuiltInOperations().pixels.Find(name))(params, kSize);
 }
 
 int Main(int argc, char** argv) {
@@ -88,7 +88,7 @@ int Main(int argc, char** argv) {
   benchmark::RegisterBenchmark("copy", [](benchmark::State& state) {
     Run(state, nullptr);
   })->Unit(benchmark::kMicrosecond);
-  for (const std::string& name : PixelOpNames()) {
+  for (const std::string& name : BuiltInOperations().pixels.Names()) {
     const PixelOp* const op = ops.emplace_back(MakeCertain(name)).get();
     benchmark::RegisterBenchmark(name.c_str(), [op](benchmark::State& state) {
       Run(state, op);

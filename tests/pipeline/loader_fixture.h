@@ -61,7 +61,7 @@ epochs = 2
                                             const std::vector<Params>& ops, const RandomKey& key) {
     const auto record = reader.Read(key.sample_id);
     EXPECT_TRUE(record);
-    const stages::Transform transform(ops);
+    const stages::Transform transform(ops, stages::BuiltInOperations());
     const auto geometry =
         transform.Plan({static_cast<int>(record->width), static_cast<int>(record->height)}, key);
     EXPECT_TRUE(geometry);

@@ -77,8 +77,10 @@ TEST(Configs, DeliverPicturesOfTheSizesInTheirNames) {
   std::map<std::string, Sizes> found;
   for (const fs::path& path : Configs()) {
     const Recipe recipe = Recipe::Load(path, {});
-    const stages::Size train = stages::Transform(recipe.train.ops).output_size();
-    const stages::Size val = stages::Transform(recipe.val->ops).output_size();
+    const stages::Size train =
+        stages::Transform(recipe.train.ops, recipe.known->operations).output_size();
+    const stages::Size val =
+        stages::Transform(recipe.val->ops, recipe.known->operations).output_size();
     EXPECT_EQ(train.width, train.height) << path;
     EXPECT_EQ(val.width, val.height) << path;
     found[recipe.name] = {train.width, val.width};

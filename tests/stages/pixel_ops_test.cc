@@ -1,6 +1,6 @@
 // What an operation's pixels are, tests/reference/test_augmentation.py checks against Pillow,
 // torchvision and OpenCV; here is what holds for all of them, and what settings are refused.
-#include "stages/ops/pixel_ops.h"
+#include "stages/ops/operations.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -28,14 +28,14 @@ Params Read(const std::string& settings) { return Params::FromJson(settings, "op
 
 std::unique_ptr<PixelOp> Make(const std::string& name, const std::string& settings = "{}",
                               Size size = kSize) {
-  std::unique_ptr<PixelOp> op = MakePixelOp(name, Read(settings), size);
-  EXPECT_TRUE(op) << name;
-  return op;
+  const PixelOpMaker* make = BuiltInOperations().pixels.Find(name);
+  EXPECT_TRUE(make) << name;
+  return (*make)(Read(settings), size);
 }
 
 std::string ErrorOf(const std::string& name, const std::string& settings) {
   try {
-    MakePixelOp(name, Read(settings), kSize);
+    Make(name, settings);
   } catch (const Error& error) {
     EXPECT_EQ(error.exit_code(), ExitCode::kUsage);
     return error.what();
@@ -78,7 +78,7 @@ RandomStream StreamOf(std::uint64_t sample) {
 }
 
 TEST(PixelOps, AreAPureFunctionOfDrawsAndPixels) {
-  for (const std::string& name : PixelOpNames()) {
+  for (const std::string& name : BuiltInOperations().pixels.Names()) {
     const auto op = Make(name, Certain(name));
     PixelScratch used;
     // Memory of another operation on another, larger picture.
@@ -99,7 +99,7 @@ TEST(PixelOps, AreAPureFunctionOfDrawsAndPixels) {
 
 TEST(PixelOps, AreTheSameOnEveryInstructionSet) {
   PixelScratch scratch;
-  for (const std::string& name : PixelOpNames()) {
+  for (const std::string& name : BuiltInOperations().pixels.Names()) {
     const auto op = Make(name, Certain(name));
     for (std::uint64_t sample = 0; sample < 10; ++sample) {
       UseSimdTarget("");
@@ -115,7 +115,7 @@ TEST(PixelOps, AreTheSameOnEveryInstructionSet) {
 
 TEST(PixelOps, WriteNothingOutsideOfThePicture) {
   constexpr std::size_t kAround = 64;
-  for (const std::string& name : PixelOpNames()) {
+  for (const std::string& name : BuiltInOperations().pixels.Names()) {
     for (const Size size : {kSize, Size{8, 8}, Size{9, 300}}) {
       const auto op = Make(name, Certain(name), size);
       const std::vector<std::uint8_t> picture = Picture(size);
@@ -223,7 +223,14 @@ TEST(PixelOps, WrongSettingOfAPolicyIsAnErrorThatNamesIt) {
   EXPECT_THAT(ErrorOf("aug_mix", R"({"severity": 11})"), HasSubstr("severity"));
 }
 
-TEST(PixelOps, UnknownNameIsNone) { EXPECT_EQ(MakePixelOp("blur", Read("{}"), kSize), nullptr); }
+TEST(PixelOps, UnknownNameIsNone) { EXPECT_EQ(BuiltInOperations().pixels.Find("blur"), nullptr); }
+
+// A list of operations tells both kinds apart by their names.
+TEST(PixelOps, NoNameIsAlsoAnOperationOnGeometry) {
+  for (const std::string& name : BuiltInOperations().pixels.Names()) {
+    EXPECT_EQ(BuiltInOperations().geometry.Find(name), nullptr) << name;
+  }
+}
 
 TEST(Blend, IsTheSameOnEveryInstructionSet) {
   std::vector<std::uint8_t> from;

@@ -17,7 +17,8 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 Transform Make(const std::string& ops) {
-  return Transform(Params::FromJson("{\"ops\": [" + ops + "]}", "recipe.toml").Sections("ops"));
+  return Transform(Params::FromJson("{\"ops\": [" + ops + "]}", "recipe.toml").Sections("ops"),
+                   BuiltInOperations());
 }
 
 std::string ErrorOf(const std::string& ops) {

@@ -122,7 +122,7 @@ int Main(int argc, char** argv) {
   if (mode == "augment" && argc > 2) {
     std::vector<Transform> lists;
     for (int i = 2; i < argc; ++i) {
-      lists.emplace_back(Params::FromJson(argv[i], "ops").Sections("ops"));
+      lists.emplace_back(Params::FromJson(argv[i], "ops").Sections("ops"), BuiltInOperations());
     }
     PixelScratch scratch;
     while (std::getline(std::cin, text)) Augment(lists, std::istringstream(text), &scratch);
@@ -134,7 +134,7 @@ int Main(int argc, char** argv) {
   }
   if ((mode == "transform" || mode == "plan") && argc == 3) {
     const Params params = Params::FromJson(argv[2], "ops");
-    const Transform transform(params.Sections("ops"));
+    const Transform transform(params.Sections("ops"), stages::BuiltInOperations());
     const DecodeMode decode_mode = ReadDecodeMode(params);
     while (std::getline(std::cin, text)) {
       std::istringstream line(text);

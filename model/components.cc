@@ -1,0 +1,18 @@
+#include "model/components.h"
+
+#include "model/loss.h"
+#include "model/network.h"
+#include "model/optimizer.h"
+#include "model/schedule.h"
+
+namespace millrace::model {
+
+const Components& BuiltInComponents() {
+  static const Components kComponents{.networks = BuiltInNetworks(),
+                                      .losses = BuiltInLosses(),
+                                      .optimizers = BuiltInOptimizers(),
+                                      .schedules = BuiltInSchedules()};
+  return kComponents;
+}
+
+}  // namespace millrace::model

@@ -1,0 +1,11 @@
+#include "pipeline/components.h"
+
+namespace millrace::pipeline {
+
+std::shared_ptr<const Components> BuiltInComponents() {
+  static const auto kComponents = std::make_shared<const Components>(
+      Components{.operations = stages::BuiltInOperations(), .model = model::BuiltInComponents()});
+  return kComponents;
+}
+
+}  // namespace millrace::pipeline
