@@ -34,6 +34,10 @@ struct MadeSample {
   std::uint64_t pixels = 0;
 };
 
+stages::Size SizeOf(const MadeSample& sample) {
+  return {sample.geometry.window.width, sample.geometry.window.height};
+}
+
 // The feed of a run, opened again.
 class RunFeed {
  public:
@@ -80,7 +84,7 @@ class RunFeed {
     for (std::uint64_t i = 0; i < global_batch_; ++i) {
       samples[i].key = loaders_->KeyAt(batch, first + i);
     }
-    const stages::Size size = loaders_->PictureSize(Phase::kTrain);
+    const stages::Size size = loaders_->PictureSizeOf(batch);
     const auto bytes = static_cast<std::size_t>(size.width) *
                        static_cast<std::size_t>(size.height) * stages::kChannels;
     try {
@@ -147,6 +151,10 @@ bool Differ(const RunFeed& feed, const MadeSample& a, const MadeSample& b, Diffe
     found->stage = Stage::kDecode;
     found->text = fmt::format("{} is decoded at {}/8 of its size in A and at {}/8 in B", name,
                               a.geometry.scale, b.geometry.scale);
+  } else if (SizeOf(a) != SizeOf(b)) {
+    found->stage = Stage::kAugment;
+    found->text = fmt::format("{} is made {} x {} pixels large in A and {} x {} in B", name,
+                              SizeOf(a).width, SizeOf(a).height, SizeOf(b).width, SizeOf(b).height);
   } else if (a.geometry.crop != b.geometry.crop) {
     found->stage = Stage::kAugment;
     found->text = fmt::format("of {} A takes {} and B {}", name, BoxText(a.geometry.crop),

@@ -69,18 +69,26 @@ struct CudaStepGraph::Impl {
     }
     if (problem.empty()) {
       stage = Stage::kRecorded;
-      tell("the train step is a CUDA graph from now on: it gives what the step itself does");
+      tell(
+          fmt::format("the train step is a CUDA graph from now on{}: it gives what the step itself "
+                      "does",
+                      recordings++ == 0 ? "" : ", again for batches of another size"));
     } else {
       stage = Stage::kGivenUp;
-      graph.reset();
-      input = {};
-      output.reset();
       (void)cudaGetLastError();
-      c10::cuda::CUDACachingAllocator::emptyCache();
+      Drop();
       tell(fmt::format("the train step runs without a CUDA graph: {}", problem));
     }
     Restore(state, wanted.state);
     return loss;
+  }
+
+  // Gives the recording and its memory back.
+  void Drop() {
+    graph.reset();
+    input = {};
+    output.reset();
+    c10::cuda::CUDACachingAllocator::emptyCache();
   }
 
   void Capture(const stages::DeviceBatch& batch, const LaneDevice::Step& step) {
@@ -107,7 +115,8 @@ struct CudaStepGraph::Impl {
   bool exact = false;
   std::function<void(const std::string&)> tell;
   Stage stage = Stage::kWarmingUp;
-  int steps = 0;              // of the size of `input`
+  int steps = 0;  // of the size of `input`
+  int recordings = 0;
   stages::DeviceBatch input;  // what the recording reads
   at::Tensor output;          // what it writes
   std::optional<at::cuda::CUDAGraph> graph;
@@ -125,8 +134,14 @@ at::Tensor CudaStepGraph::Run(const stages::DeviceBatch& batch, const LaneDevice
                               const std::vector<at::Tensor>& state) {
   Impl& impl = *impl_;
   if (impl.stage == Impl::Stage::kGivenUp) return step(batch);
+  if (impl.stage == Impl::Stage::kRecorded && !SameSize(batch, impl.input)) {
+    // What was recorded may still be running.
+    c10::cuda::device_synchronize();
+    impl.Drop();
+    impl.stage = Impl::Stage::kWarmingUp;
+    impl.steps = 0;
+  }
   if (impl.stage == Impl::Stage::kRecorded) {
-    if (!SameSize(batch, impl.input)) return step(batch);
     CopyInto(impl.input.images, batch.images);
     CopyInto(impl.input.labels, batch.labels);
     if (batch.mix.defined()) CopyInto(impl.input.mix, batch.mix);

@@ -15,12 +15,13 @@ namespace millrace::pipeline {
 
 // Runs a step as it is for some steps, in which kernels are chosen and memory comes to rest; then
 // records it (nothing runs), replays the recording on the batch at hand, and goes on with it if
-// loss and changes are those of the step itself. Otherwise, and for batches of another size, the
-// step itself runs, always. One thread; the stream that is current there must not be the default
-// one.
+// loss and changes are those of the step itself. Otherwise the step itself runs, always. A batch of
+// another size begins this anew: pictures grow from epoch to epoch and never become smaller, so
+// that the recording before is not wanted again, and its memory is needed for larger ones. One
+// thread; the stream that is current there must not be the default one.
 class CudaStepGraph {
  public:
-  // `exact`: the recording must give the same bits. `tell` is told once what became of it.
+  // `exact`: the recording must give the same bits. `tell` is told what became of each.
   CudaStepGraph(bool exact, std::function<void(const std::string&)> tell);
   ~CudaStepGraph();
   CudaStepGraph(const CudaStepGraph&) = delete;

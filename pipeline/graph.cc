@@ -337,7 +337,7 @@ class Graph {
       const std::lock_guard lock(plan_mutex_);
       const std::optional<Batch> batch = next_batch_();
       if (!batch) return;
-      slot->Begin(*batch, samples_.PictureSize(batch->phase));
+      slot->Begin(*batch, samples_.PictureSizeOf(*batch));
       for (std::uint32_t i = 0; i < batch->size; ++i) {
         const RandomKey key = samples_.KeyAt(*batch, batch->first_position + i);
         slot->sample(i).sample_id = key.sample_id;

@@ -30,8 +30,12 @@ class SampleWork {
  public:
   virtual ~SampleWork() = default;
 
-  // The size of every picture of a batch in this phase.
+  // The size of the largest pictures of this phase.
   virtual stages::Size PictureSize(stages::Phase phase) const = 0;
+  // The size of every picture of a batch.
+  virtual stages::Size PictureSizeOf(const stages::Batch& batch) const {
+    return PictureSize(batch.phase);
+  }
   // The random key of the sample at `position` of the batch's epoch and phase; its sample_id says
   // which one it is. Called by one thread at a time.
   virtual RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) = 0;

@@ -45,11 +45,30 @@ const std::string& RequireSplit(const LoaderRecipe& recipe, const std::filesyste
   return recipe.split;
 }
 
+// What makes the loader's pictures of each size, by growing size. Checks that they can grow as the
+// recipe says.
+std::vector<stages::Transform> MakeTransforms(const LoaderRecipe& recipe,
+                                              const stages::Operations& known) {
+  std::vector<stages::Transform> transforms;
+  stages::Transform largest(recipe.ops, known);
+  if (recipe.progressive) {
+    const Progressive& sizes = *recipe.progressive;
+    CheckProgressive(sizes, largest.output_size());
+    const int most = largest.output_size().width;
+    for (int side = sizes.from; side < most; side += sizes.step) {
+      transforms.emplace_back(recipe.ops, known, stages::Scaling{.to = side, .of = most});
+    }
+  }
+  transforms.push_back(std::move(largest));
+  return transforms;
+}
+
 struct Loader {
   Loader(const LoaderRecipe& recipe, const stages::Operations& known,
          const storage::SplitReader& split, std::uint64_t seed)
       : reader(split),
-        transform(recipe.ops, known),
+        transforms(MakeTransforms(recipe, known)),
+        progressive(recipe.progressive),
         shuffle(recipe.shuffle),
         num_samples(recipe.limit == 0 ? reader.size() : std::min(recipe.limit, reader.size())),
         choice(reader.size(), Shuffle::kFull, seed, kEpochOfChoice) {}
@@ -59,11 +78,20 @@ struct Loader {
     return num_samples == reader.size() ? sample : choice.At(sample);
   }
 
+  // What makes the pictures of an epoch.
+  const stages::Transform& TransformIn(std::uint32_t epoch) const {
+    if (!progressive) return largest();
+    const int side = SideInEpoch(*progressive, largest().output_size().width, epoch);
+    return transforms[static_cast<std::size_t>((side - progressive->from) / progressive->step)];
+  }
+  const stages::Transform& largest() const { return transforms.back(); }
+
   // Which samples are there is chosen as the order of an epoch is, of one that no run comes to.
   static constexpr std::uint32_t kEpochOfChoice = std::numeric_limits<std::uint32_t>::max();
 
   const storage::SplitReader& reader;
-  stages::Transform transform;
+  std::vector<stages::Transform> transforms;  // MakeTransforms()
+  std::optional<Progressive> progressive;
   Shuffle shuffle;
   std::uint64_t num_samples;
   SampleOrder choice;
@@ -152,6 +180,10 @@ struct LoaderStages::Impl {
     return *loader;
   }
 
+  const stages::Transform& TransformOf(const Batch& batch) {
+    return Of(batch.phase).TransformIn(batch.epoch);
+  }
+
   [[noreturn]] void Blame(Phase phase, std::uint64_t sample_id, const std::string& problem) {
     Fail("sample {} ({}): {}; run `millrace verify` on the dataset", sample_id,
          Of(phase).reader.Where(sample_id), problem);
@@ -231,9 +263,9 @@ struct LoaderStages::Impl {
   bool ResizeRows(const Sample& sample, const stages::SampleState& state, stages::Box source) {
     if (state.geometry.scale != stages::kFullScale) return false;
     WorkerTools& own = tools.local();
-    const stages::Transform& transform = Of(sample.slot->batch().phase).transform;
     stages::RowSink* const rows =
-        transform.Begin(state.geometry, &own.resizer, sample.slot->image(sample.index));
+        TransformOf(sample.slot->batch())
+            .Begin(state.geometry, &own.resizer, sample.slot->image(sample.index));
     return rows != nullptr && own.decoder.DecodeRows(state.record, source, rows);
   }
 
@@ -257,7 +289,9 @@ struct LoaderStages::Impl {
 };
 
 void CheckLoaders(const Recipe& recipe) {
-  const stages::Transform train(recipe.train.ops, recipe.known->operations);
+  const std::vector<stages::Transform> of_train =
+      MakeTransforms(recipe.train, recipe.known->operations);
+  const stages::Transform& train = of_train.back();
   bool takes_smaller = train.TakesSmallerPictures();
   bool changes_pixels = train.HasPixelOps();
   if (recipe.val) {
@@ -305,7 +339,11 @@ std::uint64_t LoaderStages::EvaluatedSample(std::uint64_t position) const {
 }
 
 stages::Size LoaderStages::PictureSize(Phase phase) const {
-  return impl_->Of(phase).transform.output_size();
+  return impl_->Of(phase).largest().output_size();
+}
+
+stages::Size LoaderStages::PictureSizeOf(const Batch& batch) const {
+  return impl_->TransformOf(batch).output_size();
 }
 
 RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
@@ -376,7 +414,7 @@ void LoaderStages::Decode(const Sample& sample) {
   stages::SampleState& state = sample.slot->sample(sample.index);
   const stages::Size picture{static_cast<int>(state.record.width),
                              static_cast<int>(state.record.height)};
-  const auto geometry = impl_->Of(sample.slot->batch().phase).transform.Plan(picture, sample.key);
+  const auto geometry = impl_->TransformOf(sample.slot->batch()).Plan(picture, sample.key);
   if (!geometry) {
     impl_->Blame(sample.slot->batch().phase, sample.key.sample_id, geometry.fault().message);
   }
@@ -414,7 +452,7 @@ void LoaderStages::Augment(const Sample& sample) {
     state.for_device.bytes = *place;
     pixels = sample.slot->cargo_at(*place);
   }
-  const stages::Transform& transform = impl_->Of(sample.slot->batch().phase).transform;
+  const stages::Transform& transform = impl_->TransformOf(sample.slot->batch());
   WorkerTools& tools = impl_->tools.local();
   if (state.decoded) {
     transform.Apply(state.geometry, *state.decoded, &tools.resizer, pixels);
@@ -429,13 +467,12 @@ void LoaderStages::Augment(const Sample& sample) {
 void LoaderStages::DecodeOnHost(const stages::Slot& slot, std::uint32_t index,
                                 std::uint8_t* pixels) {
   const stages::SampleState& state = slot.sample(index);
-  Loader& loader = impl_->Of(slot.batch().phase);
   WorkerTools& tools = impl_->tools.local();
   std::unique_ptr<stages::Image> image = impl_->images.Take();
   const Outcome outcome =
       tools.decoder.Decode(state.record, stages::SourceOf(state.geometry), image.get());
   if (!outcome) impl_->Blame(slot.batch().phase, state.sample_id, outcome.fault().message);
-  loader.transform.Apply(state.geometry, *image, &tools.resizer, pixels);
+  impl_->TransformOf(slot.batch()).Apply(state.geometry, *image, &tools.resizer, pixels);
   impl_->images.Return(std::move(image));
 }
 
@@ -446,8 +483,9 @@ std::vector<std::uint8_t> LoaderStages::MakeEvaluationPicture(std::uint64_t samp
     Fail("sample {}: {}; run `millrace verify` on the dataset", sample_id, record.fault().message);
   }
   const RandomKey key{.seed = impl_->seed, .epoch = 0, .sample_id = sample_id};
-  const auto geometry = loader.transform.Plan(
-      {static_cast<int>(record->width), static_cast<int>(record->height)}, key);
+  const stages::Transform& transform = loader.largest();
+  const auto geometry =
+      transform.Plan({static_cast<int>(record->width), static_cast<int>(record->height)}, key);
   if (!geometry) impl_->Blame(Phase::kEvaluate, sample_id, geometry.fault().message);
   stages::Geometry scaled = *geometry;
   scaled.scale = stages::ChooseScale(impl_->decode_mode, *record, scaled);
@@ -459,8 +497,8 @@ std::vector<std::uint8_t> LoaderStages::MakeEvaluationPicture(std::uint64_t samp
   const stages::Size size = PictureSize(Phase::kEvaluate);
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size.width) *
                                    static_cast<std::size_t>(size.height) * stages::kChannels);
-  loader.transform.Apply(scaled, *image, &tools.resizer, pixels.data());
-  loader.transform.ApplyPixelOps(key, &tools.scratch, pixels.data());
+  transform.Apply(scaled, *image, &tools.resizer, pixels.data());
+  transform.ApplyPixelOps(key, &tools.scratch, pixels.data());
   impl_->images.Return(std::move(image));
   return pixels;
 }

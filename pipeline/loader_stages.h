@@ -65,6 +65,7 @@ class LoaderStages final : public SampleWork {
   stages::DecodeCounts decoded() const;
 
   stages::Size PictureSize(stages::Phase phase) const override;
+  stages::Size PictureSizeOf(const stages::Batch& batch) const override;
   RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) override;
   void Plan(const stages::Sample& sample) override;
   void Read(const stages::Sample& sample) override;

@@ -289,6 +289,9 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   }
   recipe.train = ReadLoader(data.Section("train"), Shuffle::kFull, "train");
   recipe.train.mix = recipe.train.section.Sections("mix");
+  if (recipe.train.section.Has("progressive")) {
+    recipe.train.progressive = ReadProgressive(recipe.train.section.Section("progressive"));
+  }
   if (data.Has("val")) {
     recipe.val = ReadLoader(data.Section("val"), Shuffle::kNone, "val");
     if (recipe.val->shuffle != Shuffle::kNone) {

@@ -12,6 +12,7 @@
 
 #include "base/params.h"
 #include "pipeline/components.h"
+#include "pipeline/progressive.h"
 #include "pipeline/sample_order.h"
 #include "stages/decode.h"
 #include "stages/decode_scale.h"
@@ -22,10 +23,11 @@ namespace millrace::pipeline {
 struct LoaderRecipe {
   std::string split;
   Shuffle shuffle = Shuffle::kNone;
-  std::uint64_t limit = 0;  // so many samples, chosen by the recipe's seed; 0: all
-  std::vector<Params> ops;  // read by stages::Transform
-  std::vector<Params> mix;  // read by stages::Mixing
-  Params section;           // its own, to blame settings that the dataset contradicts
+  std::uint64_t limit = 0;                 // so many samples, chosen by the recipe's seed; 0: all
+  std::vector<Params> ops;                 // read by stages::Transform
+  std::vector<Params> mix;                 // read by stages::Mixing
+  std::optional<Progressive> progressive;  // nothing: all pictures have the size that ops give
+  Params section;  // its own, to blame settings that the dataset contradicts
 };
 
 // A setting that two recipes give otherwise, with its values as TOML, or "not set".

@@ -18,6 +18,7 @@ SampleGrid MakeSampleGrid(const Recipe& recipe, const std::filesystem::path& dat
   LoaderStages loaders(recipe, dataset, {stages::Phase::kTrain});
   const auto num_samples =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, loaders.train().size()));
+  // Smaller ones leave the rest of their place white.
   const stages::Size size = loaders.PictureSize(stages::Phase::kTrain);
   const auto width = static_cast<std::uint32_t>(size.width);
   const auto height = static_cast<std::uint32_t>(size.height);
@@ -29,7 +30,8 @@ SampleGrid MakeSampleGrid(const Recipe& recipe, const std::filesystem::path& dat
   stages::Slot slot(0, 1, std::size_t{3} * width * height);
   for (std::uint32_t row = 0; row < num_samples; ++row) {
     for (std::uint32_t column = 0; column < columns; ++column) {
-      slot.Begin({.phase = stages::Phase::kTrain, .epoch = column, .size = 1}, size);
+      const stages::Batch batch{.phase = stages::Phase::kTrain, .epoch = column, .size = 1};
+      slot.Begin(batch, loaders.PictureSizeOf(batch));
       const stages::Sample sample{.slot = &slot,
                                   .index = 0,
                                   .key = {.seed = recipe.seed, .epoch = column, .sample_id = row}};
@@ -37,10 +39,11 @@ SampleGrid MakeSampleGrid(const Recipe& recipe, const std::filesystem::path& dat
       loaders.Decode(sample);
       loaders.Augment(sample);
       const std::uint32_t left = column * (width + kGapPixels);
-      for (std::uint32_t y = 0; y < height; ++y) {
-        const std::uint8_t* from = slot.image(0) + std::size_t{3} * y * width;
+      const std::size_t row_bytes = std::size_t{3} * static_cast<unsigned>(slot.picture().width);
+      for (std::uint32_t y = 0; y < static_cast<std::uint32_t>(slot.picture().height); ++y) {
+        const std::uint8_t* from = slot.image(0) + y * row_bytes;
         const std::size_t top = row * (height + kGapPixels) + y;
-        std::copy(from, from + std::size_t{3} * width,
+        std::copy(from, from + row_bytes,
                   grid.pixels.begin() + static_cast<std::ptrdiff_t>(3 * (top * grid.width + left)));
       }
     }

@@ -39,7 +39,8 @@ bool MayFollow(const GeometryOp& before, const GeometryOp& op) {
 
 }  // namespace
 
-Transform::Transform(const std::vector<Params>& ops, const Operations& known) {
+Transform::Transform(const std::vector<Params>& ops, const Operations& known,
+                     const Scaling& scaling) {
   if (ops.empty()) FailUsage("ops: the list is empty; {}", kFixesSize);
   std::optional<Size> size;
   for (const Params& params : ops) {
@@ -49,6 +50,7 @@ Transform::Transform(const std::vector<Params>& ops, const Operations& known) {
     params.RefuseUnknown();
     const std::size_t i = ops_.size();
     if (i > 0 && !MayFollow(*ops_[i - 1], *op)) BlameOrder(ops[i - 1], params);
+    op->Scale(scaling);
     size = op->OutputSize(size);
     ops_.push_back(std::move(op));
   }

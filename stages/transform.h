@@ -28,8 +28,10 @@ class Transform {
   // One section per operation: { op = "<name>", ... }, each one of `known`. Throws Error (exit code
   // 2) for an unknown name or setting, an order that is not allowed (random_resized_crop or resize,
   // then center_crop, then flips, then pixel operations), and a list whose output size depends on
-  // the picture.
-  explicit Transform(const std::vector<Params>& ops, const Operations& known);
+  // the picture. `scaling` is of all sizes in the list that are pictures': pixel operations see the
+  // output's size and keep their own settings.
+  explicit Transform(const std::vector<Params>& ops, const Operations& known,
+                     const Scaling& scaling = {});
 
   // What leaves the transform, whatever the picture.
   Size output_size() const { return output_size_; }

@@ -77,6 +77,9 @@ class CachedSamples final : public SampleWork {
   stages::Size PictureSize(stages::Phase phase) const override {
     return samples_.PictureSize(phase);
   }
+  stages::Size PictureSizeOf(const Batch& batch) const override {
+    return samples_.PictureSizeOf(batch);
+  }
   RandomKey KeyAt(const Batch& batch, std::uint64_t position) override {
     return IsFirst(batch) ? samples_.KeyAt(batch, position) : RandomKey{.sample_id = position};
   }

@@ -189,11 +189,14 @@ MakeLanes MakeStepLanes(const LaneSource& source, std::int64_t classes, const Ba
 
 }  // namespace
 
-ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
+ProfileReport ProfileRecipe(const Recipe& trained, const ProfileOptions& options,
                             tracking::RunLog& log) {
+  Recipe recipe = trained;
+  // Of pictures that grow, the ones of the last epochs, which take the longest.
+  recipe.train.progressive.reset();
   const Devices& devices = options.devices;
   const std::uint32_t lanes = devices.lanes();
-  CheckRecipe(recipe);
+  CheckRecipe(trained);
   LoaderStages loaders(recipe, options.dataset, {stages::Phase::kTrain});
   RefuseOtherClasses(loaders.train(), recipe);
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
@@ -248,6 +251,9 @@ ProfileReport ProfileRecipe(const Recipe& recipe, const ProfileOptions& options,
   if (!devices.choice.empty()) log.Text("{}", devices.choice);
   log.Text("{}", DescribeGraph(recipe, measure.graph, lanes));
   if (loaders.bypasses_page_cache()) log.Text("{}", DescribeBypass(loaders.train()));
+  if (trained.train.progressive) {
+    log.Text("all pictures have the size of the last epochs; in earlier ones they are smaller");
+  }
   measure.graph.on_more_slots = [&log](const MoreSlots& more) {
     log.Text("{}", DescribeMoreSlots(more));
   };

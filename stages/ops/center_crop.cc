@@ -16,6 +16,7 @@ class CenterCrop : public GeometryOp {
  public:
   explicit CenterCrop(Size size) : size_(size) {}
 
+  void Scale(const Scaling& scaling) override { size_ = scaling(size_); }
   GeometryPhase phase() const override { return GeometryPhase::kCenterCrop; }
   std::optional<Size> OutputSize(std::optional<Size>) const override { return size_; }
 

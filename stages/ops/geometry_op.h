@@ -2,6 +2,7 @@
 // however many of them there are, every pixel is resampled once.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -19,10 +20,27 @@ enum class GeometryPhase : std::uint8_t {
   kFlip,        // horizontal_flip, vertical_flip
 };
 
-// Immutable after construction: any number of threads may use one object.
+// How lengths change where an output is to be smaller or larger than its list says: in proportion.
+struct Scaling {
+  int to = 1;
+  int of = 1;
+
+  // Rounded to the nearest pixel, halves up; never none.
+  int operator()(int pixels) const {
+    const std::int64_t twice = 2 * std::int64_t{pixels} * to;
+    return static_cast<int>(std::max<std::int64_t>(1, (twice + of) / (2 * std::int64_t{of})));
+  }
+  Size operator()(Size size) const { return {(*this)(size.width), (*this)(size.height)}; }
+};
+
+// Immutable once it is scaled: any number of threads may use one object.
 class GeometryOp {
  public:
   virtual ~GeometryOp() = default;
+
+  // Changes the lengths of its output; not those of what it takes from the picture. Once, before
+  // anything else is asked of it.
+  virtual void Scale(const Scaling&) {}
 
   virtual GeometryPhase phase() const = 0;
 

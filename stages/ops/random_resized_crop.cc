@@ -19,6 +19,7 @@ class RandomResizedCrop : public GeometryOp {
   RandomResizedCrop(Size size, ResizeMode mode, const RandomCropLimits& limits)
       : size_(size), mode_(mode), limits_(limits) {}
 
+  void Scale(const Scaling& scaling) override { size_ = scaling(size_); }
   GeometryPhase phase() const override { return GeometryPhase::kResample; }
   std::optional<ResizeMode> resize_mode() const override { return mode_; }
   std::optional<Size> OutputSize(std::optional<Size>) const override { return size_; }

@@ -17,6 +17,14 @@ class ResizeOp : public GeometryOp {
  public:
   ResizeOp(std::variant<ShortSide, Size> target, ResizeMode mode) : target_(target), mode_(mode) {}
 
+  void Scale(const Scaling& scaling) override {
+    if (Size* exact = std::get_if<Size>(&target_)) {
+      *exact = scaling(*exact);
+    } else {
+      std::get<ShortSide>(target_).pixels = scaling(std::get<ShortSide>(target_).pixels);
+    }
+  }
+
   GeometryPhase phase() const override { return GeometryPhase::kResample; }
   std::optional<ResizeMode> resize_mode() const override { return mode_; }
 

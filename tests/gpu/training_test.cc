@@ -126,6 +126,25 @@ TEST_F(GpuTraining, DeterministicRunsAreEqualBitForBitWithAndWithoutGraph) {
   ExpectEqualWeights(first, graph);
 }
 
+TEST_F(GpuTraining, GraphsOfGrowingPicturesDoWhatTheStepsThemselvesDo) {
+  // An epoch of 16 pixels and one of 20, which are decoded on the CPU and on the GPU.
+  const std::vector<std::string> growing = {
+      "deterministic=true",
+      "data.train.progressive={ from = 16, begin_epoch = 0, end_epoch = 1, step = 4 }"};
+  std::vector<std::string> settings = growing;
+  settings.emplace_back("train.cuda_graph=off");
+  const Run eager = Train("eager", "cuda:0", settings);
+  for (const char* decode : {"cpu", "gpu"}) {
+    settings = growing;
+    settings.push_back(std::string("decode.device=") + decode);
+    const Run graph = Train(std::string("graph-") + decode, "cuda:0", settings);
+    EXPECT_THAT(graph.told, Contains(HasSubstr("a CUDA graph from now on: it gives"))) << decode;
+    EXPECT_THAT(graph.told, Contains(HasSubstr("again for batches of another size"))) << decode;
+    EXPECT_EQ(graph.metrics, eager.metrics) << decode;
+    ExpectEqualWeights(graph, eager);
+  }
+}
+
 TEST_F(GpuTraining, GraphIsUsedInEveryPrecision) {
   for (const char* amp : {"off", "bf16", "fp16"}) {
     const Run run =

@@ -47,14 +47,14 @@ class RecordingLane final : public LaneWork {
 
 class LoaderStagesTest : public test::LoaderTest {
  protected:
-  // Two epochs of 24 samples in batches of 4, each followed by an evaluation of 9 in batches of 5.
+  // Epochs of 24 samples in batches of 4, each followed by an evaluation of 9 in batches of 5.
   void Run(LoaderStages& loaders, RecordingLane& lane, int workers, std::uint32_t slots = 3,
-           std::size_t max_image_bytes = 3 * 24 * 22) {
+           std::size_t max_image_bytes = 3 * 24 * 22, std::uint32_t epochs = 2) {
     BatchPlan plan({.train_samples = loaders.train().size(),
                     .evaluate_samples = loaders.val() != nullptr ? loaders.val()->size() : 0,
                     .per_device = 4,
                     .evaluate_per_device = 5,
-                    .epochs = 2});
+                    .epochs = epochs});
     Stop stop;
     StageStats stats;
     RunGraph(
@@ -137,6 +137,57 @@ TEST_F(LoaderStagesTest, PixelOperationsChangeWhatTheGeometryLeavesWhateverTheWo
   }
 }
 
+TEST_F(LoaderStagesTest, GrowingPicturesAreThoseOfALoaderOfTheirEpochsSize) {
+  // With operations that look at the size.
+  const auto ops = [](int side) {
+    return "data.train.ops=[{ op = 'random_resized_crop', size = " + std::to_string(side) +
+           " }, { op = 'horizontal_flip' }, { op = 'shear_x' }, { op = 'translate_y' }, "
+           "{ op = 'random_erasing', p = 1.0 }]";
+  };
+  const std::vector<int> sides = {8, 12, 16, 20};
+  for (const char* engine : {"region", "libjpeg-turbo"}) {
+    const std::string decode = std::string("decode.engine=") + engine;
+    const Recipe recipe = LoadRecipe(
+        {decode, ops(20),
+         "data.train.progressive={ from = 8, begin_epoch = 0, end_epoch = 3, step = 4 }"});
+    LoaderStages loaders(recipe, dataset_);
+    EXPECT_EQ(loaders.PictureSize(Phase::kTrain), (stages::Size{20, 20}));
+    RecordingLane lane;
+    std::map<std::uint32_t, int> pictures;  // by epoch
+    lane.on_step = [&](const Slot& slot) {
+      if (slot.batch().phase == Phase::kEvaluate) {
+        EXPECT_EQ(slot.picture(), (stages::Size{24, 22}));
+        return;
+      }
+      const std::uint32_t epoch = slot.batch().epoch;
+      const int side = sides.at(epoch);
+      ASSERT_EQ(slot.picture(), (stages::Size{side, side}));
+      const std::vector<Params> of_epoch = LoadRecipe({ops(side)}).train.ops;
+      for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
+        const RandomKey key{
+            .seed = recipe.seed, .epoch = epoch, .sample_id = slot.sample(i).sample_id};
+        const auto pixels = slot.pixels().subspan(i * slot.image_bytes(), slot.image_bytes());
+        EXPECT_TRUE(std::ranges::equal(pixels, Expected(loaders.train(), of_epoch, key)));
+        EXPECT_EQ(slot.sample(i).digest, Hash64(std::as_bytes(pixels)));
+        ++pictures[epoch];
+      }
+    };
+    Run(loaders, lane, 2, 3, 3 * 24 * 22, 4);
+    EXPECT_EQ(pictures, (std::map<std::uint32_t, int>{{0, 24}, {1, 24}, {2, 24}, {3, 24}}));
+  }
+}
+
+TEST_F(LoaderStagesTest, GrowthThatOpsDoNotAllowIsRefusedWithoutADataset) {
+  const auto error_of = [&](const std::string& settings) {
+    const Recipe recipe = LoadRecipe({"data.train.progressive={" + settings + "}"});
+    return test::UsageErrorOf([&] { CheckLoaders(recipe); });
+  };
+  EXPECT_EQ(error_of("from = 10, begin_epoch = 0, end_epoch = 1, step = 5"), "");
+  EXPECT_THAT(error_of("from = 32, begin_epoch = 0, end_epoch = 1"),
+              EndsWith("recipe.toml: data.train.progressive.from: is 32; it must be less than the "
+                       "20 pixels of ops, to which pictures grow"));
+}
+
 TEST_F(LoaderStagesTest, PixelOperationsOnTheGpuAreRefused) {
   const Recipe recipe = LoadRecipe({"decode.device=gpu", kPixelOps});
   EXPECT_THAT(ErrorOf([&] { CheckLoaders(recipe); }),
@@ -146,9 +197,11 @@ TEST_F(LoaderStagesTest, PixelOperationsOnTheGpuAreRefused) {
 }
 
 TEST_F(LoaderStagesTest, CargoForTheGpuMakesThePixelsAndDigestsOfTheCpu) {
+  // Of 32, 48 and 64 pixels.
   const std::vector<std::string> settings = {
       "data.train.ops=[{ op = 'random_resized_crop', size = 64, scale = [0.2, 1.0] },"
       " { op = 'horizontal_flip' }]",
+      "data.train.progressive={ from = 32, begin_epoch = 0, end_epoch = 2, step = 16 }",
       "data.val.ops=[{ op = 'resize', size = 20 }, { op = 'center_crop', size = 8 }]"};
   std::vector<std::string> for_gpu = settings;
   for_gpu.emplace_back("decode.device=gpu");
@@ -166,7 +219,7 @@ TEST_F(LoaderStagesTest, CargoForTheGpuMakesThePixelsAndDigestsOfTheCpu) {
       digests[0].push_back(slot.sample(i).digest);
     }
   };
-  Run(cpu, cpu_lane, 2, 3, 3 * 64 * 64);
+  Run(cpu, cpu_lane, 2, 3, 3 * 64 * 64, 3);
 
   LoaderStages gpu(LoadRecipe(for_gpu), dataset_);
   RecordingLane gpu_lane;
@@ -192,13 +245,13 @@ TEST_F(LoaderStagesTest, CargoForTheGpuMakesThePixelsAndDigestsOfTheCpu) {
     }
     of_gpu.push_back(made.pixels);
   };
-  Run(gpu, gpu_lane, 2, 3, 3 * 64 * 64);
+  Run(gpu, gpu_lane, 2, 3, 3 * 64 * 64, 3);
 
   EXPECT_TRUE(of_gpu == of_cpu);
   EXPECT_TRUE(digests[1] == digests[0]);
   // Pictures of 8 x 8 have too few bytes for the digest that the device knows.
-  EXPECT_EQ(finished, 2u * 9);
-  EXPECT_EQ(gpu.decoded().gpu, 2u * 24);
+  EXPECT_EQ(finished, 3u * 9);
+  EXPECT_EQ(gpu.decoded().gpu, 3u * 24);
 }
 
 TEST_F(LoaderStagesTest, FastDecodeOnTheGpuIsRefused) {

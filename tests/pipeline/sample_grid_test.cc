@@ -43,6 +43,27 @@ TEST_F(SampleGridTest, RowsAreSamplesAndColumnsAreEpochsOfTheTrainingLoader) {
   }
 }
 
+TEST_F(SampleGridTest, PicturesThatGrowHaveTheirEpochsSizeAndWhiteAroundThem) {
+  const Recipe recipe = LoadRecipe(
+      {"data.train.progressive={ from = 10, begin_epoch = 0, end_epoch = 1, step = 10 }"});
+  const SampleGrid grid = MakeSampleGrid(recipe, dataset_, 1, 2);
+  const storage::SplitReader reader(dataset_, "train");
+  const RandomKey key{.seed = 11, .epoch = 0, .sample_id = 0};
+  const auto small = Expected(
+      reader,
+      LoadRecipe({"data.train.ops=[{ op = 'random_resized_crop', size = 10, scale = [0.2, 1.0] }, "
+                  "{ op = 'horizontal_flip' }]"})
+          .train.ops,
+      key);
+  std::vector<std::uint8_t> wanted(std::size_t{3} * kSide * kSide, 255);
+  for (std::ptrdiff_t y = 0; y < 10; ++y) {
+    std::copy_n(small.begin() + 30 * y, 30, wanted.begin() + 3 * kSide * y);
+  }
+  EXPECT_EQ(Cell(grid, 0, 0), wanted);
+  EXPECT_EQ(Cell(grid, 0, 1),
+            Expected(reader, recipe.train.ops, {.seed = 11, .epoch = 1, .sample_id = 0}));
+}
+
 TEST_F(SampleGridTest, GapsAreWhite) {
   const SampleGrid grid = MakeSampleGrid(LoadRecipe(), dataset_, 2, 2);
   for (std::uint32_t y = 0; y < grid.height; ++y) {

@@ -64,6 +64,42 @@ TEST(Transform, OutputSizeIsThatOfTheListWhateverThePicture) {
   EXPECT_EQ(Make(List({kCenter, kFlip})).output_size(), (Size{64, 64}));
 }
 
+TEST(Transform, ScaledListIsTheOneWithAllItsSizesInProportion) {
+  struct Case {
+    const char* list;
+    const char* scaled;  // to a half
+  };
+  const Case cases[] = {
+      {kCrop, R"({"op": "random_resized_crop", "size": 32})"},
+      {R"({"op": "random_resized_crop", "width": 30, "height": 20}, {"op": "horizontal_flip"})",
+       R"({"op": "random_resized_crop", "width": 15, "height": 10}, {"op": "horizontal_flip"})"},
+      // Half a pixel goes up.
+      {R"({"op": "resize", "size": 73}, {"op": "center_crop", "size": 64})",
+       R"({"op": "resize", "size": 37}, {"op": "center_crop", "size": 32})"},
+      {R"({"op": "resize", "width": 81, "height": 1}, {"op": "vertical_flip"})",
+       R"({"op": "resize", "width": 41, "height": 1}, {"op": "vertical_flip"})"},
+      {kCenter, R"({"op": "center_crop", "size": 32})"},
+  };
+  for (const Case& each : cases) {
+    const auto ops =
+        Params::FromJson(std::string(R"({"ops": [)") + each.list + "]}", "").Sections("ops");
+    const Transform scaled(ops, BuiltInOperations(), {.to = 7, .of = 14});
+    const Transform wanted = Make(each.scaled);
+    EXPECT_EQ(scaled.output_size(), wanted.output_size()) << each.list;
+    for (std::uint64_t sample = 0; sample < 20; ++sample) {
+      const RandomKey key{.seed = 7, .epoch = 3, .sample_id = sample};
+      const Result<Geometry> got = scaled.Plan({500, 375}, key);
+      const Result<Geometry> plan = wanted.Plan({500, 375}, key);
+      ASSERT_TRUE(got && plan);
+      EXPECT_EQ(got->crop, plan->crop);
+      EXPECT_EQ(got->resized, plan->resized);
+      EXPECT_EQ(got->window, plan->window);
+      EXPECT_EQ(got->flip_horizontal, plan->flip_horizontal);
+      EXPECT_EQ(got->flip_vertical, plan->flip_vertical);
+    }
+  }
+}
+
 TEST(Transform, SmallerPicturesAreTakenWhereAResizeAverages) {
   EXPECT_TRUE(Make(List({kCrop, kFlip})).TakesSmallerPictures());
   EXPECT_TRUE(Make(List({kResize, kCenter})).TakesSmallerPictures());
