@@ -1,5 +1,7 @@
 #include "pipeline/evaluation_record.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -32,6 +34,18 @@ Json ToJson(const std::vector<Answer>& answers) {
     list.push_back(std::move(json));
   }
   return list;
+}
+
+// Names may hold any bytes; what is not UTF-8 is shown as a replacement character.
+std::string Text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// A member whose entries have a line each.
+std::string List(const char* name, const Json& list) {
+  std::string text = fmt::format("\"{}\":[", name);
+  for (std::size_t i = 0; i < list.size(); ++i) text += (i == 0 ? "\n" : ",\n") + Text(list[i]);
+  return text + "]";
 }
 
 // Reads a record and checks that its labels are classes.
@@ -96,21 +110,24 @@ class Reader {
 }  // namespace
 
 std::string EvaluationRecord::ToJson() const {
-  Json json = {{"step", step}, {"epoch", epoch}, {"split", split},          {"samples", samples},
-               {"top1", top1}, {"top5", top5},   {"unanswered", unanswered}};
-  Json& rows = json["classes"] = Json::array();
+  const Json head = {
+      {"step", step}, {"epoch", epoch}, {"split", split},          {"samples", samples},
+      {"top1", top1}, {"top5", top5},   {"unanswered", unanswered}};
+  Json rows = Json::array();
   for (const Class& row : classes) {
     rows.push_back(
         {{"id", row.id}, {"name", row.name}, {"samples", row.samples}, {"right", row.right}});
   }
-  Json& pairs = json["mistakes"] = Json::array();
+  Json pairs = Json::array();
   for (const Mistake& pair : mistakes) {
     pairs.push_back({{"label", pair.label}, {"answer", pair.answer}, {"count", pair.count}});
   }
-  json["hardest"] = pipeline::ToJson(hardest);
-  json["most_confused"] = pipeline::ToJson(most_confused);
-  // Names may hold any bytes; what is not UTF-8 is shown as a replacement character.
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string text = "{";
+  for (const auto& [name, value] : head.items())
+    text += fmt::format("\"{}\":{},", name, Text(value));
+  text += "\n" + List("classes", rows) + ",\n" + List("mistakes", pairs) + ",\n";
+  text += List("hardest", pipeline::ToJson(hardest)) + ",\n";
+  return text + List("most_confused", pipeline::ToJson(most_confused)) + "}\n";
 }
 
 EvaluationRecord EvaluationRecord::Read(const std::filesystem::path& file) {

@@ -117,7 +117,7 @@ svg.plot .at rect { fill: transparent; }
 svg.plot .at path, svg.plot .at circle { opacity: 0; }
 svg.plot .at path { stroke: var(--dim); }
 svg.plot .at:hover path, svg.plot .at:hover circle { opacity: 1; }
-.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); }
 .samples .picture { height: auto; aspect-ratio: 1; border: 3px solid var(--mark); }
 .samples img, .samples img.small { width: 100%; max-width: none; height: 100%; max-height: none; object-fit: contain; }
 .samples .right { --mark: var(--good); } .samples .wrong { --mark: var(--bad); }

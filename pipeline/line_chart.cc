@@ -232,7 +232,7 @@ std::string LineChartHtml(const LineChart& chart) {
     return html + "</figcaption><p class=\"dim\">nothing was told of it</p></figure>\n";
   }
   for (std::size_t i = 0; i < chart.series.size(); ++i) {
-    if (chart.series.size() == 1) break;  // its title says it
+    if (!chart.has_legend) break;
     html += fmt::format(R"(<span class="s{}">{}</span>)", i, EscapeHtml(chart.series[i].name));
   }
   return html + "</figcaption>\n" + picture.Svg() + "</figure>\n";

@@ -24,6 +24,7 @@ struct LineChart {
   std::string title;   // text, as are the other names
   std::string x_name;  // below the axis
   std::vector<ChartSeries> series;
+  bool has_legend = false;                          // names the series
   std::string (*format_y)(double value) = nullptr;  // of values under the pointer
   std::function<std::string(double x)> describe_x;  // the same of places
   // What the axes reach at least.

@@ -12,7 +12,7 @@
 namespace millrace::pipeline {
 
 // So many mistakes are kept, the most frequent: all of them where there are few classes.
-inline constexpr std::size_t kMostMistakes = 1000;
+inline constexpr std::size_t kMostMistakes = 5000;
 
 // `result` is that of all ranks on the validation split, called `split`, after `step` global steps.
 // REQUIRES: `loaders` have that split

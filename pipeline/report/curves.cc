@@ -54,10 +54,12 @@ std::string ReportCurves(const RunReport& report) {
   const auto add = [&](std::string title, std::vector<ChartSeries> series,
                        std::string (*format)(double), std::optional<double> bottom,
                        std::optional<double> top) {
+    const bool has_legend = series.size() > 1;  // otherwise the title says it
     std::erase_if(series, [](const ChartSeries& one) { return one.points.empty(); });
     html += LineChartHtml({.title = std::move(title),
                            .x_name = "step",
                            .series = std::move(series),
+                           .has_legend = has_legend,
                            .format_y = format,
                            .describe_x = describe,
                            .left = static_cast<double>(first),

@@ -55,22 +55,27 @@ std::string ClassSection(const EvaluationRecord& evaluation) {
   });
   std::map<std::uint64_t, const EvaluationRecord::Mistake*> worst_of;
   for (const auto& mistake : evaluation.mistakes) worst_of.emplace(mistake.label, &mistake);
+  const bool has_ids = std::any_of(classes.begin(), classes.end(),
+                                   [](const Class& one) { return one.id != one.name; });
   std::string html = fmt::format(
       "<section id=\"classes\">\n<h2>Classes <small>{}, worst first; {}</small></h2>\n"
       "<div class=\"{}\">\n<table class=\"wide\"><thead><tr><th>class</th>"
-      "<th class=\"roomy\">id</th><th class=\"n\">images</th><th class=\"n\">right</th>"
+      "{}<th class=\"n\">images</th><th class=\"n\">right</th>"
       "<th>top-1</th><th class=\"n roomy\">95 %</th><th>most often taken for</th></tr></thead>"
       "<tbody>\n",
       FormatCount(classes.size()), When(evaluation),
-      classes.size() > kManyClasses ? "scroll" : "sideways");
+      classes.size() > kManyClasses ? "scroll" : "sideways",
+      has_ids ? "<th class=\"roomy\">id</th>" : "");
   for (const std::size_t i : order) {
     const Class& one = classes[i];
     const Interval likely =
         WilsonInterval(static_cast<double>(one.right), static_cast<double>(one.samples));
     html += fmt::format(
-        "<tr><td>{}</td><td class=\"roomy\"><code>{}</code></td><td class=\"n\">{}</td>"
+        "<tr><td>{}</td>{}<td class=\"n\">{}</td>"
         "<td class=\"n\">{}</td>{}<td class=\"n dim roomy\">{:.0f} to {:.0f} %</td>",
-        NameOf(one), EscapeHtml(one.id), FormatCount(one.samples), FormatCount(one.right),
+        NameOf(one),
+        has_ids ? fmt::format("<td class=\"roomy\"><code>{}</code></td>", EscapeHtml(one.id)) : "",
+        FormatCount(one.samples), FormatCount(one.right),
         one.samples == 0 ? "<td class=\"dim\">no images</td>" : Bar(Share(one.right, one.samples)),
         100 * likely.low, 100 * likely.high);
     const auto worst = worst_of.find(i);
@@ -89,8 +94,9 @@ std::string MistakeSection(const EvaluationRecord& evaluation) {
       fmt::format("<section id=\"mistakes\">\n<h2>Confused pairs <small>{}</small></h2>\n",
                   shown < evaluation.mistakes.size() ? fmt::format("the {} most frequent", shown)
                                                      : "the most frequent first");
-  if (shown == 0)
+  if (shown == 0) {
     return html + "<p class=\"dim\">No class was taken for another.</p>\n</section>\n";
+  }
   html +=
       "<div class=\"sideways\">\n<table class=\"wide\"><thead><tr><th>is</th><th>was taken for</th>"
       "<th class=\"n\">images</th><th>of the class</th></tr></thead><tbody>\n";

@@ -77,8 +77,8 @@ TEST_F(EvaluationRecordTest, DamagedFileIsNamed) {
     return ErrorOf([&] { (void)ReadBack(text); });
   };
   std::string other_label = Example().ToJson();
-  const std::string label = "\"label\": 1";
-  other_label.replace(other_label.find(label), label.size(), "\"label\": 2");
+  const std::string label = "\"label\":1";
+  other_label.replace(other_label.find(label), label.size(), "\"label\":2");
   for (const std::string& text : {std::string(), std::string("[]"), std::string("{\"step\": 1}"),
                                   Example().ToJson().substr(0, 200), other_label}) {
     EXPECT_THAT(error_of(text), EndsWith("evaluation.json: is damaged: it is none that a run "

@@ -69,8 +69,10 @@ TEST(TickLabels, HaveTheDigitsThatTellThemApart) {
 }
 
 TEST(LineChart, EachPlaceTellsTheValuesOfAllSeries) {
-  const std::string html =
-      LineChartHtml(Chart({{"training", {{10, 2}, {20, 1}}}, {"validation", {{20, 1.5}}}}));
+  LineChart chart = Chart({{"training", {{10, 2}, {20, 1}}}, {"validation", {{20, 1.5}}}});
+  EXPECT_THAT(LineChartHtml(chart), Not(HasSubstr("<span")));
+  chart.has_legend = true;
+  const std::string html = LineChartHtml(chart);
   EXPECT_THAT(html, HasSubstr("<title>step 10: training 2.00</title>"));
   EXPECT_THAT(html, HasSubstr("<title>step 20: training 1.00, validation 1.50</title>"));
   EXPECT_EQ(CountOf(html, "<title>"), 2u);
@@ -125,8 +127,10 @@ TEST(LineChart, OfNothingSaysSo) {
 TEST(LineChart, NamesAreEscaped) {
   LineChart chart = Chart({{"<a>", {{1, 1}}}, {"b", {{1, 1}}}});
   chart.title = "<title>";
+  chart.has_legend = true;
   const std::string html = LineChartHtml(chart);
   EXPECT_THAT(html, HasSubstr("<b>&lt;title&gt;</b>"));
+  EXPECT_THAT(html, HasSubstr("<span class=\"s0\">&lt;a&gt;</span>"));
   EXPECT_THAT(html, Not(HasSubstr("<a>")));
 }
 

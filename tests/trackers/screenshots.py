@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Pictures of what the trackers' own pages show of a run, for the documentation.
+"""Pictures of what the trackers' own pages and its report show of a run, for the documentation.
 
 Trains twice on made-up pictures, telling MLflow's real server of one run and Polyaxon's of the other, and has headless
-Chromium draw the pages of TensorBoard, MLflow and Polyaxon. The pictures are made small: fewer colours, half the size.
+Chromium draw the pages of TensorBoard, MLflow and Polyaxon and the first run's report. The pictures are made small: fewer colours, half the size.
 
 Usage: screenshots.py --millrace PROGRAM --tensorboard PROGRAM --scratch FOLDER --out FOLDER [--only NAME...]
 """
@@ -50,6 +50,8 @@ epochs = 8
 MOST_BYTES = 60_000
 # Over MLflow's charts, where the pointer is; here everywhere.
 NO_BARS = ".modebar-container { display: none }"
+# A report's figures, curves and hardest samples; more would make the picture too high.
+FIRST_PARTS = "nav, #classes, #mistakes, #environment, #recipe, #samples h3:nth-of-type(2) ~ * { display: none }"
 
 
 class PolyaxonWithPages(PolyaxonServer):
@@ -192,6 +194,7 @@ def main():
             "mlflow-pictures": Page(f"{of_run}/model-metrics", 1440, 3000, "predictions_with_gt", show_last_picture, NO_BARS),
             "polyaxon-dashboard": Page(f"{of_job}/dashboards", 1440, 1100, "Throughput"),
             "polyaxon-resources": Page(f"{of_job}/resources", 1440, 800, "cpu_utilization"),
+            "report": Page((scratch / "runs/lr-0.05/report.html").as_uri(), 1280, 1370, "finished", style=FIRST_PARTS),
         }
         browser = Browser(scratch / "chromium")
         for name, page in pages.items():
