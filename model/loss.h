@@ -24,8 +24,11 @@ class Loss {
 };
 
 // The loss that the [loss] section asks for; cross entropy without smoothing when it is empty.
-// Keys: `name` ("cross_entropy"), `label_smoothing` (the share of the target that is spread evenly
-// over all classes, arXiv:1512.00567). Throws Error (exit code 2) for a wrong value.
+// Keys: `name` ("cross_entropy", or "binary_cross_entropy": each class is a question of its own),
+// `label_smoothing` (the share of the target that is spread evenly over all classes,
+// arXiv:1512.00567), and for binary cross entropy `sum_classes`: the sum over a sample's classes
+// instead of their mean. Throws Error (exit code 2) for a wrong value and for a setting without
+// effect.
 std::unique_ptr<Loss> MakeLoss(const Params& section,
                                const Components& known = BuiltInComponents());
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -55,11 +56,14 @@ std::unique_ptr<Network> MakeNamedResNet(const Params& section, std::int64_t num
   if (stochastic_depth == 1) {
     section.Blame("stochastic_depth", "is 1, with which the last block would never be used");
   }
+  std::optional<double> fc_bias;
+  if (section.Has("fc_bias")) fc_bias = section.Number("fc_bias");
   return MakeResNet(*architecture, {.num_classes = num_classes,
                                     .width = width,
                                     .blurpool = section.Flag("blurpool", false),
                                     .stochastic_depth = stochastic_depth,
                                     .zero_init_residual = section.Flag("zero_init_residual", false),
+                                    .fc_bias = fc_bias,
                                     .sync_batch_norm = section.Flag("sync_batch_norm", false),
                                     .memory_format = ReadMemoryFormat(section),
                                     .seed = seed});

@@ -87,6 +87,7 @@ class ResNet final : public Network {
     if (options.zero_init_residual) {
       for (Block& block : blocks_) block.steps.back().norm.weight.zero_();
     }
+    if (options.fc_bias) classifier_.bias.fill_(*options.fc_bias);
     if (options.blurpool) {
       ForEachConvNorm([&](const std::string&, const std::string&, ConvNorm& step) {
         if (step.conv.shape.stride > 1 && step.conv.shape.in >= kLeastBlurredChannels) {

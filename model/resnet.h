@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,6 +47,9 @@ struct ResNetOptions {
   // The last normalisation of every block starts at 0, so that each block starts as the identity
   // (arXiv:1706.02677).
   bool zero_init_residual = false;
+  // What the classifier's bias starts with instead of torch.nn.Linear's draw. -log(classes) gives
+  // each class its share where every class is a question of its own (binary cross entropy).
+  std::optional<double> fc_bias = std::nullopt;
   // Network::sync_batch_norm().
   bool sync_batch_norm = false;
   // In which images, activations and weights of convolutions lie.

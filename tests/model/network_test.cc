@@ -145,6 +145,20 @@ TEST(Network, ZeroInitResidualMakesBlocksIdentities) {
   }
 }
 
+TEST(Network, BiasOfTheClassifierBeginsWhereAskedAndNothingElseChanges) {
+  const auto plain = Make(R"({"name": "resnet18", "width": 16})");
+  const auto network = Make(R"({"name": "resnet18", "width": 16, "fc_bias": -2.5})");
+  for (std::size_t i = 0; i < plain->parameters().size(); ++i) {
+    const NamedTensor& parameter = network->parameters()[i];
+    if (parameter.name == "fc.bias") {
+      EXPECT_TRUE(at::equal(parameter.tensor, at::full_like(parameter.tensor, -2.5)));
+      EXPECT_TRUE(parameter.tensor.requires_grad());
+    } else {
+      EXPECT_TRUE(at::equal(parameter.tensor, plain->parameters()[i].tensor)) << parameter.name;
+    }
+  }
+}
+
 TEST(Network, WidthScalesEveryLayer) {
   const auto network = Make(R"({"name": "resnet18", "width": 16})");
   EXPECT_EQ(network->state().front().tensor.sizes(), (std::vector<std::int64_t>{16, 3, 7, 7}));
@@ -225,9 +239,32 @@ TEST(Loss, SmoothingIsTheFormula) {
   EXPECT_TRUE(at::allclose(plain->PerSample(logits, target), wanted, 1e-5, 1e-6));
 }
 
+TEST(Loss, BinaryCrossEntropyIsTheFormulaForClassesAndForShares) {
+  const at::Tensor logits = at::randn({6, 5});
+  const at::Tensor labels = at::tensor({0, 1, 2, 3, 4, 0}, at::kLong);
+  const at::Tensor target = at::one_hot(labels, 5) * 0.8 + 0.2 / 5;
+  const at::Tensor chance = logits.sigmoid();
+  const at::Tensor parts = -(target * chance.log() + (1 - target) * (1 - chance).log());
+
+  const std::string smoothed = R"("name": "binary_cross_entropy", "label_smoothing": 0.2)";
+  const auto mean = MakeLoss(Params::FromJson("{" + smoothed + "}", "loss"));
+  EXPECT_TRUE(at::allclose(mean->PerSample(logits, labels), parts.mean(1), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(mean->Mean(logits, labels), parts.mean(), 1e-5, 1e-6));
+  const auto sum = MakeLoss(Params::FromJson("{" + smoothed + R"(, "sum_classes": true})", "loss"));
+  EXPECT_TRUE(at::allclose(sum->PerSample(logits, labels), parts.sum(1), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(sum->Mean(logits, labels), parts.sum(1).mean(), 1e-5, 1e-6));
+  const auto plain = MakeLoss(Params::FromJson(R"({"name": "binary_cross_entropy"})", "loss"));
+  EXPECT_TRUE(at::allclose(plain->PerSample(logits, target), parts.mean(1), 1e-5, 1e-6));
+}
+
 TEST(Loss, WrongSettingsAreNamed) {
-  EXPECT_THROW(MakeLoss(Params::FromJson(R"({"name": "hinge"})", "loss")), Error);
+  EXPECT_THAT([] { MakeLoss(Params::FromJson(R"({"name": "hinge"})", "loss")); },
+              ::testing::ThrowsMessage<Error>(
+                  HasSubstr("name: is \"hinge\"; it must be one of cross_entropy, binary_")));
   EXPECT_THROW(MakeLoss(Params::FromJson(R"({"label_smoothing": 1.5})", "loss")), Error);
+  EXPECT_THAT([] { MakeLoss(Params::FromJson(R"({"sum_classes": true})", "loss")); },
+              ::testing::ThrowsMessage<Error>(HasSubstr(
+                  "sum_classes: has no effect on cross_entropy; binary_cross_entropy has it")));
 }
 
 }  // namespace

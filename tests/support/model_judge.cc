@@ -270,6 +270,24 @@ void PrintSchedule(const Arguments& args) {
   }
 }
 
+// loss SECTION INPUTS OUT: the loss of each sample, their "mean" and its "gradient" of "logits" and
+// "targets" (labels or shares).
+void JudgeLoss(const Arguments& args) {
+  const Params params = Params::FromJson(args.at(0), "loss");
+  const auto loss = MakeLoss(params);
+  params.RefuseUnknown();
+  const TensorFile inputs = ReadSafetensors(args.at(1));
+  const at::Tensor logits = Find(inputs, "logits").set_requires_grad(true);
+  const at::Tensor targets = Find(inputs, "targets");
+  const at::Tensor mean = loss->Mean(logits, targets);
+  mean.backward();
+  WriteSafetensors(args.at(2),
+                   std::vector<NamedTensor>{{"samples", loss->PerSample(logits, targets).detach()},
+                                            {"mean", mean.detach()},
+                                            {"gradient", logits.grad()}},
+                   {});
+}
+
 // counts CLASSES INPUTS: samples, top-1, top-5 and mean loss of "logits" and "labels".
 void Counts(const Arguments& args) {
   const TensorFile inputs = ReadSafetensors(args.at(1));
@@ -340,6 +358,8 @@ int Run(const Arguments& all) {
     Ranks(args);
   } else if (verb == "schedule") {
     PrintSchedule(args);
+  } else if (verb == "loss") {
+    JudgeLoss(args);
   } else if (verb == "counts") {
     Counts(args);
   } else if (verb == "copy") {
@@ -348,7 +368,8 @@ int Run(const Arguments& all) {
     Bench(args);
   } else {
     fmt::print(stderr,
-               "verbs: init step depth train updates average ranks schedule counts copy bench\n");
+               "verbs: init step depth train updates average ranks schedule loss counts copy "
+               "bench\n");
     return 2;
   }
   return 0;
