@@ -78,7 +78,8 @@ class RunFeed {
     const stages::Batch batch{.phase = Phase::kTrain,
                               .epoch = static_cast<std::uint32_t>(step / StepsPerEpoch()),
                               .step = step,
-                              .size = 1};
+                              .size = 1,
+                              .global_batch = global_batch_};
     std::vector<MadeSample> samples(global_batch_);
     const std::uint64_t first = FirstPosition(step);
     for (std::uint64_t i = 0; i < global_batch_; ++i) {

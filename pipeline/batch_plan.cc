@@ -56,6 +56,7 @@ std::optional<Batch> BatchPlan::NextTraining() {
       .piece = piece,
       .first_position = step_in_epoch * global_batch_ + std::uint64_t{piece} * options_.per_device,
       .size = options_.per_device,
+      .global_batch = global_batch_,
       .last = micro_batch + 1 == options_.accumulation,
   };
   if (++within_ == std::uint64_t{options_.lanes} * options_.accumulation) {

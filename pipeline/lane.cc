@@ -76,7 +76,12 @@ void Lane::Train(const stages::Slot& slot) {
                     .to(parts_.device->device(), /*non_blocking=*/true);
   }
   sample_ids_.clear();
-  for (std::uint32_t i = 0; i < at.size; ++i) sample_ids_.push_back(slot.sample(i).sample_id);
+  // Copies of a sample leave out parts of their own: ids are far smaller than that.
+  constexpr int kCopyBits = 48;
+  for (std::uint32_t i = 0; i < at.size; ++i) {
+    const stages::SampleState& sample = slot.sample(i);
+    sample_ids_.push_back(sample.sample_id | std::uint64_t{sample.copy} << kCopyBits);
+  }
   parts_.network->DrawParts(at.epoch, sample_ids_);
   at::Tensor loss;
   if (first && at.last && parts_.group.world_size() == 1) {

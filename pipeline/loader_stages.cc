@@ -70,12 +70,17 @@ struct Loader {
         transforms(MakeTransforms(recipe, known)),
         progressive(recipe.progressive),
         shuffle(recipe.shuffle),
+        repeats(recipe.repeats),
         num_samples(recipe.limit == 0 ? reader.size() : std::min(recipe.limit, reader.size())),
         choice(reader.size(), Shuffle::kFull, seed, kEpochOfChoice) {}
 
   // The id of one of its samples, which are counted from 0.
   std::uint64_t IdOf(std::uint64_t sample) const {
     return num_samples == reader.size() ? sample : choice.At(sample);
+  }
+
+  CopiedPosition CopyAt(const Batch& batch, std::uint64_t position) const {
+    return pipeline::CopyAt(position, batch.global_batch, repeats);
   }
 
   // What makes the pictures of an epoch.
@@ -93,6 +98,7 @@ struct Loader {
   std::vector<stages::Transform> transforms;  // MakeTransforms()
   std::optional<Progressive> progressive;
   Shuffle shuffle;
+  std::uint32_t repeats;
   std::uint64_t num_samples;
   SampleOrder choice;
 };
@@ -282,6 +288,9 @@ struct LoaderStages::Impl {
   // read-ahead was not asked for.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> planned_window;
   std::uint64_t asked_for = 0;
+  // Of `runs`, where samples are repeated: those of the last global batch, for the copies that
+  // come when the window may have gone on. In the order of its first copies.
+  std::vector<std::shared_ptr<const void>> held;
   std::atomic<std::uint64_t> num_reads{0};
   std::atomic<std::uint64_t> num_late_reads{0};
   oneapi::tbb::enumerable_thread_specific<WorkerTools> tools;
@@ -355,10 +364,16 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
   }
   Loader& loader = impl_->Of(Phase::kTrain);
   const EpochOrder& order = impl_->OrderOf(batch.epoch, impl_->planned);
-  impl_->ReadAhead(order, position);
-  const std::uint64_t sample_id = loader.IdOf(order.current.At(position));
-  if (!impl_->runs || impl_->runs->Find(sample_id) == nullptr) loader.reader.Prefetch(sample_id);
-  return {.seed = impl_->seed, .epoch = batch.epoch, .sample_id = sample_id};
+  const CopiedPosition at = loader.CopyAt(batch, position);
+  const std::uint64_t sample_id = loader.IdOf(order.current.At(at.position));
+  // Past the page cache copies have what the first one held.
+  if (!impl_->runs || at.copy == 0) {
+    impl_->ReadAhead(order, at.position);
+    if (!impl_->runs || impl_->runs->Find(sample_id) == nullptr) loader.reader.Prefetch(sample_id);
+  }
+  // Copies draw as samples of epochs of their own would.
+  return {
+      .seed = impl_->seed, .epoch = batch.epoch * loader.repeats + at.copy, .sample_id = sample_id};
 }
 
 void LoaderStages::BypassPageCache() {
@@ -370,20 +385,34 @@ void LoaderStages::BypassPageCache() {
 bool LoaderStages::bypasses_page_cache() const { return impl_->runs.has_value(); }
 
 void LoaderStages::Plan(const Sample& sample) {
+  stages::SampleState& state = sample.slot->sample(sample.index);
+  const Batch& batch = sample.slot->batch();
+  state.copy = 0;
+  state.record_memory.reset();
+  if (batch.phase != Phase::kTrain) return;
+  const Loader& loader = impl_->Of(Phase::kTrain);
+  const CopiedPosition at = loader.CopyAt(batch, batch.first_position + sample.index);
+  state.copy = at.copy;
   if (!impl_->runs) return;
-  sample.slot->sample(sample.index).record_memory = sample.slot->batch().phase == Phase::kTrain
-                                                        ? impl_->runs->Find(sample.key.sample_id)
-                                                        : nullptr;
+  if (loader.repeats == 1) {
+    state.record_memory = impl_->runs->Find(sample.key.sample_id);
+    return;
+  }
+  const std::uint64_t samples = batch.global_batch / loader.repeats;
+  impl_->held.resize(samples);
+  std::shared_ptr<const void>& held = impl_->held[at.position % samples];
+  if (at.copy == 0) held = impl_->runs->Find(sample.key.sample_id);
+  state.record_memory = held;
 }
 
 void LoaderStages::Prefetch(const Batch& batch) {
   if (impl_->runs && batch.phase == Phase::kTrain) return;
   Loader& loader = impl_->Of(batch.phase);
   for (std::uint64_t at = batch.first_position; at < batch.first_position + batch.size; ++at) {
-    loader.reader.Prefetch(
-        loader.IdOf(batch.phase == Phase::kEvaluate
-                        ? at
-                        : impl_->OrderOf(batch.epoch, impl_->announced).current.At(at)));
+    loader.reader.Prefetch(loader.IdOf(batch.phase == Phase::kEvaluate
+                                           ? at
+                                           : impl_->OrderOf(batch.epoch, impl_->announced)
+                                                 .current.At(loader.CopyAt(batch, at).position)));
   }
 }
 

@@ -66,6 +66,7 @@ class LoaderStages final : public SampleWork {
 
   stages::Size PictureSize(stages::Phase phase) const override;
   stages::Size PictureSizeOf(const stages::Batch& batch) const override;
+  // REQUIRES: a training batch says its global_batch, where the recipe repeats samples
   RandomKey KeyAt(const stages::Batch& batch, std::uint64_t position) override;
   void Plan(const stages::Sample& sample) override;
   void Read(const stages::Sample& sample) override;

@@ -18,6 +18,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::int64_t kMostRepeats = 1 << 12;  // epochs times it are counted in 32 bits
+
 toml::table ParseToml(const std::filesystem::path& path) {
   const std::string text = ReadFile(path);
   try {
@@ -289,6 +291,15 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   }
   recipe.train = ReadLoader(data.Section("train"), Shuffle::kFull, "train");
   recipe.train.mix = recipe.train.section.Sections("mix");
+  recipe.train.repeats =
+      static_cast<std::uint32_t>(recipe.train.section.IntegerIn("repeats", 1, kMostRepeats, 1));
+  if (recipe.train.repeats > 1 && recipe.train.shuffle == Shuffle::kNone) {
+    recipe.train.section.Blame(
+        "repeats",
+        fmt::format("shows a 1/{} of the samples in each epoch, always the same ones with shuffle "
+                    "= \"none\"; use another, or remove it",
+                    recipe.train.repeats));
+  }
   if (recipe.train.section.Has("progressive")) {
     recipe.train.progressive = ReadProgressive(recipe.train.section.Section("progressive"));
   }

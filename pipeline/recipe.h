@@ -26,6 +26,7 @@ struct LoaderRecipe {
   std::uint64_t limit = 0;                 // so many samples, chosen by the recipe's seed; 0: all
   std::vector<Params> ops;                 // read by stages::Transform
   std::vector<Params> mix;                 // read by stages::Mixing
+  std::uint32_t repeats = 1;               // copies of each sample in a global batch
   std::optional<Progressive> progressive;  // nothing: all pictures have the size that ops give
   Params section;  // its own, to blame settings that the dataset contradicts
 };

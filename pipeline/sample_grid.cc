@@ -32,9 +32,10 @@ SampleGrid MakeSampleGrid(const Recipe& recipe, const std::filesystem::path& dat
     for (std::uint32_t column = 0; column < columns; ++column) {
       const stages::Batch batch{.phase = stages::Phase::kTrain, .epoch = column, .size = 1};
       slot.Begin(batch, loaders.PictureSizeOf(batch));
-      const stages::Sample sample{.slot = &slot,
-                                  .index = 0,
-                                  .key = {.seed = recipe.seed, .epoch = column, .sample_id = row}};
+      const stages::Sample sample{
+          .slot = &slot,
+          .index = 0,
+          .key = {.seed = recipe.seed, .epoch = column * recipe.train.repeats, .sample_id = row}};
       loaders.Read(sample);
       loaders.Decode(sample);
       loaders.Augment(sample);

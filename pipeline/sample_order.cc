@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/random.h"
 
 namespace millrace::pipeline {
@@ -28,6 +29,15 @@ std::uint64_t NumBlocks(std::uint64_t num_samples) {
 }
 
 }  // namespace
+
+CopiedPosition CopyAt(std::uint64_t position, std::uint64_t global_batch, std::uint32_t copies) {
+  if (copies == 1) return {.position = position, .copy = 0};
+  MILLRACE_CHECK(global_batch > 0 && global_batch % copies == 0);
+  const std::uint64_t samples = global_batch / copies;
+  const std::uint64_t within = position % global_batch;
+  return {.position = position / global_batch * samples + within % samples,
+          .copy = static_cast<std::uint32_t>(within / samples)};
+}
 
 SampleOrder::SampleOrder(std::uint64_t num_samples, Shuffle shuffle, std::uint64_t seed,
                          std::uint32_t epoch)

@@ -17,6 +17,23 @@ enum class Shuffle : std::uint8_t {
   kNone,  // as stored
 };
 
+// A position of the order, and which of the copies of its sample.
+struct CopiedPosition {
+  std::uint64_t position = 0;
+  std::uint32_t copy = 0;
+
+  bool operator==(const CopiedPosition&) const = default;
+};
+
+// What stands at `position` of an epoch in which each global batch holds `copies` of each of its
+// samples (repeated augmentation: Hoffer et al., arXiv:1901.09335; Berman et al.,
+// arXiv:1902.05509). First all samples once, then all of them again: neighbours differ, and so do
+// the samples of a device whose batch is not larger than that. Steps take the order's positions one
+// after the other, a `copies`-th of them in an epoch that has as many steps as without copies: as
+// RASampler in torchvision's references/classification. REQUIRES: global_batch is a multiple of
+// copies
+CopiedPosition CopyAt(std::uint64_t position, std::uint64_t global_batch, std::uint32_t copies);
+
 // Samples that lie side by side.
 struct SampleRun {
   std::uint64_t first = 0;

@@ -269,6 +269,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   const auto classes = static_cast<std::int64_t>(loaders.train().manifest().classes.size());
   RehearseModel(recipe, classes, loaders, /*trains=*/true, /*evaluates=*/loaders.val() != nullptr);
   const BatchSizes batch = ResolveBatch(recipe, world_size);
+  CheckRepeats(recipe, batch, world_size);
   BatchPlanOptions plan_options{
       .train_samples = loaders.num_samples(Phase::kTrain),
       .evaluate_samples = loaders.val() != nullptr ? loaders.num_samples(Phase::kEvaluate) : 0,

@@ -78,6 +78,26 @@ BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size) {
   return sizes;
 }
 
+void CheckRepeats(const Recipe& recipe, const BatchSizes& batch, std::uint32_t world_size) {
+  const std::uint32_t repeats = recipe.train.repeats;
+  if (repeats == 1) return;
+  const std::uint64_t global = std::uint64_t{batch.per_device} * world_size * batch.accumulation;
+  if (global % repeats != 0) {
+    recipe.train.section.Blame(
+        "repeats", fmt::format("is {}, of which the global batch of {} is not a multiple", repeats,
+                               FormatCount(global)));
+  }
+  // The first picture of a device's batch is mixed with the last one.
+  const std::uint64_t samples = global / repeats;
+  if (!recipe.train.mix.empty() && batch.per_device > 1 && (batch.per_device - 1) % samples == 0) {
+    recipe.train.section.Blame(
+        "repeats",
+        fmt::format("is {}: of the {} different samples in a global batch of {}, `mix` would mix "
+                    "some with themselves; make it smaller, or the batch larger",
+                    repeats, FormatCount(samples), FormatCount(global)));
+  }
+}
+
 GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
                               const BatchSizes& batch, const Devices& devices, bool trains,
                               bool evaluates) {

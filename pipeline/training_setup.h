@@ -37,6 +37,10 @@ struct BatchSizes {
 // Throws Error (exit code 2) when so many devices cannot make the recipe's global batch.
 BatchSizes ResolveBatch(const Recipe& recipe, std::uint32_t world_size);
 
+// Throws Error (exit code 2) when a global batch of these sizes cannot hold samples as often as the
+// recipe repeats them, or a picture would be mixed with a copy of itself.
+void CheckRepeats(const Recipe& recipe, const BatchSizes& batch, std::uint32_t world_size);
+
 // Workers, slots and their sizes for a graph that trains, evaluates or both, in memory that the
 // devices copy from. What the recipe leaves to "auto": a worker for each core of the budget, dealt
 // to NUMA nodes where there are several, and fewer while the graph runs where lanes need no more

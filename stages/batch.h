@@ -22,7 +22,8 @@ struct Batch {
   std::uint64_t first_position =
       0;                   // its samples are the positions [first_position, first_position + size)
   std::uint32_t size = 0;  // [samples]
-  bool last = false;       // the lane's last batch of this step (training) or of this evaluation
+  std::uint64_t global_batch = 0;  // of its step, all pieces together (training) [samples]
+  bool last = false;  // the lane's last batch of this step (training) or of this evaluation
 };
 
 }  // namespace millrace::stages

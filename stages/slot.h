@@ -27,6 +27,7 @@ namespace millrace::stages {
 // at a time.
 struct SampleState {
   std::uint64_t sample_id = 0;
+  std::uint32_t copy = 0;      // of those of this sample in its global batch; each draws for itself
   storage::RecordView record;  // read -> decode
   // plan -> decode: keeps what `record` points into, where that is not the reader's map; its type
   // is known to whoever plans and reads.

@@ -205,6 +205,7 @@ ProfileReport ProfileRecipe(const Recipe& trained, const ProfileOptions& options
     loaders.BypassPageCache();
   }
   const BatchSizes batch = ResolveBatch(recipe, lanes);
+  CheckRepeats(recipe, batch, lanes);
   const BatchPlan plan({.train_samples = loaders.num_samples(stages::Phase::kTrain),
                         .per_device = batch.per_device,
                         .accumulation = batch.accumulation,

@@ -1,14 +1,15 @@
-"""`data.train.progressive`: pictures grow from epoch to epoch."""
+"""`data.train.progressive` and `data.train.repeats`: pictures grow with the epochs, a batch has samples several times."""
 
 from support import metrics, same_runs
 
 # Epochs of 7 steps with pictures of 16, 24 and 32 pixels.
 GROWING = ("--set", "train.epochs=3", "--set", "model.width=8", "--set", "schedule.name=constant",
            "--set", "data.train.progressive={ from = 16, begin_epoch = 0, end_epoch = 2, step = 8 }")
+REPEATED = ("--set", "data.train.repeats=4", "--set", "data.train.mix=[{ op = 'mixup' }]")
 
 
 def test_run_in_pieces_is_the_straight_one(millrace, recipe, dataset):
-    run = ("train", recipe, "--data", dataset, "--devices", "cpu", *GROWING)
+    run = ("train", recipe, "--data", dataset, "--devices", "cpu", *GROWING, *REPEATED)
     millrace.done(*run, "--out", "straight")
     # Within epochs and between them.
     for step in (3, 7, 12):
@@ -38,6 +39,7 @@ def test_settings_that_cannot_be_are_refused(millrace, tiny_recipe, dataset):
          "data.train.progressive.end_epoch: is 2; it must come after begin_epoch = 2."),
         ("progressive={ from = 4, begin_epoch = 0, end_epoch = 2, step = 4, until = 3 }",
          "data.train.progressive.until: is not a setting that is read here"),
+        ("repeats=3", "data.train.repeats: is 3, of which the global batch of 8 is not a multiple"),
     ]:
         millrace.refuses(2, "train", tiny_recipe, "--data", dataset, "--out", "run", "--set", f"data.train.{setting}",
                          says=says)

@@ -89,9 +89,10 @@ def test_two_processes_of_two_lanes_are_four_lanes(millrace, recipe, dataset, on
     same_runs(millrace.folder / "lanes", millrace.folder / "processes")
 
 
-def test_growing_pictures_are_the_same_run_bit_by_bit(millrace, recipe, dataset, on_one_core):
-    # Epochs of 5 steps with pictures of 16, 24 and 32 pixels.
+def test_growing_pictures_and_repeated_samples_are_the_same_run_bit_by_bit(millrace, recipe, dataset, on_one_core):
+    # Epochs of 5 steps with pictures of 16, 24 and 32 pixels; the copies of a sample are on different ranks.
     steps = ("--set", "train.epochs=3", "--set", "train.max_steps=12", "--set", "batch.global=24", "--set", "model.width=8",
+             "--set", "model.stochastic_depth=0.5", "--set", "data.train.repeats=3",
              "--set", "data.train.progressive={ from = 16, begin_epoch = 0, end_epoch = 2, step = 8 }")
     millrace.done(*train(recipe, dataset, "lanes", *steps, devices="cpu:2"))
     Ranks(millrace, 2, *train(recipe, dataset, "processes", *steps, "--set", "pipeline.workers=5")).done()

@@ -119,6 +119,7 @@ TEST(BatchPlan, EveryStepOfAllRanksConsumesItsStretchOfTheEpochOnce) {
     for (const auto& batches : ranks) {
       for (const Batch& batch : batches) {
         if (batch.phase != Phase::kTrain) continue;
+        ASSERT_EQ(batch.global_batch, global);
         epochs[batch.step].insert(batch.epoch);
         for (std::uint32_t i = 0; i < batch.size; ++i) {
           positions[batch.step].push_back(batch.first_position + i);

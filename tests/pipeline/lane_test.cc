@@ -199,6 +199,41 @@ Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp,
   return result;
 }
 
+TEST(Lane, CopiesOfASampleLeaveOutPartsOfTheirOwn) {
+  // One picture, four times.
+  const auto loss_of = [](bool copies) {
+    RecordingRun run;
+    LaneGroup group;
+    const auto loss = model::MakeLoss(Params("loss"));
+    auto network = model::MakeNetwork(
+        Params::FromJson(R"({"name": "resnet18", "width": 8, "stochastic_depth": 0.9})", "model"),
+        kClasses, 1);
+    auto optimizer = model::MakeOptimizer(
+        Params::FromJson(R"({"name": "sgd", "lr": 0.01})", "optimizer"), network->parameters());
+    Lane lane({.device = std::make_unique<CpuDevice>(kStatistics, 1),
+               .network = std::move(network),
+               .optimizer = std::move(optimizer),
+               .scaler = nullptr,
+               .loss = *loss,
+               .run = run,
+               .group = group});
+    stages::Slot slot(0, kSamples, kSide * kSide * 3);
+    Fill(slot, {.size = kSamples, .last = true});
+    for (std::uint32_t i = 0; i < kSamples; ++i) {
+      std::memcpy(slot.image(i), slot.image(0), slot.image_bytes());
+      slot.label(i) = 0;
+      slot.sample(i).sample_id = 5;
+      if (copies) slot.sample(i).copy = i;
+    }
+    lane.Copy(slot);
+    lane.TrainStep(slot);
+    return run.losses.at(0);
+  };
+  EXPECT_EQ(loss_of(false), loss_of(false));
+  EXPECT_EQ(loss_of(true), loss_of(true));
+  EXPECT_NE(loss_of(true), loss_of(false));
+}
+
 class LateLosses : public testing::TestWithParam<std::uint32_t> {};
 
 TEST_P(LateLosses, AreThoseOfADeviceThatIsWaitedFor) {

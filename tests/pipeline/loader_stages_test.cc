@@ -177,6 +177,42 @@ TEST_F(LoaderStagesTest, GrowingPicturesAreThoseOfALoaderOfTheirEpochsSize) {
   }
 }
 
+TEST_F(LoaderStagesTest, RepeatedSamplesHaveDrawsOfTheirOwnInTheOrderOfTheEpoch) {
+  // Batches of 4 are 2 samples, twice.
+  const Recipe recipe = LoadRecipe({"data.train.repeats=2"});
+  const Recipe once = LoadRecipe();
+  std::vector<RecordingLane> lanes(2);
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    LoaderStages loaders(recipe, dataset_);
+    LoaderStages plain(once, dataset_);
+    std::map<std::uint32_t, std::set<std::vector<std::uint8_t>>> pictures;  // of epochs
+    lanes[i].on_step = [&](const Slot& slot) {
+      const Batch& batch = slot.batch();
+      if (batch.phase == Phase::kEvaluate) {
+        EXPECT_EQ(slot.sample(0).copy, 0u);
+        return;
+      }
+      for (std::uint32_t at = 0; at < batch.size; ++at) {
+        const std::uint64_t id = slot.sample(at).sample_id;
+        const std::uint64_t place = batch.first_position / 2 + at % 2;
+        EXPECT_EQ(id, plain.KeyAt({.epoch = batch.epoch}, place).sample_id);
+        EXPECT_EQ(slot.sample(at).copy, at / 2);
+        const RandomKey key{.seed = 11, .epoch = 2 * batch.epoch + at / 2, .sample_id = id};
+        const auto pixels = slot.pixels().subspan(at * slot.image_bytes(), slot.image_bytes());
+        EXPECT_TRUE(std::ranges::equal(pixels, Expected(loaders.train(), recipe.train.ops, key)));
+        EXPECT_EQ(slot.labels()[at], slot.labels()[at % 2]);
+        pictures[batch.epoch].emplace(pixels.begin(), pixels.end());
+      }
+    };
+    Run(loaders, lanes[i], i == 0 ? 1 : 4, i == 0 ? 1 : 5);
+    // As many steps as without, with another picture at each place.
+    EXPECT_EQ(lanes[i].digests.size(), 2u * (6 + 2));
+    EXPECT_EQ(pictures[0].size(), 24u);
+    EXPECT_EQ(pictures[1].size(), 24u);
+  }
+  EXPECT_EQ(lanes[1].digests, lanes[0].digests);
+}
+
 TEST_F(LoaderStagesTest, GrowthThatOpsDoNotAllowIsRefusedWithoutADataset) {
   const auto error_of = [&](const std::string& settings) {
     const Recipe recipe = LoadRecipe({"data.train.progressive={" + settings + "}"});

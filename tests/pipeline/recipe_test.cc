@@ -368,6 +368,7 @@ TEST_F(RecipeTest, ValuesOutsideTheirLimitsAreErrors) {
         {"batch.global", "16777217", "between 0 and 16777216"},
         {"batch.evaluate_per_device", "-1", "between 0 and 1048576"},
         {"batch.reference", "-1", "between 0 and 16777216"},
+        {"data.train.repeats", "0", "between 1 and 4096"},
         {"train.epochs", "0", "between 1 and 2147483647"},
         {"train.epochs", "2147483648", "between 1 and 2147483647"},
         {"train.max_steps", "-1", "at least 0"},
@@ -384,6 +385,16 @@ TEST_F(RecipeTest, ValuesOutsideTheirLimitsAreErrors) {
     EXPECT_EQ(ErrorWith(std::string(key) + "=" + value),
               std::string("recipe.toml: ") + key + ": is " + value + "; it must be " + limits);
   }
+}
+
+TEST_F(RecipeTest, RepeatsThatNeverShowTheOtherSamplesAreAnError) {
+  constexpr const char* kRepeats = "data.train.repeats=4";
+  for (const char* shuffle : {"full", "blocks"}) {
+    EXPECT_EQ(ErrorOf(kShortest, {kRepeats, std::string("data.train.shuffle=") + shuffle}), "");
+  }
+  EXPECT_EQ(ErrorOf(kShortest, {kRepeats, "data.train.shuffle=none"}),
+            "recipe.toml: data.train.repeats: shows a 1/4 of the samples in each epoch, always the "
+            "same ones with shuffle = \"none\"; use another, or remove it");
 }
 
 TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {

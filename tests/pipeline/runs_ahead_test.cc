@@ -129,7 +129,7 @@ TEST_F(RunsAheadTest, EndGivesUpWhatIsNotReadYet) {
   }
 }
 
-// Two and a half windows, in two epochs.
+// Two and a half windows, in two epochs; of repeated samples one and a fifth.
 TEST(BypassedPageCache, EverySampleOfEveryWindowComesFromItsRun) {
   constexpr std::uint64_t kSamples = 2'500;
   const test::TemporaryFolder folder;
@@ -143,28 +143,33 @@ per_device = 4
 [train]
 epochs = 2
 )");
-  const Recipe recipe = Recipe::Load(folder / "recipe.toml", {});
-  // From the beginning, and as a run that was resumed in the middle of a window.
-  for (const std::uint64_t begin : {std::uint64_t{0}, std::uint64_t{1'500}}) {
-    LoaderStages loaders(recipe, folder / "set", {stages::Phase::kTrain});
-    LoaderStages plain(recipe, folder / "set", {stages::Phase::kTrain});
-    loaders.BypassPageCache();
-    EXPECT_TRUE(loaders.bypasses_page_cache());
-    stages::Slot slot(0, 1, 20 * 20 * 3);
-    for (std::uint32_t epoch = 0; epoch < 2; ++epoch) {
-      const stages::Batch batch{.epoch = epoch, .size = 1};
-      slot.Begin(batch, {20, 20});
-      // What is left of an epoch beyond the last batch is never planned.
-      for (std::uint64_t at = epoch == 0 ? begin : 0; at < kSamples - 100; ++at) {
-        const stages::Sample sample{.slot = &slot, .index = 0, .key = loaders.KeyAt(batch, at)};
-        ASSERT_EQ(sample.key.sample_id, plain.KeyAt(batch, at).sample_id);
-        loaders.Plan(sample);
-        loaders.Read(sample);
-        ASSERT_TRUE(test::SameRecord(slot.sample(0).record, OwnedRecord(sample.key.sample_id).view))
-            << "position " << at;
+  for (const char* repeats : {"1", "2"}) {
+    const Recipe recipe =
+        Recipe::Load(folder / "recipe.toml", {std::string("data.train.repeats=") + repeats});
+    // From the beginning, and as a run that was resumed in the middle of a window.
+    for (const std::uint64_t begin : {std::uint64_t{0}, std::uint64_t{1'500}}) {
+      LoaderStages loaders(recipe, folder / "set", {stages::Phase::kTrain});
+      LoaderStages plain(recipe, folder / "set", {stages::Phase::kTrain});
+      loaders.BypassPageCache();
+      EXPECT_TRUE(loaders.bypasses_page_cache());
+      stages::Slot slot(0, 1, 20 * 20 * 3);
+      for (std::uint32_t epoch = 0; epoch < 2; ++epoch) {
+        // What is left of an epoch beyond the last batch is never planned.
+        for (std::uint64_t at = epoch == 0 ? begin : 0; at < kSamples - 100; ++at) {
+          const stages::Batch batch{
+              .epoch = epoch, .first_position = at, .size = 1, .global_batch = 100};
+          slot.Begin(batch, {20, 20});
+          const stages::Sample sample{.slot = &slot, .index = 0, .key = loaders.KeyAt(batch, at)};
+          ASSERT_EQ(sample.key.sample_id, plain.KeyAt(batch, at).sample_id);
+          loaders.Plan(sample);
+          loaders.Read(sample);
+          ASSERT_TRUE(
+              test::SameRecord(slot.sample(0).record, OwnedRecord(sample.key.sample_id).view))
+              << "position " << at;
+        }
       }
+      EXPECT_EQ(loaders.reads().total, 0u) << "from the map";
     }
-    EXPECT_EQ(loaders.reads().total, 0u) << "from the map";
   }
 }
 

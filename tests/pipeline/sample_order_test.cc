@@ -28,6 +28,27 @@ std::vector<std::uint64_t> Identity(std::uint64_t size) {
   return ids;
 }
 
+TEST(CopyAt, WithoutCopiesPositionsStayWhatTheyAre) {
+  for (const std::uint64_t position : {0u, 1u, 77u}) {
+    EXPECT_EQ(CopyAt(position, 0, 1), (CopiedPosition{.position = position, .copy = 0}));
+  }
+}
+
+TEST(CopyAt, EveryGlobalBatchHoldsItsStretchOfTheOrderOncePerCopy) {
+  for (const std::uint32_t copies : {2u, 3u, 4u, 12u}) {
+    for (const std::uint64_t samples : {1u, 2u, 5u, 64u}) {
+      const std::uint64_t global = copies * samples;
+      for (std::uint64_t step = 0; step < 3; ++step) {
+        for (std::uint64_t i = 0; i < global; ++i) {
+          const CopiedPosition at = CopyAt(step * global + i, global, copies);
+          EXPECT_EQ(at.copy, i / samples);
+          EXPECT_EQ(at.position, step * samples + i % samples);
+        }
+      }
+    }
+  }
+}
+
 TEST(SampleOrder, EveryEpochHoldsEverySampleOnce) {
   for (const std::uint64_t size : {1u, 2u, 3u, 5u, 63u, 64u, 65u, 1000u, 4097u}) {
     for (const std::uint32_t epoch : {0u, 1u, 89u, 0xFFFFFFFFu}) {

@@ -16,6 +16,7 @@
 namespace millrace::pipeline {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 
 class SquarePictures final : public SampleWork {
@@ -32,6 +33,27 @@ class SquarePictures final : public SampleWork {
   const int side_;
 };
 
+class RecipeOfRepeats : public testing::Test {
+ protected:
+  std::string ErrorOf(const std::string& repeats, const BatchSizes& batch, std::uint32_t world_size,
+                      std::vector<std::string> settings = {}) const {
+    test::WriteText(folder_ / "recipe.toml", R"(
+[data.train]
+ops = [{ op = "center_crop", size = 20 }]
+[batch]
+per_device = 4
+[train]
+epochs = 2
+)");
+    settings.push_back("data.train.repeats=" + repeats);
+    const Recipe recipe = Recipe::Load(folder_ / "recipe.toml", settings);
+    return test::UsageErrorOf([&] { CheckRepeats(recipe, batch, world_size); });
+  }
+
+ private:
+  const test::TemporaryFolder folder_;
+};
+
 GraphOptions Graph(const Recipe& recipe, std::uint32_t lanes = 1, std::uint32_t per_device = 64,
                    int side = 64) {
   Devices devices;
@@ -39,6 +61,28 @@ GraphOptions Graph(const Recipe& recipe, std::uint32_t lanes = 1, std::uint32_t 
   return MakeGraphOptions(recipe, SquarePictures(side),
                           {.per_device = per_device, .evaluate_per_device = per_device}, devices,
                           /*trains=*/true, /*evaluates=*/false);
+}
+
+TEST_F(RecipeOfRepeats, GlobalBatchMustHoldEachSampleThatOften) {
+  EXPECT_EQ(ErrorOf("4", {.per_device = 6, .accumulation = 2}, 3), "");
+  EXPECT_EQ(ErrorOf("1", {.per_device = 7}, 1), "");
+  EXPECT_THAT(ErrorOf("4", {.per_device = 5, .accumulation = 3}, 2),
+              EndsWith("recipe.toml: data.train.repeats: is 4, of which the global batch of 30 is "
+                       "not a multiple"));
+}
+
+TEST_F(RecipeOfRepeats, PicturesMustNotBeMixedWithThemselves) {
+  // 2 samples, 5 times: the first of a device's 5 is its last, too.
+  const BatchSizes fives{.per_device = 5};
+  EXPECT_EQ(ErrorOf("5", fives, 2), "");
+  const std::string mix = "data.train.mix=[{ op = 'mixup' }]";
+  EXPECT_EQ(ErrorOf("2", fives, 2, {mix}), "");
+  EXPECT_EQ(ErrorOf("4", {.per_device = 8}, 2, {mix}), "");
+  EXPECT_THAT(ErrorOf("5", fives, 2, {mix}),
+              EndsWith("recipe.toml: data.train.repeats: is 5: of the 2 different samples in a "
+                       "global batch of 10, `mix` would mix some with themselves; make it smaller, "
+                       "or the batch larger"));
+  EXPECT_THAT(ErrorOf("4", {.per_device = 4}, 1, {mix}), HasSubstr("of the 1 different samples"));
 }
 
 TEST(MakeGraphOptions, AutoWorkersAreTheCoresOfTheBudget) {
