@@ -47,7 +47,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: .8rem 0; }
 .bad { color: var(--bad); }
 .cards { display: flex; flex-wrap: wrap; gap: .7rem; margin: 0; }
 .cards div {
-  flex: 1 1 8rem; padding: .6rem .9rem; border-radius: .5rem; background: var(--raised);
+  flex: 1 1 8rem; max-width: 20rem; padding: .6rem .9rem; border-radius: .5rem; background: var(--raised);
 }
 .cards dt { color: var(--dim); font-size: .85em; }
 .cards dd { margin: 0; font-size: 1.3rem; font-weight: 600; white-space: nowrap; }
@@ -79,7 +79,7 @@ table.wide td.n { width: 1%; }
 td.bar { width: 34%; min-width: 8rem; }
 td.bar div { display: flex; align-items: center; gap: .5rem; }
 td.bar i { height: .7rem; border-radius: 2px; background: var(--bar); }
-td.bar span { font-variant-numeric: tabular-nums; }
+td.bar span { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.bar.narrow { width: 22%; }
 .gallery { display: flex; flex-wrap: wrap; gap: .8rem; }
 .gallery figure { display: flex; flex-direction: column; margin: 0; min-width: 7rem; }
@@ -123,6 +123,8 @@ svg.plot .at:hover path, svg.plot .at:hover circle { opacity: 1; }
 .samples .right { --mark: var(--good); } .samples .wrong { --mark: var(--bad); }
 .samples figcaption b { color: var(--mark); }
 .sideways { overflow-x: auto; }
+.words td { overflow-wrap: break-word; }
+.words code { white-space: nowrap; }
 .state { color: var(--good); } .state.failed { color: var(--bad); } .state.open { color: var(--accent); }
 pre { max-height: 34rem; margin: 0; padding: .8rem; border-radius: .5rem; background: var(--raised);
   overflow: auto; font: .82em/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
@@ -141,6 +143,7 @@ footer { margin-top: 4rem; color: var(--dim); font-size: .85em; }
   h1 { font-size: 1.6rem; }
   th, td { padding-right: .7rem; }
   .roomy { display: none; }
+  .words td.bar { min-width: 6rem; }
   .samples { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
 }
 @media print {

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <exception>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "pipeline/report/run_report.h"
 
@@ -15,13 +17,15 @@ void RunKeeper::Begin(std::uint64_t step, std::uint64_t total_steps) {
   const std::int64_t last_sign = std::max(WrittenAt(folder_.log()), WrittenAt(folder_.timings()));
   status_ = RunStatus::Begin(RunStatus::ReadIfThere(folder_.status()), step, total_steps,
                              std::time(nullptr), last_sign);
+  began_ns_ = NowNs();
   WriteStatus();
 }
 
 void RunKeeper::End(RunStatus::State how, std::optional<std::uint64_t> step,
                     const std::string& reason) {
   if (!status_) return;
-  status_->End(how, step.value_or(status_->step), reason, std::time(nullptr));
+  status_->End(how, step.value_or(status_->step), reason, std::time(nullptr),
+               std::llround(NsToSeconds(NowNs() - began_ns_)));
   WriteStatus();
   try {
     log_.Flush();

@@ -41,6 +41,7 @@ class RunKeeper {
   tracking::RunLog& log_;
   std::optional<FolderLock> lock_;
   std::optional<RunStatus> status_;
+  std::int64_t began_ns_ = 0;  // of this part
 };
 
 }  // namespace millrace::pipeline

@@ -39,12 +39,13 @@ RunStatus RunStatus::Begin(const std::optional<RunStatus>& before, std::uint64_t
   return status;
 }
 
-void RunStatus::End(State how, std::uint64_t steps_done, std::string why, std::int64_t now) {
+void RunStatus::End(State how, std::uint64_t steps_done, std::string why, std::int64_t now,
+                    std::int64_t seconds) {
   state = how;
   step = steps_done;
   reason = std::move(why);
   ended = now;
-  worked += std::max<std::int64_t>(0, now - part_began);
+  worked += seconds;
 }
 
 std::string RunStatus::ToJson() const {

@@ -27,7 +27,9 @@ struct RunStatus {
   // The next part of the run after `before`. What a killed part worked lasted until `last_sign`.
   static RunStatus Begin(const std::optional<RunStatus>& before, std::uint64_t step,
                          std::uint64_t total_steps, std::int64_t now, std::int64_t last_sign);
-  void End(State how, std::uint64_t steps_done, std::string why, std::int64_t now);
+  // `seconds`: what the part has worked, by a clock that never goes back.
+  void End(State how, std::uint64_t steps_done, std::string why, std::int64_t now,
+           std::int64_t seconds);
 
   std::string ToJson() const;
   // Nothing where there is none, or none that a run writes: nobody fails for it.

@@ -59,8 +59,8 @@ std::string ClassSection(const EvaluationRecord& evaluation) {
                                    [](const Class& one) { return one.id != one.name; });
   std::string html = fmt::format(
       "<section id=\"classes\">\n<h2>Classes <small>{}, worst first; {}</small></h2>\n"
-      "<div class=\"{}\">\n<table class=\"wide\"><thead><tr><th>class</th>"
-      "{}<th class=\"n\">images</th><th class=\"n\">right</th>"
+      "<div class=\"{}\">\n<table class=\"wide words\"><thead><tr><th>class</th>"
+      "{}<th class=\"n\">images</th><th class=\"n roomy\">right</th>"
       "<th>top-1</th><th class=\"n roomy\">95 %</th><th>most often taken for</th></tr></thead>"
       "<tbody>\n",
       FormatCount(classes.size()), When(evaluation),
@@ -72,7 +72,7 @@ std::string ClassSection(const EvaluationRecord& evaluation) {
         WilsonInterval(static_cast<double>(one.right), static_cast<double>(one.samples));
     html += fmt::format(
         "<tr><td>{}</td>{}<td class=\"n\">{}</td>"
-        "<td class=\"n\">{}</td>{}<td class=\"n dim roomy\">{:.0f} to {:.0f} %</td>",
+        "<td class=\"n roomy\">{}</td>{}<td class=\"n dim roomy\">{:.0f} to {:.0f} %</td>",
         NameOf(one),
         has_ids ? fmt::format("<td class=\"roomy\"><code>{}</code></td>", EscapeHtml(one.id)) : "",
         FormatCount(one.samples), FormatCount(one.right),
@@ -98,7 +98,8 @@ std::string MistakeSection(const EvaluationRecord& evaluation) {
     return html + "<p class=\"dim\">No class was taken for another.</p>\n</section>\n";
   }
   html +=
-      "<div class=\"sideways\">\n<table class=\"wide\"><thead><tr><th>is</th><th>was taken for</th>"
+      "<div class=\"sideways\">\n<table class=\"wide words\"><thead><tr><th>is</th><th>was taken "
+      "for</th>"
       "<th class=\"n\">images</th><th>of the class</th></tr></thead><tbody>\n";
   const auto share_of = [&evaluation](const EvaluationRecord::Mistake& mistake) {
     return Share(mistake.count, evaluation.classes[mistake.label].samples);

@@ -98,8 +98,8 @@ std::string Cards(const RunReport& report) {
         HtmlCard("throughput, median",
                  fmt::format("{} images/s<small>in training</small>",
                              FormatCount(static_cast<std::uint64_t>(pace->images_per_s + 0.5))));
-    html += HtmlCard("devices waited for data", fmt::format("{:.2f} %<small>of training</small>",
-                                                            100 * pace->data_wait_share));
+    html += HtmlCard("waited for data", fmt::format("{:.2f} %<small>of training</small>",
+                                                    100 * pace->data_wait_share));
   }
   if (report.status) {
     html += HtmlCard("time", fmt::format("{}<small>with evaluations and starts</small>",

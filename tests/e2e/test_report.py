@@ -64,10 +64,10 @@ def test_report_shows_the_last_evaluation(millrace, straight, dataset):
 
     page = Page(straight / "report.html")
     names = [row["name"] for row in record["classes"]]
-    rows = [row for row in page.rows if len(row) == 7 and row[0] in names]
-    assert {row[0]: (row[2], row[3]) for row in rows} == {
+    rows = [row for row in page.rows if len(row) == 6 and row[0] in names]
+    assert {row[0]: (row[1], row[2]) for row in rows} == {
         row["name"]: (str(row["samples"]), str(row["right"])) for row in record["classes"]}
-    shares = [int(row[3]) / int(row[2]) for row in rows]
+    shares = [int(row[2]) / int(row[1]) for row in rows]
     assert shares == sorted(shares), "worst first"
     shown = pictures(page)
     assert len(shown) == len(record["hardest"]) + len(record["most_confused"]) == 24

@@ -43,7 +43,7 @@ class RunReportTest : public test::LoaderTest {
         R"({"group":"train","step":10,"epoch":1,"images_per_s":1234.4,"data_wait_share":0.125}
 )");
     RunStatus status = RunStatus::Begin({}, 0, 20, 1'700'000'000, 0);
-    status.End(RunStatus::State::kFinished, 20, "", 1'700'000'090);
+    status.End(RunStatus::State::kFinished, 20, "", 1'700'000'090, 90);
     WriteStatus(status);
     WriteEvaluation(20);
   }
@@ -174,10 +174,10 @@ TEST_F(RunReportTest, EveryEndIsTold) {
     const FolderLock lock(run_, "another run");
     EXPECT_THAT(Page(), HasSubstr("running</b> at step 20 of 50"));
   }
-  status.End(RunStatus::State::kInterrupted, 22, "", 1'700'000'090);
+  status.End(RunStatus::State::kInterrupted, 22, "", 1'700'000'090, 90);
   WriteStatus(status);
   EXPECT_THAT(Page(), HasSubstr("interrupted</b> at step 22 of 50"));
-  status.End(RunStatus::State::kFailed, 22, "cannot write <x>", 1'700'000'090);
+  status.End(RunStatus::State::kFailed, 22, "cannot write <x>", 1'700'000'090, 90);
   WriteStatus(status);
   EXPECT_THAT(Page(), HasSubstr("failed</b> at step 22 of 50: cannot write &lt;x&gt;"));
   std::filesystem::remove(run_ / "status.json");

@@ -17,14 +17,14 @@ TEST(RunStatus, TimesOfAllPartsAddUp) {
   RunStatus status = RunStatus::Begin({}, 0, 100, /*now=*/1000, /*last_sign=*/0);
   EXPECT_EQ(status.state, State::kRunning);
   EXPECT_EQ(status.worked, 0);
-  status.End(State::kInterrupted, 40, "", 1050);
+  status.End(State::kInterrupted, 40, "", 1050, 50);
   EXPECT_EQ(status.worked, 50);
   status = RunStatus::Begin(status, 40, 120, 2000, /*last_sign=*/1050);
   EXPECT_EQ(status.parts, 2u);
   EXPECT_EQ(status.step, 40u);
   EXPECT_EQ(status.total_steps, 120u);
   EXPECT_EQ(status.ended, 0);
-  status.End(State::kFailed, 60, "the disk is full", 2007);
+  status.End(State::kFailed, 60, "the disk is full", 2007, 7);
   EXPECT_EQ(status.worked, 57);
   EXPECT_EQ(status.began, 1000);
   EXPECT_EQ(status.reason, "the disk is full");
@@ -42,7 +42,7 @@ TEST(RunStatus, ReadBackIsTheSame) {
   RunStatus status = RunStatus::Begin({}, 3, 100, 1000, 0);
   for (const State state :
        {State::kRunning, State::kFinished, State::kInterrupted, State::kFailed}) {
-    status.End(state, 5, "why \"not\"", 1234);
+    status.End(state, 5, "why \"not\"", 1234, 234);
     test::WriteText(folder / "status.json", status.ToJson());
     const std::optional<RunStatus> read = RunStatus::ReadIfThere(folder / "status.json");
     ASSERT_TRUE(read);
