@@ -8,16 +8,20 @@ namespace millrace::model {
 EvaluationResult::EvaluationResult(std::int64_t classes, const Options& options)
     : wants_probabilities_(options.notable > 0 || options.curves),
       counts_(classes),
-      notable_(options.notable, options.samples) {
+      notable_(options.notable, options.samples),
+      other_labels_(options.other_labels) {
   if (options.curves) thresholds_.emplace(classes);
+  if (other_labels_ != nullptr) by_other_labels_.emplace();
 }
 
 void EvaluationResult::Add(std::span<const std::uint64_t> ids, const at::Tensor& logits,
                            const at::Tensor& labels, const at::Tensor& losses) {
   counts_.Add(logits, labels, losses);
-  if (!wants_probabilities_) return;
+  if (!wants_probabilities_ && !by_other_labels_) return;
   const c10::InferenceMode no_gradients;
   const at::Tensor scores = logits.to(at::kFloat).contiguous();
+  if (by_other_labels_) by_other_labels_->Add(*other_labels_, ids, scores, labels.contiguous());
+  if (!wants_probabilities_) return;
   const at::Tensor probabilities = scores.softmax(1);
   notable_.Add(ids, scores, probabilities, labels.contiguous(), losses.to(at::kFloat).contiguous());
   if (thresholds_) thresholds_->Add(probabilities, labels.contiguous());
@@ -30,6 +34,7 @@ std::vector<std::int64_t> EvaluationResult::ToNumbers() const {
   };
   add(notable_.ToNumbers());
   if (thresholds_) add(thresholds_->ToNumbers());
+  if (by_other_labels_) add(by_other_labels_->ToNumbers());
   return numbers;
 }
 
@@ -44,6 +49,7 @@ void EvaluationResult::MergeNumbers(std::span<const std::int64_t> numbers) {
       ClassificationCounts::FromNumbers(counts_.classes(), {of_counts.begin(), of_counts.end()}));
   notable_.MergeNumbers(next(notable_.ToNumbers().size()));
   if (thresholds_) thresholds_->MergeNumbers(next(thresholds_->ToNumbers().size()));
+  if (by_other_labels_) by_other_labels_->MergeNumbers(next(by_other_labels_->ToNumbers().size()));
 }
 
 }  // namespace millrace::model

@@ -10,6 +10,7 @@
 
 #include "model/metrics.h"
 #include "model/notable_answers.h"
+#include "model/other_labels.h"
 #include "model/threshold_counts.h"
 
 namespace millrace::model {
@@ -21,6 +22,8 @@ class EvaluationResult {
     std::uint64_t samples = 0;  // of the whole evaluation
     std::uint32_t notable = 0;  // answers of each kind to keep
     bool curves = false;        // whether to count for precision-recall curves
+    // Of all samples, to count by, too; it must outlive the result. nullptr: there are none.
+    const OtherLabels* other_labels = nullptr;
   };
 
   // REQUIRES: classes >= 1
@@ -40,12 +43,15 @@ class EvaluationResult {
   const NotableAnswers& notable() const { return notable_; }
   // Nothing where they were not asked for.
   const std::optional<ThresholdCounts>& thresholds() const { return thresholds_; }
+  const std::optional<OtherLabelCounts>& by_other_labels() const { return by_other_labels_; }
 
  private:
   bool wants_probabilities_;
   ClassificationCounts counts_;
   NotableAnswers notable_;
   std::optional<ThresholdCounts> thresholds_;
+  const OtherLabels* other_labels_;
+  std::optional<OtherLabelCounts> by_other_labels_;
 };
 
 }  // namespace millrace::model

@@ -9,33 +9,13 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "model/verdict.h"
 
 namespace millrace::model {
 namespace {
 
 constexpr double kLossUnitsPerOne = 0x1p32;
 constexpr double kLargestLoss = 0x1p20;
-
-// Rank of the label, and the class with the highest logit (the first among equals).
-struct Verdict {
-  std::int64_t rank = 0;
-  std::int64_t answer = 0;
-};
-
-Verdict Judge(std::span<const float> logits, std::int64_t label) {
-  const float wanted = logits[static_cast<std::size_t>(label)];
-  Verdict verdict;
-  float highest = logits[0];
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const auto index = static_cast<std::int64_t>(i);
-    if (logits[i] > highest) {
-      highest = logits[i];
-      verdict.answer = index;
-    }
-    verdict.rank += logits[i] > wanted || (logits[i] == wanted && index < label) ? 1 : 0;
-  }
-  return verdict;
-}
 
 at::Tensor ToCpu(const at::Tensor& tensor, at::ScalarType type) {
   return tensor.detach().to(at::kCPU, type).contiguous();
@@ -75,14 +55,14 @@ void ClassificationCounts::Add(const at::Tensor& logits, const at::Tensor& label
     } else {
       ++impossible_losses_;
     }
-    if (std::any_of(row.begin(), row.end(), [](float x) { return std::isnan(x); })) {
+    const auto verdict = Judge(row, label);
+    if (!verdict) {
       ++unanswered_;
       continue;
     }
-    const Verdict verdict = Judge(row, label);
-    top1_ += verdict.rank < 1 ? 1 : 0;
-    top5_ += verdict.rank < 5 ? 1 : 0;
-    ++confusion_[Index(label * classes_ + verdict.answer)];
+    top1_ += verdict->rank < 1 ? 1 : 0;
+    top5_ += verdict->rank < 5 ? 1 : 0;
+    ++confusion_[Index(label * classes_ + verdict->answer)];
   }
 }
 

@@ -50,8 +50,8 @@ void Evaluation::CountUntil(std::size_t still_pending) {
 
 EvaluationLane::EvaluationLane(Parts parts)
     : parts_(std::move(parts)),
-      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device, {}),
-      result_(parts_.network->classes(), {}) {}
+      evaluation_(*parts_.network, parts_.loss, parts_.amp, *parts_.device, parts_.wanted),
+      result_(parts_.network->classes(), parts_.wanted) {}
 
 void EvaluationLane::Copy(stages::Slot& slot) {
   RunOnDevice(*parts_.device, [&] {

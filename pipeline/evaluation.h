@@ -55,6 +55,7 @@ class EvaluationLane final : public LaneWork {
     std::unique_ptr<model::Network> network;
     const model::Loss& loss;
     model::Amp amp = model::Amp::kOff;
+    model::EvaluationResult::Options wanted;              // of the whole evaluation
     LaneGroup& group;                                     // made with this network
     std::uint32_t evaluating_ranks = 1;                   // so many have batches, from rank 0 on
     std::function<void(std::uint64_t samples)> on_batch;  // told of the samples of each batch
@@ -67,7 +68,7 @@ class EvaluationLane final : public LaneWork {
   void TrainStep(const stages::Slot& slot) override;
 
   // Once the last batch is through: of all its batches; on rank 0 of those of all ranks.
-  const model::ClassificationCounts& counts() const { return result_.counts(); }
+  const model::EvaluationResult& result() const { return result_; }
 
  private:
   Parts parts_;

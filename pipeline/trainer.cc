@@ -29,6 +29,7 @@
 #include "pipeline/evaluation.h"
 #include "pipeline/gpus.h"
 #include "pipeline/graph.h"
+#include "pipeline/label_file.h"
 #include "pipeline/lane.h"
 #include "pipeline/lane_groups.h"
 #include "pipeline/loader_stages.h"
@@ -543,9 +544,27 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   return result;
 }
 
-model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
-                                         const EvaluateOptions& options, const Devices& devices,
-                                         tracking::RunLog& log) {
+// The file's labels for the samples of an evaluation, by their position there.
+model::OtherLabels ReadOtherLabels(const std::filesystem::path& file, const LoaderStages& loaders) {
+  std::vector<std::vector<std::int64_t>> of_split = ReadLabelFile(file, *loaders.val());
+  model::OtherLabels labels(loaders.num_samples(Phase::kEvaluate));
+  for (std::uint64_t position = 0; position < labels.size(); ++position) {
+    labels[position] = std::move(of_split[loaders.EvaluatedSample(position)]);
+  }
+  return labels;
+}
+
+std::uint64_t HashOf(const model::OtherLabels& labels) {
+  Hasher hasher;
+  for (const std::vector<std::int64_t>& of_sample : labels) {
+    hasher.AddU64(of_sample.size());
+    for (const std::int64_t label : of_sample) hasher.AddU64(static_cast<std::uint64_t>(label));
+  }
+  return hasher.Digest();
+}
+
+EvaluateResult EvaluateWith(Peers& peers, const Recipe& recipe, const EvaluateOptions& options,
+                            const Devices& devices, tracking::RunLog& log) {
   if (!recipe.val) {
     recipe.params.Section("data").Blame("val",
                                         "is missing; an evaluation needs a validation loader");
@@ -571,6 +590,8 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
                                       .world_size = world_size,
                                       .evaluate_only = true};
   const std::uint64_t num_batches = BatchPlan(plan_options).evaluation_batches();
+  std::optional<model::OtherLabels> labels;
+  if (!options.labels.empty()) labels = ReadOtherLabels(options.labels, loaders);
 
   Stop stop;
   StageStats stats;
@@ -588,6 +609,7 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
   }
   peers.RequireSame("number of devices", std::to_string(lanes));
   peers.RequireSame("dataset fingerprint", HashToHex(loaders.val()->manifest().fingerprint));
+  peers.RequireSame("list of other labels", labels ? HashToHex(HashOf(*labels)) : "none");
   peers.Meet("loaded");
   const std::chrono::seconds timeout(recipe.stall_timeout_s);
   LaneGroups groups(peers.MakeWorld(timeout), replicas, /*trains=*/false, stop);
@@ -608,6 +630,8 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
         .network = std::move(networks[lane]),
         .loss = *loss,
         .amp = precision.amp,
+        .wanted = {.samples = plan_options.evaluate_samples,
+                   .other_labels = labels ? &*labels : nullptr},
         .group = groups.of(lane),
         .evaluating_ranks =
             static_cast<std::uint32_t>(std::min<std::uint64_t>(world_size, num_batches)),
@@ -618,15 +642,17 @@ model::ClassificationCounts EvaluateWith(Peers& peers, const Recipe& recipe,
                                                                batch.evaluate_per_device, log));
   RunGraph(
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
-  const model::ClassificationCounts counts = evaluation_lanes[0]->counts();
+  const EvaluateResult result{.counts = evaluation_lanes[0]->result().counts(),
+                              .by_other_labels = evaluation_lanes[0]->result().by_other_labels()};
   const bool interrupted = peers.interrupt() != nullptr && *peers.interrupt();
-  if (interrupted || (peers.first() && counts.samples() != static_cast<std::int64_t>(
-                                                               plan_options.evaluate_samples))) {
+  if (interrupted ||
+      (peers.first() &&
+       result.counts.samples() != static_cast<std::int64_t>(plan_options.evaluate_samples))) {
     Fail("the evaluation was interrupted after {} of {} images", FormatCount(done.load()),
          FormatCount(plan_options.evaluate_samples));
   }
   peers.Meet("ended");
-  return counts;
+  return result;
 }
 
 }  // namespace
@@ -651,18 +677,17 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
   return result;
 }
 
-std::optional<model::ClassificationCounts> Evaluate(const Recipe& recipe,
-                                                    const EvaluateOptions& options,
-                                                    tracking::RunLog& log) {
+std::optional<EvaluateResult> Evaluate(const Recipe& recipe, const EvaluateOptions& options,
+                                       tracking::RunLog& log) {
   const Devices devices = ShareOf(options.devices, options.placement);
   Peers peers(options.placement, devices.lanes(), options.interrupt);
   tracking::RunLog nobodys;
-  std::optional<model::ClassificationCounts> counts;
+  std::optional<EvaluateResult> result;
   peers.Together([&] {
-    counts = EvaluateWith(peers, recipe, options, devices, peers.first() ? log : nobodys);
+    result = EvaluateWith(peers, recipe, options, devices, peers.first() ? log : nobodys);
   });
-  if (!peers.first()) counts.reset();
-  return counts;
+  if (!peers.first()) result.reset();
+  return result;
 }
 
 void CheckRecipe(const Recipe& recipe) {

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "model/metrics.h"
+#include "model/other_labels.h"
 #include "pipeline/devices.h"
 #include "pipeline/placement.h"
 #include "pipeline/recipe.h"
@@ -59,18 +60,23 @@ TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::R
 
 struct EvaluateOptions {
   std::filesystem::path dataset;
-  std::filesystem::path weights;  // exported weights or a checkpoint
-  Devices devices;                // of this process
+  std::filesystem::path weights;      // exported weights or a checkpoint
+  std::filesystem::path labels = {};  // a file of other labels (label_file.h); empty: none
+  Devices devices;                    // of this process
   Placement placement = {};
   const std::atomic<bool>* interrupt = nullptr;
 };
 
+struct EvaluateResult {
+  model::ClassificationCounts counts;
+  std::optional<model::OtherLabelCounts> by_other_labels;  // where EvaluateOptions::labels are
+};
+
 // Evaluates weights on the recipe's validation loader: every sample exactly once. Of several
-// processes the first returns the counts of all, the others none. Throws Error, the first failure
+// processes the first returns what all found, the others nothing. Throws Error, the first failure
 // of any process.
-std::optional<model::ClassificationCounts> Evaluate(const Recipe& recipe,
-                                                    const EvaluateOptions& options,
-                                                    tracking::RunLog& log);
+std::optional<EvaluateResult> Evaluate(const Recipe& recipe, const EvaluateOptions& options,
+                                       tracking::RunLog& log);
 
 // Makes every component of the recipe as far as that is possible without data, and throws Error
 // (exit code 2) for whatever is wrong with it or not read by anything.

@@ -178,9 +178,10 @@ void AddSources(CLI::App& command, Options& options) {
   command.add_option("--devkit", convert.devkit,
                      "labels of ILSVRC2012_img_val.tar and readable names of classes: "
                      "ILSVRC2012_devkit_t12.tar.gz, its folder, or a list of labels");
-  command.add_option("--classes", convert.classes,
-                     "lines \"id name\" that say what class numbers of a WebDataset mean, such as "
-                     "LOC_synset_mapping.txt");
+  command.add_option(
+      "--classes", convert.classes,
+      "lines \"id name\" that say what class numbers of a WebDataset, or folders named "
+      "by numbers, mean, such as LOC_synset_mapping.txt");
 }
 
 void AddVariants(CLI::App& command, Options& options) {

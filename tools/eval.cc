@@ -18,10 +18,13 @@ namespace millrace::tools {
 namespace {
 
 using model::ClassificationCounts;
+using model::OtherLabelCounts;
+using pipeline::EvaluateResult;
 
 struct Options {
   RecipeOptions recipe;
   std::string weights;
+  std::string labels;
   std::string devices = "auto";
   bool json = false;
 };
@@ -53,12 +56,28 @@ std::string RateText(std::int64_t hits, std::int64_t samples) {
   return fmt::format("{:.4f} [{:.4f}, {:.4f}]", RateOf(hits, samples), interval.low, interval.high);
 }
 
-void PrintJson(const ClassificationCounts& counts, const std::vector<storage::ClassInfo>& classes) {
+nlohmann::ordered_json ToJson(const OtherLabelCounts& counts, const std::string& file) {
+  nlohmann::ordered_json json;
+  json["file"] = file;
+  json["samples"] = counts.samples;
+  json["left_out"] = counts.left_out;
+  AddRate(json, "top1", counts.top1, counts.samples);
+  AddRate(json, "top5", counts.top5, counts.samples);
+  AddRate(json, "own_top1", counts.own_top1, counts.samples);
+  AddRate(json, "own_top5", counts.own_top5, counts.samples);
+  AddRate(json, "own_among", counts.own_among, counts.samples);
+  return json;
+}
+
+void PrintJson(const EvaluateResult& result, const std::vector<storage::ClassInfo>& classes,
+               const std::string& labels) {
+  const ClassificationCounts& counts = result.counts;
   nlohmann::ordered_json json;
   json["samples"] = counts.samples();
   AddRate(json, "top1", counts.top1(), counts.samples());
   AddRate(json, "top5", counts.top5(), counts.samples());
   json["loss"] = counts.MeanLoss();
+  if (result.by_other_labels) json["labels"] = ToJson(*result.by_other_labels, labels);
   for (std::int64_t label = 0; label < counts.classes(); ++label) {
     nlohmann::ordered_json row;
     row["id"] = classes[static_cast<std::size_t>(label)].id;
@@ -70,14 +89,27 @@ void PrintJson(const ClassificationCounts& counts, const std::vector<storage::Cl
     }
     json["classes"].push_back(std::move(row));
   }
-  fmt::print("{}\n", json.dump(2));
+  // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-void PrintTable(const ClassificationCounts& counts,
-                const std::vector<storage::ClassInfo>& classes) {
+void Print(const OtherLabelCounts& counts, const std::string& file) {
+  fmt::print("by the labels of {}: {} images, {} left out\n", file, counts.samples,
+             counts.left_out);
+  fmt::print("  their labels       top-1 {}  top-5 {}\n", RateText(counts.top1, counts.samples),
+             RateText(counts.top5, counts.samples));
+  fmt::print("  the dataset's own  top-1 {}  top-5 {}; {:.2f} % of them are among theirs\n",
+             RateText(counts.own_top1, counts.samples), RateText(counts.own_top5, counts.samples),
+             100 * RateOf(counts.own_among, counts.samples));
+}
+
+void PrintTable(const EvaluateResult& result, const std::vector<storage::ClassInfo>& classes,
+                const std::string& labels) {
+  const ClassificationCounts& counts = result.counts;
   fmt::print("{} images  top-1 {}  top-5 {}  loss {:.4f}  (brackets: 95 % intervals)\n",
              counts.samples(), RateText(counts.top1(), counts.samples()),
              RateText(counts.top5(), counts.samples()), counts.MeanLoss());
+  if (result.by_other_labels) Print(*result.by_other_labels, labels);
   std::vector<std::int64_t> order;
   for (std::int64_t label = 0; label < counts.classes(); ++label) order.push_back(label);
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
@@ -108,21 +140,22 @@ ExitCode Run(const Options& options) {
   const std::filesystem::path dataset = options.recipe.Dataset(recipe);
   tracking::RunLog log;
   log.Add(std::make_unique<tracking::Console>());
-  const std::optional<ClassificationCounts> counts =
+  const std::optional<EvaluateResult> result =
       pipeline::Evaluate(recipe,
                          {.dataset = dataset,
                           .weights = options.weights,
+                          .labels = options.labels,
                           .devices = pipeline::Devices::Parse(options.devices),
                           .placement = pipeline::ThisPlacement(),
                           .interrupt = &CatchInterrupts()},
                          log);
   log.Flush();
-  if (!counts) return ExitCode::kDone;  // the first process tells
+  if (!result) return ExitCode::kDone;  // the first process tells
   const storage::Manifest manifest = storage::ReadManifest(dataset);
   if (options.json) {
-    PrintJson(*counts, manifest.classes);
+    PrintJson(*result, manifest.classes, options.labels);
   } else {
-    PrintTable(*counts, manifest.classes);
+    PrintTable(*result, manifest.classes, options.labels);
   }
   return ExitCode::kDone;
 }
@@ -137,12 +170,18 @@ void AddEval(CLI::App& app, Action& action) {
   command
       ->add_option("--weights", options->weights, "exported weights or a checkpoint (safetensors)")
       ->required();
+  command->add_option(
+      "--labels", options->labels,
+      "count by these labels, too: a real.json (arXiv:2006.07159), a JSON object of paths with "
+      "labels, or lines \"path label[ label...]\"; labels are class ids or numbers");
   command->add_option("--devices", options->devices, kDevicesHelp)->capture_default_str();
   command->add_flag("--json", options->json, "print the result as one JSON object");
   command->footer(
-      "Example:\n"
+      "Examples:\n"
       "  millrace eval configs/imagenette-resnet18-64px-cpu.toml --data data/imagenette \\\n"
-      "      --weights runs/a/checkpoints/step-00000735.safetensors");
+      "      --weights runs/a/checkpoints/step-00000735.safetensors\n"
+      "  millrace eval configs/imagenet-resnet50.toml --data data/imagenet --labels real.json \\\n"
+      "      --weights runs/b/best/step-00112590.safetensors");
   command->callback([options, &action] { action = [options] { return Run(*options); }; });
 }
 

@@ -107,7 +107,8 @@ class Opener {
 
   std::unique_ptr<SampleSource> Folder(const fs::path& folder) const {
     const FolderContent content = LookInto(folder);
-    if (content.folders || content.tars.empty()) return OpenFolder(folder, names_, options_.part);
+    if (content.folders || content.tars.empty())
+      return OpenFolder(folder, classes_, names_, options_.part);
     const auto first = std::make_shared<const InputFile>(content.tars.front());
     if (SniffTar(first) != TarKind::kWebdataset) {
       FailUsage("{} holds tars that are no WebDataset; name the one to convert, as in --from {}",

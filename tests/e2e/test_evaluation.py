@@ -1,5 +1,6 @@
 """Exact evaluation, against a count that torchvision and Pillow make on their own."""
 
+import json
 import re
 from statistics import NormalDist
 
@@ -57,7 +58,7 @@ def judged(path, tmp_path_factory):
     """A folder with dataset, recipe and weights, and how many are right in torchvision's hands."""
     folder = tmp_path_factory.mktemp("judged")
     random = numpy.random.default_rng(31)
-    pictures, labels = [], []
+    pictures, labels, paths = [], [], []
     prepare = transforms.Compose([transforms.Resize(40), transforms.CenterCrop(32), transforms.ToTensor(),
                                   transforms.Normalize(MEAN, STD)])
     for label, name in enumerate(NAMES):
@@ -70,6 +71,7 @@ def judged(path, tmp_path_factory):
             Image.fromarray(pixels.astype(numpy.uint8)).save(file, quality=90)
             pictures.append(prepare(Image.open(file).convert("RGB")))
             labels.append(label)
+            paths.append(f"{name}/{number}.jpg")
     pictures, labels = torch.stack(pictures), torch.tensor(labels)
 
     torch.set_num_threads(1)  # two teams of threads on few cores wait for each other
@@ -90,6 +92,7 @@ def judged(path, tmp_path_factory):
         "loss": float(torch.nn.functional.cross_entropy(logits, labels)),
         "answers": [[int(((answers == answer) & (labels == label)).sum()) for answer in range(len(NAMES))]
                     for label in range(len(NAMES))],
+        "first_five": dict(zip(paths, logits.topk(5).indices.tolist(), strict=True)),
     }
     assert 0 < judgement["top1_count"] < judgement["top5_count"] < judgement["samples"]
 
@@ -122,6 +125,59 @@ def test_table_tells_what_json_tells(millrace, judged):
              for low, high in [wilson(count, 88)]]
     assert f"88 images  top-1 {rates[0]}  top-5 {rates[1]}  loss {judgement['loss']:.4f}  (brackets: 95 % intervals)" in out
     assert " taken for " in out
+
+
+def test_other_labels_are_counted_beside_the_datasets_own(millrace, judged):
+    folder, judgement = judged
+    # None, one, two or three right classes; the dataset's is among them now and then.
+    labels = {path: [(label + step * number) % len(NAMES) for step in range(number % 4)]
+              for label, name in enumerate(NAMES) for number in range(PER_CLASS) for path in [f"{name}/{number}.jpg"]}
+    (millrace.folder / "labels.json").write_text(json.dumps(labels))
+    (millrace.folder / "labels.txt").write_text("".join(f"{path} {' '.join(NAMES[label] for label in right)}\n"
+                                                        for path, right in labels.items()))
+    first_five = judgement["first_five"]
+    counted = {path: right for path, right in labels.items() if right}
+    own = {path: NAMES.index(path.split("/")[0]) for path in counted}
+    expected = {
+        "top1": sum(first_five[path][0] in right for path, right in counted.items()),
+        "top5": sum(bool(set(first_five[path]) & set(right)) for path, right in counted.items()),
+        "own_top1": sum(first_five[path][0] == own[path] for path in counted),
+        "own_top5": sum(own[path] in first_five[path] for path in counted),
+        "own_among": sum(own[path] in right for path, right in counted.items()),
+    }
+    assert 0 < expected["own_top1"] < expected["top1"] < expected["top5"] < len(counted) < len(labels)
+    command = ["eval", folder / "recipe.toml", "--data", folder / "data", "--weights", folder / "weights.safetensors",
+               "--devices", "cpu:2", "--labels"]
+
+    told = millrace.done(*command, "labels.json", "--json").json()
+    assert told["top1_count"] == judgement["top1_count"]
+    assert (told["labels"]["file"], told["labels"]["samples"]) == ("labels.json", len(counted))
+    assert told["labels"]["left_out"] == len(labels) - len(counted)
+    for name, hits in expected.items():
+        assert told["labels"][name + "_count"] == hits, name
+        assert told["labels"][name] == hits / len(counted)
+        assert told["labels"][name + "_interval"] == pytest.approx(wilson(hits, len(counted)))
+
+    out = millrace.done(*command, "labels.txt").out
+    assert f"by the labels of labels.txt: {len(counted)} images, {len(labels) - len(counted)} left out\n" in out
+    assert f"\n  their labels       top-1 {expected['top1'] / len(counted):.4f} [" in out
+    assert f"\n  the dataset's own  top-1 {expected['own_top1'] / len(counted):.4f} [" in out
+    assert f"; {100 * expected['own_among'] / len(counted):.2f} % of them are among theirs\n" in out
+
+    (millrace.folder / "real.json").write_text(json.dumps([[999], [3]]))
+    millrace.refuses(1, *command, "real.json",
+                     says="real.json, entry 1 (ILSVRC2012_val_00000001): there is no class 999: the dataset has 8 classes")
+
+
+def test_folders_named_by_class_numbers_are_the_same_set(millrace, judged):
+    folder, _ = judged
+    (millrace.folder / "v2").mkdir()
+    for label, name in enumerate(NAMES):
+        (millrace.folder / "v2" / str(label)).symlink_to(folder / "pictures" / name)
+    (millrace.folder / "classes.txt").write_text("".join(f"{name} a name\n" for name in NAMES))
+    made = millrace.done("convert", "--from", "v2", "--classes", "classes.txt", "--to", "data", "--split", "val", "--json")
+    of_names = json.loads((folder / "data" / "manifest.json").read_text())["splits"]["val"]["fingerprint"]
+    assert made.json()["fingerprint"] == of_names
 
 
 def test_recipe_without_validation_is_refused(millrace, judged):

@@ -306,7 +306,7 @@ TEST_F(GpuTraining, EvaluationCountsAreTheCpus) {
     options.dataset = dataset_;
     options.weights = run.result.checkpoint;
     options.devices = Devices::Parse(devices);
-    return Evaluate(MakeRecipe({}), options, log).value();
+    return Evaluate(MakeRecipe({}), options, log).value().counts;
   };
   const auto cpu = evaluate("cpu");
   const auto gpu = evaluate("cuda:0");

@@ -20,7 +20,9 @@ using testing::ElementsAre;
 constexpr std::int64_t kClasses = 7;
 constexpr std::int64_t kSamples = 103;
 constexpr std::uint32_t kNotable = 6;
-constexpr EvaluationResult::Options kAll{.samples = kSamples, .notable = kNotable, .curves = true};
+const OtherLabels kOtherLabels(kSamples, {0, 2});
+const EvaluationResult::Options kAll{
+    .samples = kSamples, .notable = kNotable, .curves = true, .other_labels = &kOtherLabels};
 
 struct Batch {
   std::vector<std::uint64_t> ids;
@@ -94,6 +96,18 @@ TEST(EvaluationResult, ClassesBeyondAByteAreThemselves) {
   EXPECT_EQ(result.counts().Top1Rate(), 2.0 / 3);
 }
 
+TEST(EvaluationResult, OtherLabelsAreThoseOfTheIds) {
+  const OtherLabels labels = {{0}, {}, {1}};
+  EvaluationResult result(2, {.samples = 3, .other_labels = &labels});
+  result.Add(std::vector<std::uint64_t>{2, 0, 1}, at::tensor({0.0f, 1.0f}).expand({3, 2}),
+             at::zeros({3}, at::kLong), at::ones({3}));
+  ASSERT_TRUE(result.by_other_labels());
+  EXPECT_EQ(result.by_other_labels()->samples, 2);
+  EXPECT_EQ(result.by_other_labels()->left_out, 1);
+  EXPECT_EQ(result.by_other_labels()->top1, 1);
+  EXPECT_EQ(result.counts().top1(), 0);
+}
+
 TEST(EvaluationResult, NumbersAreAsManyHoweverLittleThereIs) {
   EvaluationResult full(kClasses, kAll);
   AddTo(full, RandomBatch());
@@ -107,6 +121,7 @@ TEST(EvaluationResult, WhatIsNotAskedForIsNotThere) {
   EXPECT_TRUE(result.notable().chosen().empty());
   EXPECT_TRUE(result.notable().hardest().empty());
   EXPECT_FALSE(result.thresholds().has_value());
+  EXPECT_FALSE(result.by_other_labels().has_value());
   EXPECT_EQ(result.ToNumbers().size(), result.counts().ToNumbers().size() + 3);
 }
 

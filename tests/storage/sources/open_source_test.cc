@@ -38,6 +38,40 @@ TEST_F(OpenSourceTest, FolderOfTarsIsAWebdataset) {
               ElementsAre());
 }
 
+// ImageNet-V2 has a folder for each class number.
+TEST_F(OpenSourceTest, FoldersNamedByNumbersAreThoseOfTheClassList) {
+  const SourceOptions listed{.devkit = {}, .classes = Write("ids", "b\na\nc\n"), .part = {}};
+  for (const char* name : {"0", "1", "2"}) Write(std::string("set/") + name + "/x.jpg", name);
+  const auto classes_of = [&](const SourceOptions& options) {
+    const auto source = OpenSource(At("set"), options);
+    std::vector<std::string> paths;
+    for (const SourceItem& item : Drain(*source)) paths.push_back(item.path);
+    return paths;
+  };
+  EXPECT_THAT(classes_of(listed), ElementsAre("b/x.jpg", "a/x.jpg", "c/x.jpg"));
+  EXPECT_THAT(OpenSource(At("set"), listed)->facts().class_ids, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(classes_of({}), ElementsAre("0/x.jpg", "1/x.jpg", "2/x.jpg"));
+  // Ids that are numbers themselves are meant as such.
+  EXPECT_THAT(classes_of({.devkit = {}, .classes = Write("numbers", "2\n1\n0\n"), .part = {}}),
+              ElementsAre("0/x.jpg", "1/x.jpg", "2/x.jpg"));
+  // Another list is another source.
+  const SourceOptions other{.devkit = {}, .classes = Write("other", "a\nb\nc\n"), .part = {}};
+  EXPECT_NE(OpenSource(At("set"), listed)->facts().identity,
+            OpenSource(At("set"), other)->facts().identity);
+}
+
+TEST_F(OpenSourceTest, FoldersNamedByNumbersThatTheListDoesNotHaveAreRefused) {
+  const SourceOptions listed{.devkit = {}, .classes = Write("ids", "b\na\n"), .part = {}};
+  Write("far/0/x.jpg", "x");
+  Write("far/2/x.jpg", "x");
+  EXPECT_EQ(ErrorOf(At("far"), listed), "there is a class folder " + At("far/2") + ", but " +
+                                            At("ids") + " lists 2 classes, numbered from 0");
+  Write("twice/1/x.jpg", "x");
+  Write("twice/01/x.jpg", "x");
+  EXPECT_EQ(ErrorOf(At("twice"), listed), "the class folders " + At("twice/01") + " and " +
+                                              At("twice/1") + " mean the same class, a");
+}
+
 TEST_F(OpenSourceTest, FolderOfSeveralSetsIsAQuestion) {
   const auto tars = test::MakeWebdataset(pictures_, WebdatasetStyle::kTexts, 2);
   WriteTars("wds/imagenet1k-train", tars);
