@@ -37,6 +37,7 @@ ProgressState SomeState() {
           .best_top1 = 0.1 + 0.2,
           .validations_without_gain = 5,
           .config = "name = \"x\"\n[data]\npath = \"ü\"\n",
+          .torchscript = "0123",
           .tracker_run = R"({"id":"0a"})"};
 }
 
@@ -55,6 +56,7 @@ void ExpectSame(const ProgressState& a, const ProgressState& b) {
   EXPECT_EQ(a.digest, b.digest);
   EXPECT_EQ(a.metrics_bytes, b.metrics_bytes);
   EXPECT_EQ(a.config, b.config);
+  EXPECT_EQ(a.torchscript, b.torchscript);
   EXPECT_EQ(a.tracker_run, b.tracker_run);
   EXPECT_EQ(a.best_top1, b.best_top1);  // exactly
   EXPECT_EQ(a.validations_without_gain, b.validations_without_gain);
@@ -87,7 +89,7 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
     Metadata metadata = SomeState().ToMetadata();
     metadata.erase(key);
     if (key == "device" || key == "batches" || key == "best_top1" ||
-        key == "validations_without_gain" || key == "tracker_run") {
+        key == "validations_without_gain" || key == "tracker_run" || key == "torchscript") {
       continue;
     }
     EXPECT_EQ(
@@ -114,6 +116,12 @@ TEST(ProgressState, WhatEarlierVersionsDidNotCountBeginsAnew) {
   EXPECT_EQ(state.batches, 0u);
   EXPECT_EQ(state.best_top1, -1);
   EXPECT_EQ(state.validations_without_gain, 0u);
+}
+
+TEST(ProgressState, WhatNamesNoModelFilesHasNone) {
+  Metadata metadata = SomeState().ToMetadata();
+  metadata.erase("torchscript");
+  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").torchscript, "");
 }
 
 TEST(ProgressState, WhatNamesNoTrackersRunHasNone) {

@@ -232,6 +232,20 @@ TEST_F(RecipeTest, OverridesWinOverWhatIsExtendedAndLaterOverridesOverEarlierOne
   EXPECT_EQ(recipe.validate_every_epochs, 8u);
 }
 
+TEST_F(RecipeTest, FilesOfModelsAreRelativeToTheRecipeThatNamesThem) {
+  fs::create_directory(folder_ / "base");
+  Write("base/model.toml", kShortest + "[model]\ntorchscript = \"net.pt\"\n");
+  const fs::path child = Write("child.toml", "extends = \"base/model.toml\"\n");
+  const auto file = [](const Recipe& recipe) {
+    return recipe.params.Section("model").Text("torchscript");
+  };
+  EXPECT_EQ(file(Recipe::Load(child, {})), (folder_ / "base/net.pt").string());
+  EXPECT_EQ(file(Recipe::Load(child, {"model.torchscript=/else/net.pt"})), "/else/net.pt");
+  EXPECT_EQ(file(Recipe::Load(child, {"model.torchscript=../net.pt"})),
+            (fs::current_path().parent_path() / "net.pt").string());
+  EXPECT_EQ(file(Recipe::Load(child, {"model.torchscript="})), "");
+}
+
 TEST_F(RecipeTest, CircleOfExtendsIsAnErrorThatShowsIt) {
   Write("a.toml", "extends = \"b.toml\"\n");
   const fs::path b = Write("b.toml", "extends = \"sub/../a.toml\"\n");

@@ -28,8 +28,8 @@ def train_ours(tmp_path, file, state, inputs, settings, *, amp="off"):
 
 @pytest.mark.parametrize("amp, decay_norm_and_bias", [("off", False), ("bf16", True)])
 def test_scripted_resnet18_follows_pytorchs_path_bit_for_bit(tmp_path, amp, decay_norm_and_bias):
-    steps, settings = 4, SGD | dict(decay_norm_and_bias=decay_norm_and_bias)
-    inputs = batches(steps, size=8, pixels=32)
+    steps, settings = 3, SGD | dict(decay_norm_and_bias=decay_norm_and_bias)
+    inputs = batches(steps, size=4, pixels=32)
     torch.manual_seed(4)
     model = torchvision.models.resnet18(num_classes=CLASSES)
     torch.jit.script(model).save(tmp_path / "model.pt")
@@ -61,7 +61,7 @@ def exported(name):
     return model, torch.jit.script(model)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit"])
+@pytest.mark.parametrize("name", ["resnet18d", "vit"])
 def test_timms_models_have_its_logits_and_gradients(tmp_path, name):
     model, script = exported(name)
     for module in model.modules():  # what is drawn differs
