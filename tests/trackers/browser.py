@@ -14,11 +14,12 @@ LIMIT_S = 120
 class Browser:
     def __init__(self, folder):
         self.number = 0
+        port_file = folder / "DevToolsActivePort"
+        port_file.unlink(missing_ok=True)  # an earlier browser's
         self.process = subprocess.Popen(
             ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0",
              "--remote-allow-origins=*", f"--user-data-dir={folder}", "about:blank"], stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
-        port_file = folder / "DevToolsActivePort"
         self.until(port_file.is_file, "Chromium does not start")
         with urllib.request.urlopen(f"http://127.0.0.1:{port_file.read_text().split()[0]}/json/list", timeout=LIMIT_S) as answer:
             [page] = [target for target in json.load(answer) if target["type"] == "page"]

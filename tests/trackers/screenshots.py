@@ -50,8 +50,9 @@ epochs = 8
 MOST_BYTES = 60_000
 # Over MLflow's charts, where the pointer is; here everywhere.
 NO_BARS = ".modebar-container { display: none }"
-# A report's figures, curves and hardest samples; more would make the picture too high.
-FIRST_PARTS = "nav, #classes, #mistakes, #environment, #recipe, #samples h3:nth-of-type(2) ~ * { display: none }"
+# A report's figures, curves and hardest samples; more would make the picture too high. Paths are this machine's.
+FIRST_PARTS = """nav, header p + p, #classes, #mistakes, #environment, #recipe, #samples > p, #samples h3:nth-of-type(2) ~ *
+{ display: none }"""
 
 
 class PolyaxonWithPages(PolyaxonServer):
@@ -194,7 +195,7 @@ def main():
             "mlflow-pictures": Page(f"{of_run}/model-metrics", 1440, 3000, "predictions_with_gt", show_last_picture, NO_BARS),
             "polyaxon-dashboard": Page(f"{of_job}/dashboards", 1440, 1100, "Throughput"),
             "polyaxon-resources": Page(f"{of_job}/resources", 1440, 800, "cpu_utilization"),
-            "report": Page((scratch / "runs/lr-0.05/report.html").as_uri(), 1280, 1370, "finished", style=FIRST_PARTS),
+            "report": Page((scratch / "runs/lr-0.05/report.html").as_uri(), 1280, 1400, "finished", style=FIRST_PARTS),
         }
         browser = Browser(scratch / "chromium")
         for name, page in pages.items():
