@@ -39,19 +39,6 @@ std::map<Moment, const RunLine*> ByMoment(const RunRecord& run) {
   return lines;
 }
 
-// Settings that enter neither batches nor weights, what only says when results are told, and where
-// files lie whose hashes the environment tells.
-bool IsOfNoConsequence(std::string_view setting) {
-  for (const std::string_view of : {"name", "data.path", "data.local_copy", "model.torchscript",
-                                    "train.log_every_steps", "train.stall_timeout_s"}) {
-    if (setting == of) return true;
-  }
-  for (const std::string_view section : {"pipeline.", "tracking.", "checkpoint."}) {
-    if (setting.starts_with(section)) return true;
-  }
-  return false;
-}
-
 std::vector<DifferingValue> DifferingEnvironment(const RunRecord& a, const RunRecord& b) {
   std::vector<DifferingValue> list;
   for (const char* name :
@@ -215,6 +202,17 @@ std::optional<Parting> CompareEnds(const RunRecord& a, const RunRecord& b, const
 }
 
 }  // namespace
+
+bool IsOfNoConsequence(std::string_view setting) {
+  for (const std::string_view of : {"name", "data.path", "data.local_copy", "model.torchscript",
+                                    "train.log_every_steps", "train.stall_timeout_s"}) {
+    if (setting == of) return true;
+  }
+  for (const std::string_view section : {"pipeline.", "tracking.", "checkpoint."}) {
+    if (setting.starts_with(section)) return true;
+  }
+  return false;
+}
 
 std::string_view EvidenceName(Evidence evidence) {
   constexpr std::array<std::string_view, 6> kNames = {"batches", "lr",         "loss",

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/batch_comparison.h"
@@ -17,6 +18,10 @@ struct DifferingValue {
   std::string a;
   std::string b;
 };
+
+// Whether a setting of a recipe, by its key, enters neither batches nor weights, or only says when
+// results are told.
+bool IsOfNoConsequence(std::string_view setting);
 
 // What first tells the runs apart.
 enum class Evidence : std::uint8_t {

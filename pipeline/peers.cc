@@ -53,16 +53,6 @@ std::string AddressTowards(const std::string& host, std::uint16_t port) {
   return address.starts_with("127.") || address == "::1" ? "" : address;
 }
 
-model::Store MakeStore(const Placement& placement) {
-  if (placement.num_processes == 1) return model::Store::InProcess();
-  const model::Store store =
-      placement.store_file.empty()
-          ? model::Store::OverTcp(placement.master_address, placement.master_port,
-                                  placement.process == 0 && !placement.master_is_agent, kConnect)
-          : model::Store::InFile(placement.store_file);
-  return store.Within("millrace/" + placement.run_id);
-}
-
 std::string Key(const char* name, std::uint32_t number) {
   return fmt::format("{}/{}", name, number);
 }
@@ -74,8 +64,20 @@ std::string Place(const Waiting& waiting) {
 
 }  // namespace
 
-Peers::Peers(const Placement& placement, std::uint32_t lanes, const std::atomic<bool>* interrupt)
-    : placement_(placement), lanes_(lanes), asked_(interrupt), store_(MakeStore(placement)) {
+model::Store OpenStore(const Placement& placement) {
+  if (placement.num_processes == 1) return model::Store::InProcess();
+  if (!placement.store_file.empty()) return model::Store::InFile(placement.store_file);
+  return model::Store::OverTcp(placement.master_address, placement.master_port,
+                               placement.process == 0 && !placement.master_is_agent, kConnect);
+}
+
+Peers::Peers(const Placement& placement, std::uint32_t lanes, const std::atomic<bool>* interrupt,
+             const model::Store* store)
+    : placement_(placement),
+      lanes_(lanes),
+      asked_(interrupt),
+      store_((store != nullptr ? *store : OpenStore(placement))
+                 .Within("millrace/" + placement.run_id)) {
   if (alone()) return;
   if (!placement_.store_file.empty()) {
     alive_ = std::make_unique<Alive>(placement_.store_file, placement_.process);

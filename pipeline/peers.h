@@ -22,14 +22,21 @@
 
 namespace millrace::pipeline {
 
+// Where the processes of `placement` find each other. Whoever has several runs in them, one after
+// another, keeps it for all and gives each run_id of its own: a store that is served goes with the
+// last copy. Throws Error when it cannot be reached.
+model::Store OpenStore(const Placement& placement);
+
 // What processes say to each other beside what ranks exchange in every step: through the store. A
 // single process has no peers, and nothing here waits or fails. Calls from one thread, if nothing
 // else is said. Errors: the first failure of any process, the same text in all of them.
 class Peers {
  public:
   // `lanes`: of each process. `interrupt`: set from outside when this process is asked to end
-  // (nullptr: never). Throws Error when the store cannot be reached.
-  Peers(const Placement& placement, std::uint32_t lanes, const std::atomic<bool>* interrupt);
+  // (nullptr: never). `store`: nullptr: one of their own. Throws Error when the store cannot be
+  // reached.
+  Peers(const Placement& placement, std::uint32_t lanes, const std::atomic<bool>* interrupt,
+        const model::Store* store = nullptr);
   ~Peers();
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;

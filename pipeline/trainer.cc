@@ -659,7 +659,7 @@ EvaluateResult EvaluateWith(Peers& peers, const Recipe& recipe, const EvaluateOp
 
 TrainResult Train(const Recipe& recipe, const TrainOptions& options, tracking::RunLog& log) {
   const Devices devices = ShareOf(options.devices, options.placement);
-  Peers peers(options.placement, devices.lanes(), options.interrupt);
+  Peers peers(options.placement, devices.lanes(), options.interrupt, options.store);
   tracking::RunLog nobodys;
   TrainResult result;
   RunKeeper keeper(RunFolder{options.out}, log);

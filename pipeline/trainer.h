@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "model/metrics.h"
 #include "model/other_labels.h"
+#include "model/store.h"
 #include "pipeline/devices.h"
 #include "pipeline/placement.h"
 #include "pipeline/recipe.h"
@@ -26,6 +27,7 @@ struct TrainOptions {
   std::filesystem::path out;  // the run's folder
   Devices devices;            // of this process
   Placement placement = {};
+  const model::Store* store = nullptr;  // OpenStore()'s; nullptr: one of this run's own
   // Where to go on: a checkpoint, or the newest valid one of `out` (`resume_newest`; none there: a
   // fresh start).
   std::optional<std::filesystem::path> resume;

@@ -12,11 +12,14 @@
 #include <vector>
 
 #include "base/shell.h"
+#include "pipeline/peers.h"
+#include "pipeline/seed_series.h"
 #include "pipeline/trainer.h"
 #include "pipeline/verify_resume.h"
 #include "tools/command.h"
 #include "tools/recipe_options.h"
 #include "tools/run_comparison.h"
+#include "tools/seeds.h"
 #include "tracking/console.h"
 #include "tracking/run_log.h"
 #include "tracking/system.h"
@@ -28,10 +31,13 @@ struct Options {
   RecipeOptions recipe;
   std::string out;
   std::string resume;
+  std::string seeds;
   std::string devices = "auto";
   std::uint64_t stop_after = 0;
   bool verify_resume = false;
   bool json = false;
+  // Settings that a tracker's pages have changed about the run that it starts; they win.
+  std::vector<std::string> changed = {};
 };
 
 nlohmann::ordered_json ToJson(const pipeline::TrainResult& result) {
@@ -98,24 +104,17 @@ std::string Again(const Options& options, const std::filesystem::path& out) {
                      ShellWord(beside.string()));
 }
 
-// The recipe with what was changed in a tracker's pages about the run that it starts, and lines
-// that say so.
-pipeline::Recipe LoadRecipe(RecipeOptions options, std::vector<std::string>* notes) {
-  pipeline::Recipe recipe = options.Load();
-  const std::string system = tracking::ChooseSystem(recipe.tracking_system).system;
-  const std::vector<std::string> changed = tracking::SettingsFromSystem(system);
-  if (changed.empty()) return recipe;
-  for (const std::string& setting : changed) {
-    notes->push_back(fmt::format("changed in {}'s pages: {}", system, setting));
-    options.overrides.push_back(setting);
-  }
-  return options.Load();
+pipeline::Recipe LoadRecipe(const Options& options) {
+  RecipeOptions recipe = options.recipe;
+  recipe.overrides.insert(recipe.overrides.end(), options.changed.begin(), options.changed.end());
+  return recipe.Load();
 }
 
 ExitCode VerifyResume(const Options& options) {
   if (!options.resume.empty() || options.stop_after > 0) {
     FailUsage("--verify-resume stops and resumes by itself; leave out --resume and --stop-after");
   }
+  if (!options.seeds.empty()) FailUsage("--verify-resume is for one seed; leave out --seeds");
   if (pipeline::ThisPlacement().num_processes > 1) {
     FailUsage(
         "--verify-resume starts processes itself; start it alone, with --devices for several");
@@ -144,26 +143,29 @@ ExitCode VerifyResume(const Options& options) {
   return ExitCodeOf(result.comparison);
 }
 
-ExitCode Run(const Options& options) {
-  if (options.verify_resume) return VerifyResume(options);
-  KeepTensorMemory();
-  // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
-  std::signal(SIGPIPE, SIG_IGN);
-  std::vector<std::string> notes;
-  const pipeline::Recipe recipe = LoadRecipe(options.recipe, &notes);
-  const pipeline::Placement placement = pipeline::ThisPlacement();
+// Where runs of this command go unless --out says it.
+std::filesystem::path FolderOf(const Options& options, const pipeline::Recipe& recipe) {
+  return options.out.empty() ? std::filesystem::path("runs") / recipe.name
+                             : std::filesystem::path(options.out);
+}
+
+// One run, into the folder `out`.
+pipeline::TrainResult TrainOne(const Options& options, const std::filesystem::path& out,
+                               const std::vector<std::string>& notes,
+                               const pipeline::Placement& placement,
+                               const model::Store* store = nullptr) {
+  const pipeline::Recipe recipe = LoadRecipe(options);
   pipeline::TrainOptions train{.dataset = options.recipe.Dataset(recipe),
-                               .out = options.out.empty()
-                                          ? std::filesystem::path("runs") / recipe.name
-                                          : std::filesystem::path(options.out),
+                               .out = out,
                                .devices = pipeline::Devices::Parse(options.devices),
                                .placement = placement,
+                               .store = store,
                                .resume = {},
                                .resume_newest = options.resume == "auto",
+                               .command = Again(options, out),
+                               .notes = notes,
                                .interrupt = &CatchInterrupts(),
                                .stop_after_step = options.stop_after};
-  train.command = Again(options, train.out);
-  train.notes = std::move(notes);
   if (!options.resume.empty() && !train.resume_newest) {
     if (std::filesystem::is_directory(options.resume)) {
       FailUsage(
@@ -172,7 +174,75 @@ ExitCode Run(const Options& options) {
     }
     train.resume = options.resume;
   }
-  const pipeline::TrainResult result = Train(recipe, train);
+  return Train(recipe, train);
+}
+
+// What runs one after another share, they would write over each other.
+void RefuseOneRunForAll(const Options& options, const pipeline::Recipe& recipe) {
+  if (!options.resume.empty() && options.resume != "auto") {
+    FailUsage("--seeds: each seed has checkpoints of its own; write --resume auto");
+  }
+  const std::string variable =
+      tracking::VariableOfTheRun(tracking::ChooseSystem(recipe.tracking_system).system);
+  if (variable.empty()) return;
+  FailUsage(
+      "--seeds: {} names one run for all seeds; unset it, or start each seed by itself, with --set "
+      "seed=N and --out",
+      variable);
+}
+
+ExitCode TrainSeeds(const Options& options) {
+  const pipeline::Recipe recipe = LoadRecipe(options);
+  RefuseOneRunForAll(options, recipe);
+  const pipeline::Placement placement = pipeline::ThisPlacement();
+  const std::vector<std::uint64_t> seeds = ParseSeeds(options.seeds, recipe.seed);
+  const std::filesystem::path out = FolderOf(options, recipe);
+  const model::Store store = pipeline::OpenStore(placement);
+  const auto with_seed = [&](std::uint64_t seed) {
+    Options one = options;
+    one.recipe.overrides.push_back(fmt::format("seed={}", seed));
+    return one;
+  };
+  const pipeline::SeedSeries series = pipeline::TrainSeeds(
+      {.out = out,
+       .seeds = seeds,
+       .resume = options.resume == "auto",
+       .keeps = placement.process == 0,
+       .load = [&](std::uint64_t seed) { return LoadRecipe(with_seed(seed)); },
+       .train =
+           [&](const pipeline::SeedRun& run, bool resume) {
+             Options one = with_seed(run.seed);
+             one.resume = resume ? "auto" : "";
+             pipeline::Placement of_run = placement;
+             of_run.run_id += fmt::format("/seed-{}", run.seed);
+             const std::string which =
+                 fmt::format("seed {} of {} in {}", run.seed, fmt::join(seeds, ", "), out.string());
+             return TrainOne(one, run.folder, {which}, of_run, &store);
+           }});
+  if (placement.process > 0) return series.exit_code;
+  if (options.json) {
+    fmt::print("{}", pipeline::ToJson(series));
+  } else {
+    Print(series);
+  }
+  return series.exit_code;
+}
+
+ExitCode Run(Options options) {
+  if (options.verify_resume) return VerifyResume(options);
+  KeepTensorMemory();
+  // When the program at the other end of a pipe ends, as tee may, the run goes on without it.
+  std::signal(SIGPIPE, SIG_IGN);
+  if (!options.seeds.empty()) return TrainSeeds(options);
+  const std::string system = tracking::ChooseSystem(options.recipe.Load().tracking_system).system;
+  options.changed = tracking::SettingsFromSystem(system);
+  std::vector<std::string> notes;
+  for (const std::string& setting : options.changed) {
+    notes.push_back(fmt::format("changed in {}'s pages: {}", system, setting));
+  }
+  const pipeline::Placement placement = pipeline::ThisPlacement();
+  const pipeline::TrainResult result =
+      TrainOne(options, FolderOf(options, LoadRecipe(options)), notes, placement);
   if (placement.process > 0) return result.exit_code;
   if (options.json) {
     // A path may hold any bytes; what is not UTF-8 is shown as a replacement character.
@@ -196,6 +266,10 @@ void AddTrain(CLI::App& app, Action& action) {
   command->add_option(
       "--resume", options->resume,
       "auto: go on from the newest checkpoint of --out; or the path of a checkpoint");
+  command->add_option(
+      "--seeds", options->seeds,
+      "one run after another with the seeds 0,1,2, or with so many from the recipe's on, each into "
+      "seed-N of --out, and their mean and spread; finished ones are passed over");
   command->add_option("--devices", options->devices, kDevicesHelp)->capture_default_str();
   command
       ->add_option("--stop-after", options->stop_after,
@@ -212,6 +286,7 @@ void AddTrain(CLI::App& app, Action& action) {
       "  millrace train configs/imagenette-resnet18-64px-cpu.toml --data data/imagenette --out "
       "runs/a --resume auto\n"
       "  millrace train my.toml --set optimizer.lr=0.05 --set train.epochs=10\n"
+      "  millrace train my.toml --seeds 3 --out runs/three --resume auto\n"
       "Ctrl-C, SIGTERM or a lost terminal ends after the step under way with a checkpoint and exit "
       "code 3.");
   command->callback([options, &action] { action = [options] { return Run(*options); }; });

@@ -147,6 +147,14 @@ SystemChoice ChooseSystem(const std::string& wanted) {
       "set, and there is no ~/clearml.conf"};
 }
 
+std::string VariableOfTheRun(const std::string& system) {
+  const char* name = system == "mlflow"     ? "MLFLOW_RUN_ID"
+                     : system == "polyaxon" ? "POLYAXON_RUN_INSTANCE"
+                     : system == "clearml"  ? "CLEARML_TASK_ID"
+                                            : "";
+  return *name != '\0' && !Variable(name).empty() ? name : "";
+}
+
 std::vector<std::string> SettingsFromSystem(const std::string& system) {
   if (system != "clearml") return {};
   const ClearmlSettings settings = ClearmlSettings::Find();

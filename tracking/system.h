@@ -21,6 +21,9 @@ struct SystemChoice {
 // (exit code 2) when the environment does not lead to the system that is named, or is wrong.
 SystemChoice ChooseSystem(const std::string& wanted);
 
+// The environment's variable that names the one run of the system to report to; "" where none does.
+std::string VariableOfTheRun(const std::string& system);
+
 // What was changed in the system's pages about the run that it has started, as `--set` takes it:
 // ClearML's agents start clones of tasks so, and CLEARML_TASK_ID says which. Waits up to a minute
 // for a server that is away. Throws Error when it then cannot be had, for a run with other settings

@@ -6,7 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,9 +41,10 @@ std::uint16_t FreePort() {
 // Processes of one run, played by threads; in a file and, as between machines, at a port.
 class PeersTest : public testing::TestWithParam<bool> {
  protected:
-  // What each process throws.
+  // What each process throws, in so many runs one after another.
   std::vector<std::string> Run(std::uint32_t count,
-                               const std::function<void(Peers&, std::uint32_t)>& work) {
+                               const std::function<void(Peers&, std::uint32_t)>& work,
+                               int runs = 1) {
     std::vector<std::string> errors(count);
     const std::uint16_t port = FreePort();
     std::vector<std::jthread> threads;
@@ -58,8 +63,13 @@ class PeersTest : public testing::TestWithParam<bool> {
           placement.store_file = folder_ / "store";
         }
         errors[process] = test::ErrorOf([&] {
-          Peers peers(placement, /*lanes=*/2, /*interrupt=*/nullptr);
-          peers.Together([&] { work(peers, process); });
+          std::optional<model::Store> store;
+          if (runs > 1) store = OpenStore(placement);
+          for (int run = 0; run < runs; ++run) {
+            placement.run_id = "test/" + std::to_string(run);
+            Peers peers(placement, /*lanes=*/2, /*interrupt=*/nullptr, store ? &*store : nullptr);
+            peers.Together([&] { work(peers, process); });
+          }
         });
       });
     }
@@ -69,6 +79,24 @@ class PeersTest : public testing::TestWithParam<bool> {
 
   const test::TemporaryFolder folder_;
 };
+
+// Whoever is done with a run is in the next one before others have left the first.
+TEST_P(PeersTest, GoThroughSeveralRunsWithOneStore) {
+  std::array<std::atomic<int>, 3> seen = {};
+  const auto errors = Run(
+      3,
+      [&](Peers& peers, std::uint32_t process) {
+        const int run = seen[process]++;
+        EXPECT_EQ(peers.FromFirst("run", std::to_string(run)), std::to_string(run));
+        if (process == 2) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        EXPECT_FALSE(peers.EndedByFirst(/*waits=*/false)) << "the end of the run before";
+        peers.Meet("looked");
+        if (process == 0) peers.TellEnd(ExitCode::kDone);
+      },
+      /*runs=*/3);
+  EXPECT_THAT(errors, testing::Each(""));
+  for (const auto& runs : seen) EXPECT_EQ(runs, 3);
+}
 
 TEST_P(PeersTest, HearTheFirstAndMakeOneWorld) {
   const auto errors = Run(3, [](Peers& peers, std::uint32_t process) {
