@@ -37,7 +37,7 @@ struct Components {
   Table<ScheduleMaker> schedules;
 };
 
-// Those of this program. Any thread.
+// Those of this program, without plugins'. Any thread.
 const Components& BuiltInComponents();
 
 }  // namespace millrace::model

@@ -43,7 +43,7 @@ std::vector<DifferingValue> DifferingEnvironment(const RunRecord& a, const RunRe
   std::vector<DifferingValue> list;
   for (const char* name :
        {"dataset_fingerprint", "global_batch", "lanes", "threads_per_lane", "device_name",
-        "cpu_capability", "torchscript_sha256", "libtorch", "millrace", "commit"}) {
+        "cpu_capability", "torchscript_sha256", "plugins", "libtorch", "millrace", "commit"}) {
     if (a.Environment(name) != b.Environment(name)) {
       list.push_back({name, a.Environment(name), b.Environment(name)});
     }
@@ -204,8 +204,9 @@ std::optional<Parting> CompareEnds(const RunRecord& a, const RunRecord& b, const
 }  // namespace
 
 bool IsOfNoConsequence(std::string_view setting) {
-  for (const std::string_view of : {"name", "data.path", "data.local_copy", "model.torchscript",
-                                    "train.log_every_steps", "train.stall_timeout_s"}) {
+  for (const std::string_view of :
+       {"name", "data.path", "data.local_copy", "plugins", "model.torchscript",
+        "train.log_every_steps", "train.stall_timeout_s"}) {
     if (setting == of) return true;
   }
   for (const std::string_view section : {"pipeline.", "tracking.", "checkpoint."}) {

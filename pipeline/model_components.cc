@@ -3,8 +3,8 @@
 namespace millrace::pipeline {
 
 std::shared_ptr<const Components> BuiltInComponents() {
-  static const auto kComponents = std::make_shared<const Components>(
-      Components{.operations = stages::BuiltInOperations(), .model = model::BuiltInComponents()});
+  static const auto kComponents = std::make_shared<const Components>(Components{
+      .operations = stages::BuiltInOperations(), .model = model::BuiltInComponents(), .sinks = {}});
   return kComponents;
 }
 

@@ -5,7 +5,7 @@ namespace millrace::pipeline {
 
 std::shared_ptr<const Components> BuiltInComponents() {
   static const auto kComponents = std::make_shared<const Components>(
-      Components{.operations = stages::BuiltInOperations(), .model = {}});
+      Components{.operations = stages::BuiltInOperations(), .model = {}, .sinks = {}});
   return kComponents;
 }
 

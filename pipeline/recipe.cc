@@ -42,17 +42,24 @@ void MergeInto(toml::table& table, const toml::table& later) {
   }
 }
 
-// What names a file beside the recipe that says it.
+// What names a file beside the recipe that says it, plugins aside.
 constexpr std::array<std::pair<const char*, const char*>, 2> kFiles = {
     {{"model", "torchscript"}, {"model", "weights"}}};
+
+void ResolveFile(toml::node* name, const std::filesystem::path& folder) {
+  toml::value<std::string>* file = name == nullptr ? nullptr : name->as_string();
+  if (file == nullptr || file->get().empty()) return;
+  *file = std::filesystem::absolute(folder / file->get()).lexically_normal().string();
+}
 
 // Makes the paths of files absolute, which are relative to `folder`: a recipe can then be extended,
 // kept and read from elsewhere.
 void ResolveFiles(toml::table& table, const std::filesystem::path& folder) {
-  for (const auto& [section, key] : kFiles) {
-    toml::value<std::string>* file = table[section][key].as_string();
-    if (file == nullptr || file->get().empty()) continue;
-    *file = std::filesystem::absolute(folder / file->get()).lexically_normal().string();
+  for (const auto& [section, key] : kFiles) ResolveFile(table[section][key].node(), folder);
+  toml::array* plugins = table["plugins"].as_array();
+  if (plugins == nullptr) return;
+  for (toml::node& entry : *plugins) {
+    ResolveFile(entry.is_table() ? entry.as_table()->get("file") : &entry, folder);
   }
 }
 
@@ -270,14 +277,16 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   constexpr std::int64_t kMax64 = std::numeric_limits<std::int64_t>::max();
   const std::string file = path.string();
   Recipe recipe;
-  recipe.params = Params::FromJson(ToJson(table, file, ": ").dump(), file);
+  Json settings = ToJson(table, file, ": ");
+  const std::string where = file + ": plugins";
+  if (settings.contains("plugins")) recipe.plugins = PinPlugins(&settings["plugins"], where);
+  recipe.params = Params::FromJson(settings.dump(), file);
   const Params& root = recipe.params;
+  root.RawJson("plugins", "[]");
+  recipe.known = LoadPlugins(recipe.plugins, where);
   recipe.name = root.Text("name", path.stem().string());
   recipe.seed = static_cast<std::uint64_t>(root.IntegerIn("seed", 0, kMax64, 0));
   recipe.deterministic = root.Flag("deterministic", false);
-  if (!root.Texts("plugins", std::vector<std::string>{}).empty()) {
-    root.Blame("plugins", "this build loads no plugins; remove the setting");
-  }
 
   const Params data = root.Section("data");
   recipe.data_path = data.Text("path", "");
@@ -360,6 +369,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   const Params tracking = root.Section("tracking");
   recipe.tracking_system =
       tracking.Choice("system", {"auto", "none", "mlflow", "polyaxon", "clearml"}, "auto");
+  recipe.sinks = tracking.Sections("sinks");
   for (const char* key : {"pictures", "histograms"}) {
     if (!recipe.val && tracking.Has(key)) {
       tracking.Blame(key, "has no effect: it belongs to evaluations, and there is no [data.val]");

@@ -12,6 +12,7 @@
 
 #include "base/params.h"
 #include "pipeline/components.h"
+#include "pipeline/plugins.h"
 #include "pipeline/progressive.h"
 #include "pipeline/sample_order.h"
 #include "stages/decode.h"
@@ -47,9 +48,10 @@ std::vector<DifferingSetting> DifferingSettings(const std::string& before, const
 // Everything that a recipe says. Sections that name a component (model, loss, optimizer, schedule,
 // operations) are read by that component from its Params.
 struct Recipe {
-  // Reads `path` with all files it extends (files that a recipe names are relative to it), applies `overrides` ("section.key=value", values as in
-  // TOML; a bare word is taken as a text) and checks the sections that belong to the pipeline.
-  // Throws Error (exit code 2) naming file and key.
+  // Reads `path` with all files it extends, applies `overrides` ("section.key=value", values as in
+  // TOML; a bare word is taken as a text), loads its plugins and checks the sections that belong to
+  // the pipeline. Paths of files are relative to the file that names them, those of overrides to
+  // the working directory. Throws Error (exit code 2) naming file and key.
   static Recipe Load(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 
   // The settings as they took effect, defaults included, as TOML. Complete once every component has
@@ -62,6 +64,7 @@ struct Recipe {
 
   Params params;
 
+  std::vector<Plugin> plugins;
   // What its sections may name.
   std::shared_ptr<const Components> known = BuiltInComponents();
 
@@ -105,6 +108,7 @@ struct Recipe {
   std::optional<std::uint32_t> read_ahead;  // [batches] beyond those in flight; nothing: auto
 
   std::string tracking_system;  // as tracking::ChooseSystem takes it
+  std::vector<Params> sinks;    // of plugins, read by MakeSinks()
   std::uint32_t pictures = 0;   // of each kind and evaluation; 0: none
   bool histograms = false;      // of weights and gradients, with each evaluation
 };

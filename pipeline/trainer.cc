@@ -1,6 +1,7 @@
 #include "pipeline/trainer.h"
 
 #include <ATen/Version.h>
+#include <fmt/ranges.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -53,12 +54,33 @@ namespace {
 
 using stages::Phase;
 
+std::vector<std::string> PluginTexts(const Recipe& recipe) {
+  std::vector<std::string> texts;
+  for (const Plugin& plugin : recipe.plugins) texts.push_back(plugin.Text());
+  return texts;
+}
+
+// Those of plugins, for the run whose folder is `folder`.
+std::vector<std::unique_ptr<tracking::Sink>> MakeSinks(const Recipe& recipe,
+                                                       const std::filesystem::path& folder) {
+  std::vector<std::unique_ptr<tracking::Sink>> sinks;
+  for (const Params& section : recipe.sinks) {
+    if (recipe.known->sinks.Names().empty()) {
+      section.Blame("sink", fmt::format("is \"{}\", but no plugin of this recipe has a sink",
+                                        section.Text("sink")));
+    }
+    sinks.push_back(recipe.known->sinks.Choose(section, "sink")(section, folder));
+  }
+  return sinks;
+}
+
 std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
                         const TrainOptions& options, const Devices& devices,
                         const GraphOptions& graph, const ProgressState& state) {
   nlohmann::ordered_json json;
   json["millrace"] = BuildVersion();
   json["commit"] = BuildCommit();
+  if (!recipe.plugins.empty()) json["plugins"] = PluginTexts(recipe);
   json["libtorch"] = TORCH_VERSION;
   json["recipe"] = recipe.name;
   json["dataset"] = std::filesystem::absolute(options.dataset).string();
@@ -200,11 +222,12 @@ void RequireSameRuns(Peers& peers, const Recipe& recipe, const RunIdentity& iden
   peers.RequireSame("kind of device", layout.device);
   peers.RequireSame("number of threads per device", std::to_string(layout.threads_per_lane));
   peers.RequireSame("dataset fingerprint", identity.dataset_fingerprint);
+  peers.RequireSame("plugins", fmt::format("{}", fmt::join(PluginTexts(recipe), ", ")));
   const std::string wanted = peers.FromFirst("recipe", recipe.ToToml());
   for (const DifferingSetting& setting : DifferingSettings(wanted, recipe.ToToml())) {
-    // Where data lies is each machine's own.
+    // Where files lie is each machine's own.
     if (setting.key == "data.path" || setting.key == "data.local_copy" ||
-        setting.key == "model.torchscript") {
+        setting.key == "model.torchscript" || setting.key == "plugins") {
       continue;
     }
     Fail("the processes of this run have different recipes, of the first and of this one: {}",
@@ -301,6 +324,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   const tracking::SystemChoice tracker = tracking::ChooseSystem(recipe.tracking_system);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
   Replicas replicas = MakeReplicas(recipe, classes, devices, counts);
+  std::vector<std::unique_ptr<tracking::Sink>> sinks = MakeSinks(recipe, folder.root);
   recipe.RefuseUnknown();
   LocalCopy local_copy(recipe, options.dataset, loaders);
 
@@ -392,6 +416,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       tracker_told = remote.get();
       log.Add(std::move(remote));
     }
+    for (std::unique_ptr<tracking::Sink>& sink : sinks) log.Add(std::move(sink));
     log.Text("{}", tracker.why);
     for (const std::string& note : options.notes) log.Text("{}", note);
     log.Emit(RunParameters(recipe));
@@ -707,6 +732,7 @@ void CheckRecipe(const Recipe& recipe) {
                                               network->parameters(), recipe.known->model);
   model::MakeSchedule(recipe.params.Section("schedule"), optimizer->learning_rate(), kSteps,
                       kSteps * recipe.epochs, recipe.known->model);
+  MakeSinks(recipe, {});
   recipe.RefuseUnknown();
 }
 

@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "base/params.h"
 
 namespace millrace::tracking {
 
@@ -122,5 +125,12 @@ class Sink {
   // time. Called on the thread that ends the run; may wait, a bounded time.
   virtual void Finish() {}
 };
+
+// Makes a sink from its entry of tracking.sinks, for the run whose folder is `folder`. Throws Error
+// (exit code 2) for its settings. Until the first event the sink touches nothing: the folder may
+// not be there yet, and recipes are checked by making their sinks. The first event is
+// Status::State::kRunning, with the step from which the run goes on.
+using SinkMaker = std::unique_ptr<Sink> (*)(const Params& section,
+                                            const std::filesystem::path& folder);
 
 }  // namespace millrace::tracking

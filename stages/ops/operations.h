@@ -23,7 +23,7 @@ struct Operations {
   Table<PixelOpMaker> pixels;
 };
 
-// Those of this program. Any thread.
+// Those of this program, without plugins'. Any thread.
 const Operations& BuiltInOperations();
 
 }  // namespace millrace::stages

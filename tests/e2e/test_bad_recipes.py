@@ -45,6 +45,8 @@ SETTINGS = [
     ("data.train.ops=[{op='horizontal_flip'}]", ["data.train.ops[0].op", "size depends on the picture"]),
     ("batch.global=40", ["recipe.toml: batch.global", "is 40", "multiple of 16"]),
     # Names that nothing has.
+    ("plugins=['a.so']", ["recipe.toml: plugins[0]", "there is no plugin", "a.so", "build it"]),
+    ("tracking.sinks=[{sink='csv'}]", ["recipe.toml: tracking.sinks[0].sink", '"csv"', "no plugin of this recipe"]),
     ("model.name=resnet19", ["recipe.toml: model.name", "resnet50", 'did you mean "resnet18"?']),
     ("optimizer.name=sdg", ["recipe.toml: optimizer.name", "sgd"]),
     ("schedule.name=cosin", ["recipe.toml: schedule.name", "one_cycle", 'did you mean "cosine"?']),
@@ -53,9 +55,8 @@ SETTINGS = [
      ["data.train.ops[0].op", '"random_resize_crop"', 'did you mean "random_resized_crop"?']),
     ("data.train.ops=[{op='random_resized_crop', size=8, resize='pilow'}]",
      ["data.train.ops[0].resize", 'did you mean "pillow"?']),
-    # Without effect, or not in this program.
+    # Without effect.
     ("data.val.shuffle=full", ["recipe.toml: data.val.shuffle", "has no effect"]),
-    ("plugins=['a']", ["recipe.toml: plugins", "remove the setting"]),
     # What the data cannot give.
     ("model.classes=1000", ["recipe.toml: model.classes", "is 1000", "3 classes", "leave the setting out"]),
     ("batch.per_device=121", ["120 samples", "121", "make batch.per_device smaller"]),

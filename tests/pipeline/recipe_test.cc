@@ -422,8 +422,7 @@ TEST_F(RecipeTest, ValuesOfAnotherTypeAreErrors) {
            {"seed", "1.5", "is 1.5; it must be a whole number"},
            {"seed", "", "is \"\"; it must be a whole number"},
            {"deterministic", "1", "is 1; it must be true or false"},
-           {"plugins", "'a.so'", "is \"a.so\"; it must be a list of texts in quotes"},
-           {"plugins", "['a.so']", "this build loads no plugins; remove the setting"},
+           {"plugins", "'a.so'", "is \"a.so\"; it must be a list of paths in quotes"},
            {"data", "5", "is 5; it must be a section"},
            {"data.path", "[]", "is []; it must be a text in quotes"},
            {"data.normalize", "5", "is 5; it must be a section"},
@@ -515,7 +514,7 @@ TEST_F(RecipeTest, KeysThatNobodyReadsAreRefusedWithASuggestion) {
             "recipe.toml: sede: is not a setting that is read here; did you mean \"seed\"?");
   EXPECT_EQ(refusal("tracking.zzz=1"),
             "recipe.toml: tracking.zzz: is not a setting that is read here; there are histograms, "
-            "pictures, system");
+            "pictures, sinks, system");
   EXPECT_THAT(refusal("data.test.split=a"),
               StartsWith("recipe.toml: data.test: is not a setting that is read here; "));
 }
