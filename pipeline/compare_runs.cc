@@ -204,9 +204,8 @@ std::optional<Parting> CompareEnds(const RunRecord& a, const RunRecord& b, const
 }  // namespace
 
 bool IsOfNoConsequence(std::string_view setting) {
-  for (const std::string_view of :
-       {"name", "data.path", "data.local_copy", "plugins", "model.torchscript",
-        "train.log_every_steps", "train.stall_timeout_s"}) {
+  for (const std::string_view of : {"name", "data.path", "data.local_copy", "model.torchscript",
+                                    "train.log_every_steps", "train.stall_timeout_s"}) {
     if (setting == of) return true;
   }
   for (const std::string_view section : {"pipeline.", "tracking.", "checkpoint."}) {
@@ -231,7 +230,8 @@ RunComparison CompareRuns(const std::filesystem::path& folder_a,
     comparison.digest = last->Value("digest");
   }
   for (DifferingSetting& setting : DifferingSettings(a.config, b.config)) {
-    if (IsOfNoConsequence(setting.key)) continue;
+    // Which plugins there were the environment tells, by content.
+    if (IsOfNoConsequence(setting.key) || setting.key == "plugins") continue;
     comparison.settings.push_back(
         {std::move(setting.key), std::move(setting.before), std::move(setting.now)});
   }
