@@ -70,7 +70,7 @@ void Print(const pipeline::SeedSeries& series) {
   const auto print = [&](const std::string& name, const auto& cell_of, const std::string& end) {
     fmt::print("{:>8}", name);
     for (const pipeline::SeedColumn& column : columns) fmt::print("{:>12}", cell_of(column));
-    fmt::print("  {}\n", end);
+    fmt::print("{}{}\n", end.empty() ? "" : "  ", end);
   };
   print("seed", Title, "run");
   std::size_t finished = 0;
