@@ -198,8 +198,11 @@ def same_tensors(first, second):
 
 
 def same_runs(first, second):
-    """Asserts that two runs tell the same, ended with the same state and kept the same best weights."""
+    """Asserts that two runs tell and found the same, ended with the same state and kept the same best weights."""
     assert (first / "metrics.jsonl").read_bytes() == (second / "metrics.jsonl").read_bytes()
+    found = [run / "evaluation.json" for run in (first, second)]
+    assert found[0].exists() == found[1].exists()
+    assert not found[0].exists() or found[0].read_bytes() == found[1].read_bytes()
     assert checkpoints(first)[-1].name == checkpoints(second)[-1].name
     same_tensors(checkpoints(first)[-1], checkpoints(second)[-1])
     best = sorted(path.name for path in (first / "best").iterdir())
