@@ -28,13 +28,13 @@ struct Moment {
   auto operator<=>(const Moment&) const = default;
 };
 
-constexpr std::array<std::string_view, 2> kBeforeEvaluations = {"train", "checkpoint"};
+constexpr std::array<std::string_view, 4> kGroups = {"train", "checkpoint", "train_eval", "val"};
 
 std::map<Moment, const RunLine*> ByMoment(const RunRecord& run) {
   std::map<Moment, const RunLine*> lines;
   for (const RunLine& line : run.lines) {
-    const auto at = std::find(kBeforeEvaluations.begin(), kBeforeEvaluations.end(), line.group);
-    lines[{line.step, static_cast<int>(at - kBeforeEvaluations.begin())}] = &line;
+    const auto at = std::find(kGroups.begin(), kGroups.end(), line.group);
+    lines[{line.step, static_cast<int>(at - kGroups.begin())}] = &line;
   }
   return lines;
 }

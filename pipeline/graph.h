@@ -30,7 +30,7 @@ class SampleWork {
  public:
   virtual ~SampleWork() = default;
 
-  // The size of the largest pictures of this phase.
+  // The size of the largest pictures of this phase; 0 x 0: there are none.
   virtual stages::Size PictureSize(stages::Phase phase) const = 0;
   // The size of every picture of a batch.
   virtual stages::Size PictureSizeOf(const stages::Batch& batch) const {

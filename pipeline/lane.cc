@@ -19,9 +19,11 @@ model::Network& Evaluated(const Lane::Parts& parts) {
 
 }  // namespace
 
-Lane::Lane(Parts parts)
-    : parts_(std::move(parts)),
-      evaluation_(Evaluated(parts_), parts_.loss, parts_.amp, *parts_.device, parts_.evaluation) {
+Lane::Lane(Parts parts) : parts_(std::move(parts)) {
+  for (const auto& [phase, wanted] : parts_.evaluations) {
+    evaluations_.try_emplace(phase, Evaluated(parts_), parts_.loss, parts_.amp, *parts_.device,
+                             wanted);
+  }
   parts_.group.Synchronize(*parts_.network);
   for (const auto& parameter : parts_.network->parameters())
     gradients_.push_back(parameter.tensor.grad());
@@ -157,15 +159,17 @@ void Lane::FinishOldestStep(bool weights_are_of_it) {
 
 void Lane::Evaluate(const stages::Slot& slot) {
   const bool first_rank = parts_.group.rank() == 0;
-  evaluation_.Add(slot);
-  if (first_rank && !parts_.run.ContinueEvaluation(State())) {
+  const stages::Batch& at = slot.batch();
+  Evaluation& evaluation = evaluations_.at(at.phase);
+  evaluation.Add(slot);
+  if (first_rank && !parts_.run.ContinueEvaluation(at, State())) {
     ended_ = true;
     return;
   }
-  if (!slot.batch().last) return;
-  model::EvaluationResult result = evaluation_.Finish();
-  parts_.group.Collect(slot.batch().step, parts_.run.EvaluatingRanks(), result);
-  if (first_rank) ended_ = !parts_.run.FinishEvaluation(result, State());
+  if (!at.last) return;
+  model::EvaluationResult result = evaluation.Finish();
+  parts_.group.Collect(at.step, parts_.run.EvaluatingRanks(at.phase), result);
+  if (first_rank) ended_ = !parts_.run.FinishEvaluation(at, result, State());
 }
 
 LaneState Lane::State() const {

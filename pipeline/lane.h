@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -34,7 +35,8 @@ class Lane final : public LaneWork {
     // Of this network; it is evaluated in its place. nullptr: none.
     std::unique_ptr<model::WeightAverage> average = nullptr;
     model::Amp amp = model::Amp::kOff;
-    model::EvaluationResult::Options evaluation = {};  // what is wanted of each
+    // What is wanted of each evaluation, by its phase.
+    std::map<stages::Phase, model::EvaluationResult::Options> evaluations = {};
     const model::Loss& loss;
     stages::Mixing mixing = {};  // of training batches
     LaneRun& run;
@@ -71,7 +73,7 @@ class Lane final : public LaneWork {
   std::vector<at::Tensor> state_;          // all that a step changes but for gradients
   std::vector<std::uint64_t> sample_ids_;  // of the batch at hand
   std::deque<UnfinishedStep> unfinished_;
-  Evaluation evaluation_;
+  std::map<stages::Phase, Evaluation> evaluations_;
   bool interrupted_ = false;  // all ranks know that the run is to end
   bool ended_ = false;        // and it has, behind the same step on all
   bool entered_ = false;

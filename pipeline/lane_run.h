@@ -7,6 +7,7 @@
 #include "model/loss_scaler.h"
 #include "model/network.h"
 #include "model/optimizer.h"
+#include "stages/batch.h"
 
 namespace millrace::pipeline {
 
@@ -28,8 +29,8 @@ class LaneRun {
   // Any lane, with the same answer to all lanes of all processes.
   virtual double LearningRate(std::uint64_t step) const = 0;
   virtual bool EvaluatesAfter(std::uint64_t steps_done) const = 0;
-  // How many ranks, from 0 on, have batches of an evaluation.
-  virtual std::uint32_t EvaluatingRanks() const = 0;
+  // How many ranks, from 0 on, have batches of an evaluation of this phase.
+  virtual std::uint32_t EvaluatingRanks(stages::Phase phase) const = 0;
   // When a lane has given its device the update of `step`: whether the weights as they are then
   // will be wanted (for a checkpoint, an evaluation, the end). It then finishes all steps up to
   // this one before it goes on. Other steps it may finish when their losses have come, some steps
@@ -53,9 +54,11 @@ class LaneRun {
   virtual void FinishStep(const FinishedStep& finished) = 0;
 
   // Rank 0, after each of its evaluation batches: whether the evaluation goes on.
-  virtual bool ContinueEvaluation(const LaneState& state) = 0;
-  // Rank 0, with what all ranks found. Returns whether the run goes on.
-  virtual bool FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) = 0;
+  virtual bool ContinueEvaluation(const stages::Batch& batch, const LaneState& state) = 0;
+  // Rank 0, after the last one of each evaluation, with what all ranks found. Returns whether the
+  // run goes on.
+  virtual bool FinishEvaluation(const stages::Batch& batch, const model::EvaluationResult& result,
+                                const LaneState& state) = 0;
 };
 
 }  // namespace millrace::pipeline

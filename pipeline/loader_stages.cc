@@ -3,6 +3,7 @@
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <deque>
@@ -103,6 +104,16 @@ struct Loader {
   SampleOrder choice;
 };
 
+// Training samples that are evaluated draw as in epochs that no training comes to, 2^31 and up, so
+// that they share no draws with it: the first one is that of an evaluation before all steps, then
+// comes one for each epoch. Validation samples draw the same every time.
+std::uint32_t EpochOfDraws(const Batch& batch) {
+  constexpr std::uint32_t kFirstOfTrainEval = std::uint32_t{1} << 31;
+  if (batch.phase == Phase::kEvaluate) return 0;
+  if (batch.phase == Phase::kTrain) return batch.epoch;
+  return kFirstOfTrainEval + (batch.step == 0 ? 0 : batch.epoch + 1);
+}
+
 // The order of the epoch that is being planned, and of the one after it, whose first samples are
 // read ahead.
 struct EpochOrder {
@@ -162,10 +173,9 @@ struct LoaderStages::Impl {
         tools(recipe.decode_engine) {
     CheckLoaders(recipe);
     for (const Phase phase : phases) {
-      if (phase == Phase::kTrain) {
-        train.emplace(recipe.train, recipe.known->operations, Open(recipe.train, dataset), seed);
-      } else if (recipe.val) {
-        val.emplace(*recipe.val, recipe.known->operations, Open(*recipe.val, dataset), seed);
+      if (const LoaderRecipe* of = recipe.LoaderOf(phase)) {
+        loaders[static_cast<std::size_t>(phase)].emplace(*of, recipe.known->operations,
+                                                         Open(*of, dataset), seed);
       }
     }
   }
@@ -180,10 +190,19 @@ struct LoaderStages::Impl {
     return splits.back().reader;
   }
 
-  Loader& Of(Phase phase) {
-    std::optional<Loader>& loader = phase == Phase::kTrain ? train : val;
-    MILLRACE_CHECK(loader.has_value());
+  // nullptr: there is no sample of this phase.
+  const Loader* Find(Phase phase) const {
+    const std::optional<Loader>& loader = loaders[static_cast<std::size_t>(phase)];
+    return loader ? &*loader : nullptr;
+  }
+  const Loader& Of(Phase phase) const {
+    const Loader* const loader = Find(phase);
+    MILLRACE_CHECK(loader != nullptr);
     return *loader;
+  }
+
+  RandomKey KeyOf(const Batch& batch, std::uint64_t sample_id) const {
+    return {.seed = seed, .epoch = EpochOfDraws(batch), .sample_id = sample_id};
   }
 
   const stages::Transform& TransformOf(const Batch& batch) {
@@ -211,7 +230,7 @@ struct LoaderStages::Impl {
   void ReadAhead(const EpochOrder& order, std::uint64_t position) {
     if (!runs) {
       for (const SampleRun& run : order.current.ReadAhead(position, order.next)) {
-        train->reader.Prefetch(run.first, run.count);
+        Of(Phase::kTrain).reader.Prefetch(run.first, run.count);
       }
       return;
     }
@@ -278,12 +297,11 @@ struct LoaderStages::Impl {
   const std::uint64_t seed;
   const stages::DecodeMode decode_mode;
   const stages::DecodeDevice decode_device;
-  std::deque<OpenSplit> splits;  // where readers stay when more are added
-  std::optional<Loader> train;
-  std::optional<Loader> val;
-  std::optional<EpochOrder> planned;    // of what KeyAt is asked for
-  std::optional<EpochOrder> announced;  // of what Prefetch is asked for
-  std::optional<RunsAhead> runs;        // of train, where the page cache is bypassed
+  std::deque<OpenSplit> splits;                  // where readers stay when more are added
+  std::array<std::optional<Loader>, 3> loaders;  // by phase
+  std::optional<EpochOrder> planned;             // of what KeyAt is asked for
+  std::optional<EpochOrder> announced;           // of what Prefetch is asked for
+  std::optional<RunsAhead> runs;                 // of train, where the page cache is bypassed
   // Of `runs`: epoch and window that KeyAt was asked for last, and its first position whose
   // read-ahead was not asked for.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> planned_window;
@@ -298,15 +316,15 @@ struct LoaderStages::Impl {
 };
 
 void CheckLoaders(const Recipe& recipe) {
-  const std::vector<stages::Transform> of_train =
-      MakeTransforms(recipe.train, recipe.known->operations);
-  const stages::Transform& train = of_train.back();
-  bool takes_smaller = train.TakesSmallerPictures();
-  bool changes_pixels = train.HasPixelOps();
-  if (recipe.val) {
-    const stages::Transform val(recipe.val->ops, recipe.known->operations);
-    takes_smaller |= val.TakesSmallerPictures();
-    changes_pixels |= val.HasPixelOps();
+  bool takes_smaller = false;
+  bool changes_pixels = false;
+  for (const Phase phase : {Phase::kTrain, Phase::kTrainEval, Phase::kEvaluate}) {
+    const LoaderRecipe* const loader = recipe.LoaderOf(phase);
+    if (loader == nullptr) continue;
+    const stages::Transform largest =
+        std::move(MakeTransforms(*loader, recipe.known->operations).back());
+    takes_smaller |= largest.TakesSmallerPictures();
+    changes_pixels |= largest.HasPixelOps();
   }
   if (recipe.decode_device == stages::DecodeDevice::kGpu && changes_pixels) {
     recipe.params.Section("decode").Blame(
@@ -336,19 +354,24 @@ LoaderStages::~LoaderStages() = default;
 const storage::SplitReader& LoaderStages::train() const { return impl_->Of(Phase::kTrain).reader; }
 
 const storage::SplitReader* LoaderStages::val() const {
-  return impl_->val ? &impl_->val->reader : nullptr;
+  const Loader* const loader = impl_->Find(Phase::kEvaluate);
+  return loader == nullptr ? nullptr : &loader->reader;
 }
 
 const std::deque<OpenSplit>& LoaderStages::splits() const { return impl_->splits; }
 
-std::uint64_t LoaderStages::num_samples(Phase phase) const { return impl_->Of(phase).num_samples; }
+std::uint64_t LoaderStages::num_samples(Phase phase) const {
+  const Loader* const loader = impl_->Find(phase);
+  return loader == nullptr ? 0 : loader->num_samples;
+}
 
-std::uint64_t LoaderStages::EvaluatedSample(std::uint64_t position) const {
-  return impl_->Of(Phase::kEvaluate).IdOf(position);
+std::uint64_t LoaderStages::EvaluatedSample(Phase phase, std::uint64_t position) const {
+  return impl_->Of(phase).IdOf(position);
 }
 
 stages::Size LoaderStages::PictureSize(Phase phase) const {
-  return impl_->Of(phase).largest().output_size();
+  const Loader* const loader = impl_->Find(phase);
+  return loader == nullptr ? stages::Size{} : loader->largest().output_size();
 }
 
 stages::Size LoaderStages::PictureSizeOf(const Batch& batch) const {
@@ -356,13 +379,12 @@ stages::Size LoaderStages::PictureSizeOf(const Batch& batch) const {
 }
 
 RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
-  if (batch.phase == Phase::kEvaluate) {
-    const std::uint64_t sample_id = EvaluatedSample(position);
-    impl_->Of(Phase::kEvaluate).reader.Prefetch(sample_id);
-    // Evaluation has no epochs: a random operation there draws the same every time.
-    return {.seed = impl_->seed, .epoch = 0, .sample_id = sample_id};
+  if (batch.phase != Phase::kTrain) {
+    const std::uint64_t sample_id = EvaluatedSample(batch.phase, position);
+    impl_->Of(batch.phase).reader.Prefetch(sample_id);
+    return impl_->KeyOf(batch, sample_id);
   }
-  Loader& loader = impl_->Of(Phase::kTrain);
+  const Loader& loader = impl_->Of(Phase::kTrain);
   const EpochOrder& order = impl_->OrderOf(batch.epoch, impl_->planned);
   const CopiedPosition at = loader.CopyAt(batch, position);
   const std::uint64_t sample_id = loader.IdOf(order.current.At(at.position));
@@ -372,8 +394,9 @@ RandomKey LoaderStages::KeyAt(const Batch& batch, std::uint64_t position) {
     if (!impl_->runs || impl_->runs->Find(sample_id) == nullptr) loader.reader.Prefetch(sample_id);
   }
   // Copies draw as samples of epochs of their own would.
-  return {
-      .seed = impl_->seed, .epoch = batch.epoch * loader.repeats + at.copy, .sample_id = sample_id};
+  RandomKey key = impl_->KeyOf(batch, sample_id);
+  key.epoch = batch.epoch * loader.repeats + at.copy;
+  return key;
 }
 
 void LoaderStages::BypassPageCache() {
@@ -407,12 +430,12 @@ void LoaderStages::Plan(const Sample& sample) {
 
 void LoaderStages::Prefetch(const Batch& batch) {
   if (impl_->runs && batch.phase == Phase::kTrain) return;
-  Loader& loader = impl_->Of(batch.phase);
+  const Loader& loader = impl_->Of(batch.phase);
   for (std::uint64_t at = batch.first_position; at < batch.first_position + batch.size; ++at) {
-    loader.reader.Prefetch(loader.IdOf(batch.phase == Phase::kEvaluate
-                                           ? at
-                                           : impl_->OrderOf(batch.epoch, impl_->announced)
-                                                 .current.At(loader.CopyAt(batch, at).position)));
+    loader.reader.Prefetch(loader.IdOf(batch.phase == Phase::kTrain
+                                           ? impl_->OrderOf(batch.epoch, impl_->announced)
+                                                 .current.At(loader.CopyAt(batch, at).position)
+                                           : at));
   }
 }
 
@@ -505,25 +528,24 @@ void LoaderStages::DecodeOnHost(const stages::Slot& slot, std::uint32_t index,
   impl_->images.Return(std::move(image));
 }
 
-std::vector<std::uint8_t> LoaderStages::MakeEvaluationPicture(std::uint64_t sample_id) {
-  Loader& loader = impl_->Of(Phase::kEvaluate);
-  const auto record = loader.reader.Read(sample_id);
+std::vector<std::uint8_t> LoaderStages::MakePicture(const Batch& batch, std::uint64_t sample_id) {
+  const auto record = impl_->Of(batch.phase).reader.Read(sample_id);
   if (!record) {
     Fail("sample {}: {}; run `millrace verify` on the dataset", sample_id, record.fault().message);
   }
-  const RandomKey key{.seed = impl_->seed, .epoch = 0, .sample_id = sample_id};
-  const stages::Transform& transform = loader.largest();
+  const RandomKey key = impl_->KeyOf(batch, sample_id);
+  const stages::Transform& transform = impl_->TransformOf(batch);
   const auto geometry =
       transform.Plan({static_cast<int>(record->width), static_cast<int>(record->height)}, key);
-  if (!geometry) impl_->Blame(Phase::kEvaluate, sample_id, geometry.fault().message);
+  if (!geometry) impl_->Blame(batch.phase, sample_id, geometry.fault().message);
   stages::Geometry scaled = *geometry;
   scaled.scale = stages::ChooseScale(impl_->decode_mode, *record, scaled);
   WorkerTools& tools = impl_->tools.local();
   std::unique_ptr<stages::Image> image = impl_->images.Take();
   const Outcome outcome =
       tools.decoder.Decode(*record, stages::SourceOf(scaled), image.get(), scaled.scale);
-  if (!outcome) impl_->Blame(Phase::kEvaluate, sample_id, outcome.fault().message);
-  const stages::Size size = PictureSize(Phase::kEvaluate);
+  if (!outcome) impl_->Blame(batch.phase, sample_id, outcome.fault().message);
+  const stages::Size size = transform.output_size();
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size.width) *
                                    static_cast<std::size_t>(size.height) * stages::kChannels);
   transform.Apply(scaled, *image, &tools.resizer, pixels.data());

@@ -1,5 +1,6 @@
 #include "pipeline/prediction_pictures.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,10 +32,10 @@ PredictionPictures::~PredictionPictures() {
   thread_.join();
 }
 
-void PredictionPictures::Show(std::uint64_t step, model::NotableAnswers answers) {
+void PredictionPictures::Show(const stages::Batch& batch, model::NotableAnswers answers) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({.step = step, .answers = std::move(answers)});
+    waiting_.push_back({.batch = batch, .answers = std::move(answers)});
   }
   changed_.notify_all();
 }
@@ -72,10 +73,9 @@ void PredictionPictures::Work() {
 void PredictionPictures::Draw(const Evaluation& evaluation) {
   const model::NotableAnswers& answers = evaluation.answers;
   try {
-    // The tag of the Ignite example.
-    DrawSheet("validation: predictions_with_gt", evaluation.step, answers.chosen());
-    DrawSheet("validation: hardest", evaluation.step, answers.hardest());
-    DrawSheet("validation: most_confused", evaluation.step, answers.most_confused());
+    DrawSheet("predictions_with_gt", evaluation.batch, answers.chosen());
+    DrawSheet("hardest", evaluation.batch, answers.hardest());
+    DrawSheet("most_confused", evaluation.batch, answers.most_confused());
   } catch (const std::exception& error) {
     if (std::exchange(told_, true)) return;
     try {
@@ -86,10 +86,11 @@ void PredictionPictures::Draw(const Evaluation& evaluation) {
   }
 }
 
-void PredictionPictures::DrawSheet(const char* name, std::uint64_t step,
+void PredictionPictures::DrawSheet(const char* name, const stages::Batch& batch,
                                    const std::vector<model::Answer>& answers) {
   if (answers.empty()) return;
-  const std::vector<storage::ClassInfo>& classes = loaders_.val()->manifest().classes;
+  const std::vector<storage::ClassInfo>& classes =
+      loaders_.splits().front().reader.manifest().classes;
   const auto guess = [&classes](std::int64_t label, float probability) {
     if (label < 0) return Guess{};
     return Guess{.name = classes[static_cast<std::size_t>(label)].name,
@@ -98,17 +99,20 @@ void PredictionPictures::DrawSheet(const char* name, std::uint64_t step,
   std::vector<tracking::Prediction> predictions;
   for (const model::Answer& answer : answers) {
     if (Stopping()) return;
-    const std::uint64_t sample = loaders_.EvaluatedSample(answer.sample);
+    const std::uint64_t sample = loaders_.EvaluatedSample(batch.phase, answer.sample);
     predictions.push_back({.sample = sample,
                            .said = guess(answer.first, answer.first_probability),
                            .next = guess(answer.second, answer.second_probability),
                            .truth = guess(answer.label, answer.label_probability),
                            .right = answer.right(),
                            .loss = static_cast<double>(answer.loss),
-                           .pixels = loaders_.MakeEvaluationPicture(sample)});
+                           .pixels = loaders_.MakePicture(batch, sample)});
   }
-  const stages::Size size = loaders_.PictureSize(Phase::kEvaluate);
-  log_.Emit(tracking::DrawPredictions(name, step, static_cast<std::uint32_t>(size.width),
+  const stages::Size size = loaders_.PictureSizeOf(batch);
+  // Tags as in the Ignite example.
+  const char* const of = batch.phase == Phase::kTrainEval ? "training" : "validation";
+  log_.Emit(tracking::DrawPredictions(fmt::format("{}: {}", of, name), batch.step,
+                                      static_cast<std::uint32_t>(size.width),
                                       static_cast<std::uint32_t>(size.height), predictions));
 }
 

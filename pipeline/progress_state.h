@@ -44,7 +44,7 @@ struct ProgressState {
   std::uint64_t step = 0;           // global steps done
   std::uint64_t epoch = 0;          // full epochs done
   std::uint64_t position = 0;       // samples of the current epoch already consumed
-  bool evaluation_pending = false;  // an evaluation of this state is due before the next step
+  bool evaluation_pending = false;  // a validation of this state is due before the next step
   std::uint64_t batches = 0;        // rolling hash over all batches (RollBatches)
   std::uint64_t digest = 0;         // the same over batches and losses
   std::uint64_t metrics_bytes = 0;  // size of metrics.jsonl [bytes]

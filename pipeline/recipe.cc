@@ -219,6 +219,16 @@ void AppendSection(const Json& section, const std::string& name, std::string& te
   }
 }
 
+// [data.train_eval] has the operations of [data.train] where it lists none of its own.
+void CompleteTrainEval(toml::table& table) {
+  auto* const data = table.get_as<toml::table>("data");
+  if (data == nullptr) return;
+  auto* const train_eval = data->get_as<toml::table>("train_eval");
+  const auto* const ops = (*data)["train"]["ops"].as_array();
+  if (train_eval == nullptr || ops == nullptr || train_eval->contains("ops")) return;
+  train_eval->insert("ops", *ops);
+}
+
 LoaderRecipe ReadLoader(const Params& section, Shuffle default_shuffle,
                         std::string_view default_split) {
   LoaderRecipe loader;
@@ -240,6 +250,14 @@ LoaderRecipe ReadLoader(const Params& section, Shuffle default_shuffle,
         "ops",
         "is missing; it must list at least one operation that gives all pictures one size, such "
         "as { op = \"random_resized_crop\", size = 224 }");
+  }
+  return loader;
+}
+
+LoaderRecipe ReadEvaluationLoader(const Params& section, std::string_view default_split) {
+  LoaderRecipe loader = ReadLoader(section, Shuffle::kNone, default_split);
+  if (loader.shuffle != Shuffle::kNone) {
+    section.Blame("shuffle", "has no effect: evaluation counts every sample once, in any order");
   }
   return loader;
 }
@@ -272,6 +290,7 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
     ResolveFiles(assignment, "");
     MergeInto(table, assignment);
   }
+  CompleteTrainEval(table);
 
   constexpr std::int64_t kMax32 = std::numeric_limits<std::int32_t>::max();
   constexpr std::int64_t kMax64 = std::numeric_limits<std::int64_t>::max();
@@ -312,12 +331,13 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
   if (recipe.train.section.Has("progressive")) {
     recipe.train.progressive = ReadProgressive(recipe.train.section.Section("progressive"));
   }
-  if (data.Has("val")) {
-    recipe.val = ReadLoader(data.Section("val"), Shuffle::kNone, "val");
-    if (recipe.val->shuffle != Shuffle::kNone) {
-      data.Section("val").Blame("shuffle",
-                                "has no effect: evaluation counts every sample once, in any order");
+  if (data.Has("val")) recipe.val = ReadEvaluationLoader(data.Section("val"), "val");
+  if (data.Has("train_eval")) {
+    if (!recipe.val) {
+      data.Blame("train_eval",
+                 "has no effect: it is evaluated with each validation, and there is no [data.val]");
     }
+    recipe.train_eval = ReadEvaluationLoader(data.Section("train_eval"), recipe.train.split);
   }
 
   recipe.decode_mode = stages::ReadDecodeMode(root.Section("decode"));
@@ -380,6 +400,12 @@ Recipe Recipe::Load(const std::filesystem::path& path, const std::vector<std::st
     recipe.histograms = tracking.Flag("histograms", true);
   }
   return recipe;
+}
+
+const LoaderRecipe* Recipe::LoaderOf(stages::Phase phase) const {
+  if (phase == stages::Phase::kTrain) return &train;
+  const std::optional<LoaderRecipe>& loader = phase == stages::Phase::kTrainEval ? train_eval : val;
+  return loader ? &*loader : nullptr;
 }
 
 std::string DifferingSetting::Text() const {

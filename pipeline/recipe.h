@@ -15,6 +15,7 @@
 #include "pipeline/plugins.h"
 #include "pipeline/progressive.h"
 #include "pipeline/sample_order.h"
+#include "stages/batch.h"
 #include "stages/decode.h"
 #include "stages/decode_scale.h"
 
@@ -80,7 +81,10 @@ struct Recipe {
   stages::DecodeEngine decode_engine = stages::DecodeEngine::kAuto;
   stages::DecodeDevice decode_device = stages::DecodeDevice::kCpu;
   LoaderRecipe train;
+  std::optional<LoaderRecipe> train_eval;  // only beside `val`
   std::optional<LoaderRecipe> val;
+  // The loader that makes batches of this phase; nullptr: the recipe has none.
+  const LoaderRecipe* LoaderOf(stages::Phase phase) const;
 
   std::uint32_t per_device =
       0;  // training batch of one device [samples]; 0: follows from `global_batch`

@@ -18,12 +18,12 @@ std::vector<Answer> AnswersOf(const std::vector<model::Answer>& answers,
                               const LoaderStages& loaders) {
   std::vector<Answer> list;
   for (const model::Answer& answer : answers) {
-    Answer& told =
-        list.emplace_back(Answer{.sample = loaders.EvaluatedSample(answer.sample),
-                                 .truth = GuessOf(answer.label, answer.label_probability),
-                                 .said = {},
-                                 .next = {},
-                                 .loss = static_cast<double>(answer.loss)});
+    Answer& told = list.emplace_back(
+        Answer{.sample = loaders.EvaluatedSample(stages::Phase::kEvaluate, answer.sample),
+               .truth = GuessOf(answer.label, answer.label_probability),
+               .said = {},
+               .next = {},
+               .loss = static_cast<double>(answer.loss)});
     if (answer.first >= 0) told.said = GuessOf(answer.first, answer.first_probability);
     if (answer.second >= 0) told.next = GuessOf(answer.second, answer.second_probability);
   }

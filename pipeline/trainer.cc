@@ -296,7 +296,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   CheckRepeats(recipe, batch, world_size);
   BatchPlanOptions plan_options{
       .train_samples = loaders.num_samples(Phase::kTrain),
-      .evaluate_samples = loaders.val() != nullptr ? loaders.num_samples(Phase::kEvaluate) : 0,
+      .train_eval_samples = loaders.num_samples(Phase::kTrainEval),
+      .evaluate_samples = loaders.num_samples(Phase::kEvaluate),
       .per_device = batch.per_device,
       .evaluate_per_device = batch.evaluate_per_device,
       .accumulation = batch.accumulation,
@@ -466,7 +467,6 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
                    .folder = folder,
                    .plan = counts,
                    .schedule = std::move(replicas.schedule),
-                   .evaluate_samples = plan_options.evaluate_samples,
                    .classes = classes,
                    .evaluate_per_device = batch.evaluate_per_device,
                    .lanes = lanes,
@@ -492,6 +492,12 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   const std::chrono::seconds timeout(recipe.stall_timeout_s);
   LaneGroups groups(peers.MakeWorld(timeout), ReplicasOf(replicas, devices), /*trains=*/true, stop);
   const Peers::Watched watched = peers.Watch(stop, groups, timeout);
+  std::map<Phase, model::EvaluationResult::Options> evaluations;
+  for (const PlannedEvaluation& evaluation : counts.validation()) {
+    evaluations[evaluation.phase] = {.samples = evaluation.samples,
+                                     .notable = recipe.pictures,
+                                     .curves = evaluation.phase == Phase::kEvaluate};
+  }
   std::vector<std::unique_ptr<Lane>> made_lanes;
   std::vector<LaneWork*> lane_work;
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
@@ -505,9 +511,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
         .scaler = std::move(replica.scaler),
         .average = std::move(replica.average),
         .amp = replicas.precision.amp,
-        .evaluation = {.samples = plan_options.evaluate_samples,
-                       .notable = recipe.pictures,
-                       .curves = true},
+        .evaluations = evaluations,
         .loss = *loss,
         .mixing = replicas.mixing,
         .run = run,
@@ -614,7 +618,7 @@ EvaluateResult EvaluateWith(Peers& peers, const Recipe& recipe, const EvaluateOp
                                       .first_rank = options.placement.process * lanes,
                                       .world_size = world_size,
                                       .evaluate_only = true};
-  const std::uint64_t num_batches = BatchPlan(plan_options).evaluation_batches();
+  const std::uint64_t num_batches = BatchPlan(plan_options).evaluation(Phase::kEvaluate).batches;
   std::optional<model::OtherLabels> labels;
   if (!options.labels.empty()) labels = ReadOtherLabels(options.labels, loaders);
 

@@ -65,9 +65,9 @@ bool TrainingRun::NeedsWeightsAfter(std::uint64_t step) const {
          EvaluatesAfter(done) || CheckpointDueAfter(done);
 }
 
-std::uint32_t TrainingRun::EvaluatingRanks() const {
+std::uint32_t TrainingRun::EvaluatingRanks(stages::Phase phase) const {
   return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(parts_.world_size, parts_.plan.evaluation_batches()));
+      std::min<std::uint64_t>(parts_.world_size, parts_.plan.evaluation(phase).batches));
 }
 
 void TrainingRun::FinishStep(const FinishedStep& finished) {
@@ -178,7 +178,7 @@ void TrainingRun::ShowProgress(double loss) {
       .seconds_left = seconds_left});
 }
 
-bool TrainingRun::ContinueEvaluation(const LaneState& state) {
+bool TrainingRun::ContinueEvaluation(const stages::Batch& batch, const LaneState& state) {
   if (Interrupted(state_.step)) {
     interrupted_ = true;
     WriteCheckpoint(state, /*scheduled=*/false);
@@ -188,21 +188,21 @@ bool TrainingRun::ContinueEvaluation(const LaneState& state) {
   ++evaluation_rounds_;
   const std::uint64_t done =
       evaluation_rounds_ * parts_.world_size * std::uint64_t{parts_.evaluate_per_device};
-  parts_.log.Emit(Progress{.label = "validate",
-                           .done = std::min(done, parts_.evaluate_samples),
-                           .total = parts_.evaluate_samples,
-                           .unit = "images",
-                           .detail = ""});
+  const std::uint64_t samples = parts_.plan.evaluation(batch.phase).samples;
+  parts_.log.Emit(Progress{
+      .label = batch.phase == stages::Phase::kTrainEval ? "validate, training samples" : "validate",
+      .done = std::min(done, samples),
+      .total = samples,
+      .unit = "images",
+      .detail = ""});
   return true;
 }
 
-bool TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) {
-  const model::ClassificationCounts& counts = result.counts();
-  MILLRACE_CHECK(counts.samples() == static_cast<std::int64_t>(parts_.evaluate_samples));
-  evaluation_rounds_ = 0;
-  last_top1_ = counts.Top1Rate();
+void TrainingRun::Tell(const Finding& finding) {
+  const model::ClassificationCounts& counts = finding.result.counts();
+  const bool of_training = finding.batch.phase == stages::Phase::kTrainEval;
   parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
-                          .group = "val",
+                          .group = of_training ? "train_eval" : "val",
                           .step = state_.step,
                           .epoch = EpochOf(state_.step),
                           .values = {{"top1", counts.Top1Rate()},
@@ -211,19 +211,34 @@ bool TrainingRun::FinishEvaluation(const model::EvaluationResult& result, const 
                                      {"loss", counts.MeanLoss()},
                                      {"samples", static_cast<double>(counts.samples())}},
                           .texts = {}});
-  if (result.thresholds()) TellCurves(*result.thresholds());
+  if (finding.result.thresholds()) TellCurves(*finding.result.thresholds());
+  if (parts_.pictures != nullptr) parts_.pictures->Show(finding.batch, finding.result.notable());
+}
+
+bool TrainingRun::FinishEvaluation(const stages::Batch& batch,
+                                   const model::EvaluationResult& result, const LaneState& state) {
+  const std::vector<PlannedEvaluation>& validation = parts_.plan.validation();
+  MILLRACE_CHECK(result.counts().samples() ==
+                 static_cast<std::int64_t>(parts_.plan.evaluation(batch.phase).samples));
+  evaluation_rounds_ = 0;
+  found_.push_back({.batch = batch, .result = result});
+  if (found_.size() < validation.size()) return true;
+  for (const Finding& finding : found_) Tell(finding);
+  found_.clear();
+  // Validation samples come last, and they alone say how good the weights are.
+  const double top1 = result.counts().Top1Rate();
+  last_top1_ = top1;
   if (parts_.recipe.histograms) {
     // Gradients are the last step's; a process that begins with an evaluation has none.
     TellHistograms(state.network, state_.step, /*gradients=*/first_step_ns_ != 0, parts_.log);
   }
-  if (parts_.pictures != nullptr) parts_.pictures->Show(state_.step, result.notable());
   if (parts_.keeps && parts_.on_evaluation) {
     parts_.on_evaluation(result, state_.step, EpochOf(state_.step));
   }
   state_.evaluation_pending = false;
-  KeepIfBest(counts.Top1Rate(), state.evaluated());
-  if (counts.Top1Rate() > state_.best_top1) {
-    state_.best_top1 = counts.Top1Rate();
+  KeepIfBest(top1, state.evaluated());
+  if (top1 > state_.best_top1) {
+    state_.best_top1 = top1;
     state_.validations_without_gain = 0;
   } else {
     ++state_.validations_without_gain;

@@ -40,7 +40,6 @@ class TrainingRun final : public LaneRun {
     RunFolder folder;
     BatchPlan plan;  // for its counts; the graph has its own copy to take batches from
     std::unique_ptr<model::Schedule> schedule;
-    std::uint64_t evaluate_samples = 0;
     std::int64_t classes = 0;
     std::uint32_t evaluate_per_device = 0;
     std::size_t lanes = 1;         // of this process
@@ -53,7 +52,7 @@ class TrainingRun final : public LaneRun {
     Stop& stop;
     const StageStats& stats;
     PredictionPictures* pictures = nullptr;  // nullptr: none are wanted
-    // Told what each evaluation has found, by the process that keeps.
+    // Told what each evaluation of validation samples has found, by the process that keeps.
     std::function<void(const model::EvaluationResult&, std::uint64_t step, std::uint32_t epoch)>
         on_evaluation = {};
     std::vector<std::string> class_names = {};  // for those of curves, each another one
@@ -71,7 +70,7 @@ class TrainingRun final : public LaneRun {
     return parts_.plan.EvaluatesAfter(steps_done);
   }
 
-  std::uint32_t EvaluatingRanks() const override;
+  std::uint32_t EvaluatingRanks(stages::Phase phase) const override;
   bool NeedsWeightsAfter(std::uint64_t step) const override;
   bool Interrupted(std::uint64_t steps_done) const override;
 
@@ -79,9 +78,11 @@ class TrainingRun final : public LaneRun {
   void FinishStep(const FinishedStep& finished) override;
 
   // Shows progress; when the process has been asked to end, writes a checkpoint and ends the run.
-  bool ContinueEvaluation(const LaneState& state) override;
-  // Logs, keeps the best, writes a checkpoint; ends the run when its patience has.
-  bool FinishEvaluation(const model::EvaluationResult& result, const LaneState& state) override;
+  bool ContinueEvaluation(const stages::Batch& batch, const LaneState& state) override;
+  // After the last one of a validation: logs what they found, keeps the best, writes a checkpoint;
+  // ends the run when its patience has.
+  bool FinishEvaluation(const stages::Batch& batch, const model::EvaluationResult& result,
+                        const LaneState& state) override;
 
   // Where the run stands, after what it has logged of that. Any thread.
   NodeMonitor::Moment moment() const;
@@ -98,6 +99,13 @@ class TrainingRun final : public LaneRun {
   double data_wait_share() const;
 
  private:
+  // Of one evaluation.
+  struct Finding {
+    stages::Batch batch;  // its last one
+    model::EvaluationResult result;
+  };
+
+  void Tell(const Finding& finding);
   void TellCurves(const model::ThresholdCounts& thresholds);
   void KeepIfBest(double top1, const model::Network& network);
   // `scheduled`: an undisturbed run writes it too, and says in metrics.jsonl what its weights are.
@@ -136,6 +144,9 @@ class TrainingRun final : public LaneRun {
   } since_log_;
 
   std::uint64_t evaluation_rounds_ = 0;  // batches of each rank in the evaluation under way
+  // Of the validation under way. They are told together when it has ended: one that is interrupted
+  // is made again as a whole, and has told nothing that would have to be taken back.
+  std::vector<Finding> found_;
 };
 
 }  // namespace millrace::pipeline

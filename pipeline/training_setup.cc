@@ -134,7 +134,9 @@ GraphOptions MakeGraphOptions(const Recipe& recipe, const SampleWork& samples,
   }
   if (evaluates) {
     options.max_batch = std::max(options.max_batch, batch.evaluate_per_device);
-    options.max_image_bytes = std::max(options.max_image_bytes, image_bytes(Phase::kEvaluate));
+    for (const Phase phase : {Phase::kTrainEval, Phase::kEvaluate}) {
+      options.max_image_bytes = std::max(options.max_image_bytes, image_bytes(phase));
+    }
   }
   if (recipe.num_slots == 0) {
     const std::uint64_t affordable = MemoryLimit() / kShareOfMemory / devices.sharing /

@@ -6,7 +6,12 @@
 
 namespace millrace::stages {
 
-enum class Phase : std::uint8_t { kTrain, kEvaluate };
+// What a batch is for, and so which of the recipe's loaders it comes from.
+enum class Phase : std::uint8_t {
+  kTrain,      // [data.train]: a part of a step
+  kTrainEval,  // [data.train_eval]: evaluated, as training samples are made
+  kEvaluate,   // [data.val]: evaluated
+};
 
 // One batch of one lane. Plain data.
 struct Batch {

@@ -89,11 +89,14 @@ class UnrecordedRun final : public LaneRun {
   // Every step is waited for, so that its call takes as long as the device does; the copy of the
   // next batch is under way meanwhile.
   bool NeedsWeightsAfter(std::uint64_t) const override { return true; }
-  std::uint32_t EvaluatingRanks() const override { return 0; }
+  std::uint32_t EvaluatingRanks(stages::Phase) const override { return 0; }
   bool Interrupted(std::uint64_t) const override { return false; }
   void FinishStep(const FinishedStep&) override {}
-  bool ContinueEvaluation(const LaneState&) override { return false; }
-  bool FinishEvaluation(const model::EvaluationResult&, const LaneState&) override { return true; }
+  bool ContinueEvaluation(const stages::Batch&, const LaneState&) override { return false; }
+  bool FinishEvaluation(const stages::Batch&, const model::EvaluationResult&,
+                        const LaneState&) override {
+    return true;
+  }
 
  private:
   std::unique_ptr<model::Schedule> schedule_;

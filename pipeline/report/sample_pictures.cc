@@ -24,13 +24,14 @@ constexpr int kLeastJpegSide = 128;  // [pixels]
 constexpr int kQuality = 85;
 
 SamplePicture MakePicture(LoaderStages& loaders, std::uint64_t sample) {
-  const stages::Size size = loaders.PictureSize(stages::Phase::kEvaluate);
+  constexpr stages::Batch kEvaluation{.phase = stages::Phase::kEvaluate};
+  const stages::Size size = loaders.PictureSizeOf(kEvaluation);
   SamplePicture picture{.uri = {},
                         .fault = {},
                         .width = static_cast<std::uint32_t>(size.width),
                         .height = static_cast<std::uint32_t>(size.height)};
   try {
-    const std::vector<std::uint8_t> pixels = loaders.MakeEvaluationPicture(sample);
+    const std::vector<std::uint8_t> pixels = loaders.MakePicture(kEvaluation, sample);
     if (std::max(size.width, size.height) < kLeastJpegSide) {
       const std::string png = tracking::EncodePng(picture.width, picture.height, pixels);
       picture.uri = DataUri("image/png", std::as_bytes(std::span(png)));

@@ -78,9 +78,9 @@ auto Map(const std::vector<Batch>& batches, View view) {
 std::string Describe(const BatchPlanOptions& o, const std::vector<std::uint32_t>& processes = {}) {
   return fmt::format(
       "train {}, per device {}, accumulation {}, processes {}, epochs {}, max_steps {}, first_step "
-      "{}, evaluate {} by {} every {}",
+      "{}, evaluate {} and {} by {} every {}",
       o.train_samples, o.per_device, o.accumulation, processes, o.epochs, o.max_steps, o.first_step,
-      o.evaluate_samples, o.evaluate_per_device, o.validate_every_epochs);
+      o.train_eval_samples, o.evaluate_samples, o.evaluate_per_device, o.validate_every_epochs);
 }
 
 // Calls `check` with many training plans of full global batches in every world.
@@ -92,6 +92,7 @@ void ForManyPlans(
         for (const std::uint32_t accumulation : {1u, 2u}) {
           for (const std::uint64_t max_steps : {0u, 7u}) {
             const BatchPlanOptions options{.train_samples = train_samples,
+                                           .train_eval_samples = train_samples % 2 == 0 ? 0u : 17u,
                                            .evaluate_samples = 11,
                                            .per_device = per_device,
                                            .evaluate_per_device = 4,
@@ -251,23 +252,78 @@ TEST(BatchPlan, EvaluationCoversEverySampleOnceInAnyWorld) {
 
 TEST(BatchPlan, EvaluationsInsideATrainingCoverEverySampleOnceToo) {
   ForManyPlans([](const BatchPlanOptions& options, const std::vector<std::uint32_t>& processes) {
-    std::map<std::uint64_t, std::vector<std::uint64_t>> positions;  // by step
+    std::map<std::pair<std::uint64_t, Phase>, std::vector<std::uint64_t>> positions;  // by step
     for (const auto& batches : BatchesByRank(options, processes)) {
       for (const Batch& batch : batches) {
-        if (batch.phase != Phase::kEvaluate) continue;
+        if (batch.phase == Phase::kTrain) continue;
         for (std::uint32_t i = 0; i < batch.size; ++i) {
-          positions[batch.step].push_back(batch.first_position + i);
+          positions[{batch.step, batch.phase}].push_back(batch.first_position + i);
         }
       }
     }
     ASSERT_FALSE(positions.empty());
-    for (auto& [step, found] : positions) {
+    for (auto& [evaluation, found] : positions) {
+      const auto [step, phase] = evaluation;
       std::sort(found.begin(), found.end());
-      std::vector<std::uint64_t> wanted(options.evaluate_samples);
+      std::vector<std::uint64_t> wanted(phase == Phase::kEvaluate ? options.evaluate_samples
+                                                                  : options.train_eval_samples);
       std::iota(wanted.begin(), wanted.end(), 0);
       ASSERT_EQ(found, wanted) << "after step " << step;
+      ASSERT_TRUE(positions.contains({step, Phase::kEvaluate}));
+      ASSERT_EQ(positions.contains({step, Phase::kTrainEval}), options.train_eval_samples > 0);
     }
   });
+}
+
+TEST(BatchPlan, ValidationEvaluatesTrainingSamplesBeforeValidationSamples) {
+  const BatchPlanOptions options{.train_samples = 20,
+                                 .train_eval_samples = 5,
+                                 .evaluate_samples = 3,
+                                 .per_device = 10,
+                                 .evaluate_per_device = 2,
+                                 .epochs = 1,
+                                 .evaluate_first = true};
+  const auto batches = BatchesOf(options);
+  const auto phase_and_size = [](const Batch& batch) { return std::pair(batch.phase, batch.size); };
+  const std::vector<std::pair<Phase, std::uint32_t>> validation = {
+      {Phase::kTrainEval, 2}, {Phase::kTrainEval, 2}, {Phase::kTrainEval, 1},
+      {Phase::kEvaluate, 2},  {Phase::kEvaluate, 1},
+  };
+  std::vector<std::pair<Phase, std::uint32_t>> wanted = validation;
+  wanted.insert(wanted.end(), 2, {Phase::kTrain, 10});
+  wanted.insert(wanted.end(), validation.begin(), validation.end());
+  EXPECT_THAT(Map(batches, phase_and_size), ElementsAreArray(wanted));
+  EXPECT_THAT(
+      Map(batches, [](const Batch& batch) { return batch.last; }),
+      ElementsAre(false, false, true, false, true, true, true, false, false, true, false, true));
+  const BatchPlan plan(options);
+  ASSERT_EQ(plan.validation().size(), 2u);
+  EXPECT_EQ(plan.evaluation(Phase::kTrainEval).samples, 5u);
+  EXPECT_EQ(plan.evaluation(Phase::kTrainEval).batches, 3u);
+  EXPECT_EQ(plan.evaluation(Phase::kEvaluate).batches, 2u);
+  EXPECT_EQ(plan.evaluation(Phase::kTrain).samples, 0u);
+}
+
+TEST(BatchPlan, RankWithoutBatchesOfOneEvaluationHasThoseOfTheNext) {
+  const auto ranks = BatchesByRank({.train_samples = 8,
+                                    .train_eval_samples = 2,
+                                    .evaluate_samples = 7,
+                                    .per_device = 1,
+                                    .evaluate_per_device = 2,
+                                    .epochs = 1,
+                                    .evaluate_first = true,
+                                    .evaluate_only = true},
+                                   {2, 2});
+  const auto phase_and_position = [](const Batch& batch) {
+    return std::pair(batch.phase, batch.first_position);
+  };
+  EXPECT_THAT(Map(ranks[0], phase_and_position),
+              ElementsAre(std::pair(Phase::kTrainEval, 0u), std::pair(Phase::kEvaluate, 0u)));
+  for (std::uint64_t rank = 1; rank < 4; ++rank) {
+    EXPECT_THAT(Map(ranks[rank], phase_and_position),
+                ElementsAre(std::pair(Phase::kEvaluate, 2 * rank)));
+    EXPECT_TRUE(ranks[rank][0].last);
+  }
 }
 
 // The steps after which there is an evaluation, with the epochs that these give as theirs.
@@ -306,6 +362,9 @@ TEST(BatchPlan, EvaluationFollowsTheEpochsThatTheRecipeSaysAndTheEnd) {
   options.validate_every_epochs = 1;
   EXPECT_THAT(Evaluations(options), ElementsAre(std::pair(4, 0), std::pair(6, 1)));
   options.evaluate_samples = 0;
+  options.train_eval_samples = 3;
+  EXPECT_THAT(Evaluations(options), ElementsAre(std::pair(4, 0), std::pair(6, 1)));
+  options.train_eval_samples = 0;
   EXPECT_THAT(Evaluations(options), IsEmpty());
   EXPECT_EQ(BatchesOf(options).size(), 6u);
 }
@@ -326,6 +385,7 @@ TEST(BatchPlan, EvaluatesAfterAgreesWithTheBatches) {
 
 TEST(BatchPlan, ResumedRunGoesOnWithTheBatchesOfTheStraightRun) {
   BatchPlanOptions options{.train_samples = 50,
+                           .train_eval_samples = 8,
                            .evaluate_samples = 13,
                            .per_device = 4,
                            .evaluate_per_device = 3,
@@ -349,8 +409,8 @@ TEST(BatchPlan, ResumedRunGoesOnWithTheBatchesOfTheStraightRun) {
       std::vector<Batch> rest;
       for (const Batch& batch : straight) {
         if (batch.step < first_step) continue;
-        const bool of_that_evaluation = batch.phase == Phase::kEvaluate && batch.step == first_step;
-        if (!of_that_evaluation || evaluation_pending) rest.push_back(batch);
+        const bool of_that_validation = batch.phase != Phase::kTrain && batch.step == first_step;
+        if (!of_that_validation || evaluation_pending) rest.push_back(batch);
       }
       EXPECT_EQ(Map(BatchesOf(options), WithoutSequence), Map(rest, WithoutSequence))
           << Describe(options);

@@ -81,7 +81,7 @@ class RecordingRun final : public LaneRun {
   double LearningRate(std::uint64_t step) const override { return 0.01 / (1 + double(step)); }
   bool EvaluatesAfter(std::uint64_t) const override { return false; }
   bool NeedsWeightsAfter(std::uint64_t step) const override { return step % 3 == 2; }
-  std::uint32_t EvaluatingRanks() const override { return 1; }
+  std::uint32_t EvaluatingRanks(stages::Phase) const override { return 1; }
   bool Interrupted(std::uint64_t) const override { return steps.size() == interrupted_in; }
   void FinishStep(const FinishedStep& finished) override {
     steps.push_back(finished.step);
@@ -97,11 +97,13 @@ class RecordingRun final : public LaneRun {
       scales[finished.step] = finished.state->scaler->StateTensors()[0].tensor.item<double>();
     }
   }
-  bool ContinueEvaluation(const LaneState&) override {
+  bool ContinueEvaluation(const stages::Batch&, const LaneState&) override {
     ++evaluation_batches;
     return true;
   }
-  bool FinishEvaluation(const model::EvaluationResult& result, const LaneState&) override {
+  bool FinishEvaluation(const stages::Batch& batch, const model::EvaluationResult& result,
+                        const LaneState&) override {
+    phases.push_back(batch.phase);
     evaluations.push_back(result);
     return true;
   }
@@ -116,6 +118,7 @@ class RecordingRun final : public LaneRun {
   std::map<std::uint64_t, double> scales;   // the same
   std::size_t evaluation_batches = 0;
   std::vector<model::EvaluationResult> evaluations;
+  std::vector<stages::Phase> phases;  // theirs
 };
 
 struct Result {
@@ -135,8 +138,8 @@ void Fill(stages::Slot& slot, const stages::Batch& batch) {
   }
 }
 
-// Seven steps, then two batches of an evaluation; as the graph would have the lane do them: copies
-// one batch ahead where the lane takes that.
+// Seven steps, then one batch of training samples that are evaluated and two of the others; as the
+// graph would have the lane do them: copies one batch ahead where the lane takes that.
 Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp,
                std::size_t interrupted_in = 1000) {
   Result result;
@@ -156,17 +159,19 @@ Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp,
   }
   std::unique_ptr<model::LossScaler> scaler;
   if (amp == model::Amp::kFp16) scaler = std::make_unique<model::LossScaler>(c10::kCPU);
-  Lane lane({.lane = 0,
-             .accumulation = accumulation,
-             .device = std::move(device),
-             .network = std::move(network),
-             .optimizer = std::move(optimizer),
-             .scaler = std::move(scaler),
-             .amp = amp,
-             .evaluation = {.samples = 1000, .notable = 3, .curves = true},
-             .loss = *loss,
-             .run = result.run,
-             .group = group});
+  Lane lane(
+      {.lane = 0,
+       .accumulation = accumulation,
+       .device = std::move(device),
+       .network = std::move(network),
+       .optimizer = std::move(optimizer),
+       .scaler = std::move(scaler),
+       .amp = amp,
+       .evaluations = {{stages::Phase::kTrainEval, {.samples = 1000, .notable = 2}},
+                       {stages::Phase::kEvaluate, {.samples = 1000, .notable = 3, .curves = true}}},
+       .loss = *loss,
+       .run = result.run,
+       .group = group});
   std::vector<stages::Batch> plan;
   for (std::uint64_t step = 0; step < 7; ++step) {
     for (std::uint32_t micro_batch = 0; micro_batch < accumulation; ++micro_batch) {
@@ -176,6 +181,7 @@ Result RunLane(bool late, std::uint32_t accumulation, model::Amp amp,
                       .last = micro_batch + 1 == accumulation});
     }
   }
+  plan.push_back({.phase = stages::Phase::kTrainEval, .step = 7, .size = 3, .last = true});
   plan.push_back({.phase = stages::Phase::kEvaluate, .step = 7, .size = kSamples});
   plan.push_back({.phase = stages::Phase::kEvaluate, .step = 7, .size = 2, .last = true});
   for (std::size_t i = 0; i < plan.size(); ++i) plan[i].sequence = i;
@@ -247,12 +253,20 @@ TEST_P(LateLosses, AreThoseOfADeviceThatIsWaitedFor) {
     EXPECT_EQ(late.run.digests[i], at_once.run.digests[i]) << i;
   }
   EXPECT_GE(late.most_unfetched, 2 * GetParam()) << "nothing was late";
-  EXPECT_EQ(late.run.evaluation_batches, 2u);
-  ASSERT_EQ(late.run.evaluations.size(), 1u);
-  ASSERT_EQ(at_once.run.evaluations.size(), 1u);
-  EXPECT_EQ(late.run.evaluations[0].ToNumbers(), at_once.run.evaluations[0].ToNumbers());
-  EXPECT_EQ(late.run.evaluations[0].counts().samples(), kSamples + 2);
-  EXPECT_EQ(late.run.evaluations[0].notable().hardest().size(), 3u);
+  EXPECT_EQ(late.run.evaluation_batches, 3u);
+  ASSERT_EQ(late.run.evaluations.size(), 2u);
+  ASSERT_EQ(at_once.run.evaluations.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(late.run.evaluations[i].ToNumbers(), at_once.run.evaluations[i].ToNumbers());
+  }
+  EXPECT_THAT(late.run.phases,
+              testing::ElementsAre(stages::Phase::kTrainEval, stages::Phase::kEvaluate));
+  EXPECT_EQ(late.run.evaluations[0].counts().samples(), 3);
+  EXPECT_EQ(late.run.evaluations[0].notable().hardest().size(), 2u);
+  EXPECT_FALSE(late.run.evaluations[0].thresholds());
+  EXPECT_EQ(late.run.evaluations[1].counts().samples(), kSamples + 2);
+  EXPECT_EQ(late.run.evaluations[1].notable().hardest().size(), 3u);
+  EXPECT_TRUE(late.run.evaluations[1].thresholds());
 }
 
 TEST_P(LateLosses, BringTheWeightsOfTheirOwnStepWhereTheyAreNeeded) {

@@ -47,11 +47,13 @@ class RecordingLane final : public LaneWork {
 
 class LoaderStagesTest : public test::LoaderTest {
  protected:
-  // Epochs of 24 samples in batches of 4, each followed by an evaluation of 9 in batches of 5.
+  // Epochs of 24 samples in batches of 4, each followed by an evaluation of 9 in batches of 5,
+  // and before that by one of training samples, where the recipe has such.
   void Run(LoaderStages& loaders, RecordingLane& lane, int workers, std::uint32_t slots = 3,
            std::size_t max_image_bytes = 3 * 24 * 22, std::uint32_t epochs = 2) {
     BatchPlan plan({.train_samples = loaders.train().size(),
-                    .evaluate_samples = loaders.val() != nullptr ? loaders.val()->size() : 0,
+                    .train_eval_samples = loaders.num_samples(Phase::kTrainEval),
+                    .evaluate_samples = loaders.num_samples(Phase::kEvaluate),
                     .per_device = 4,
                     .evaluate_per_device = 5,
                     .epochs = epochs});
@@ -71,7 +73,7 @@ class LoaderStagesTest : public test::LoaderTest {
 };
 
 TEST_F(LoaderStagesTest, PixelsAndLabelsAreThoseOfTheWholePictureTransformedByHand) {
-  const Recipe recipe = LoadRecipe();
+  const Recipe recipe = LoadRecipe({"data.train_eval.limit=7"});
   LoaderStages loaders(recipe, dataset_);
   ASSERT_EQ(loaders.train().size(), 24u);
   ASSERT_EQ(loaders.val()->size(), 9u);
@@ -81,22 +83,26 @@ TEST_F(LoaderStagesTest, PixelsAndLabelsAreThoseOfTheWholePictureTransformedByHa
   std::multiset<std::uint64_t> trained;
   RecordingLane lane;
   lane.on_step = [&](const Slot& slot) {
-    const bool trains = slot.batch().phase == Phase::kTrain;
-    const storage::SplitReader& reader = trains ? loaders.train() : *loaders.val();
+    const Phase phase = slot.batch().phase;
+    const storage::SplitReader& reader =
+        phase == Phase::kEvaluate ? *loaders.val() : loaders.train();
+    const std::map<Phase, std::uint32_t> epochs = {
+        {Phase::kTrain, slot.batch().epoch},
+        {Phase::kTrainEval, 0x80000001u + slot.batch().epoch},
+        {Phase::kEvaluate, 0}};
     for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
       const std::uint64_t id = slot.sample(i).sample_id;
-      if (trains) trained.insert(id);
+      if (phase == Phase::kTrain) trained.insert(id);
       const auto pixels = slot.pixels().subspan(i * slot.image_bytes(), slot.image_bytes());
-      const RandomKey key{.seed = 11, .epoch = trains ? slot.batch().epoch : 0, .sample_id = id};
-      EXPECT_TRUE(std::ranges::equal(
-          pixels, Expected(reader, trains ? recipe.train.ops : recipe.val->ops, key)))
+      const RandomKey key{.seed = 11, .epoch = epochs.at(phase), .sample_id = id};
+      EXPECT_TRUE(std::ranges::equal(pixels, Expected(reader, recipe.LoaderOf(phase)->ops, key)))
           << "sample " << id;
       EXPECT_EQ(slot.labels()[i], static_cast<std::int64_t>(reader.Read(id)->label));
       EXPECT_EQ(slot.sample(i).digest, Hash64(std::as_bytes(pixels)));
     }
   };
   Run(loaders, lane, 2);
-  EXPECT_EQ(lane.digests.size(), 2u * (6 + 2));
+  EXPECT_EQ(lane.digests.size(), 2u * (6 + 2 + 2));
   // Every sample once in each of the two epochs.
   ASSERT_EQ(trained.size(), 48u);
   for (std::uint64_t id = 0; id < 24; ++id) EXPECT_EQ(trained.count(id), 2u);
@@ -392,24 +398,29 @@ TEST_F(LoaderStagesTest, LimitChoosesDifferentSamplesByTheSeed) {
     std::vector<std::uint64_t> ids;
     for (std::uint64_t at = 0; at < loaders.num_samples(phase); ++at) {
       ids.push_back(loaders.KeyAt({.phase = phase, .epoch = 3}, at).sample_id);
-      if (phase == Phase::kEvaluate) {
-        EXPECT_EQ(loaders.EvaluatedSample(at), ids.back());
+      if (phase != Phase::kTrain) {
+        EXPECT_EQ(loaders.EvaluatedSample(phase, at), ids.back());
       }
     }
     std::sort(ids.begin(), ids.end());
     EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end()) << "one sample twice";
     return ids;
   };
-  for (const auto& [limit, phase, all] : {std::tuple("data.train.limit=10", Phase::kTrain, 24u),
-                                          std::tuple("data.val.limit=5", Phase::kEvaluate, 9u)}) {
+  for (const auto& [limit, phase, all] :
+       {std::tuple("data.train.limit=10", Phase::kTrain, 24u),
+        std::tuple("data.train_eval.limit=10", Phase::kTrainEval, 24u),
+        std::tuple("data.val.limit=5", Phase::kEvaluate, 9u)}) {
     const auto some = chosen({limit}, phase);
-    EXPECT_EQ(some.size(), phase == Phase::kTrain ? 10u : 5u);
+    EXPECT_EQ(some.size(), phase == Phase::kEvaluate ? 5u : 10u);
     EXPECT_LT(some.back(), all);
     EXPECT_EQ(chosen({limit}, phase), some);
     EXPECT_NE(chosen({limit, "seed=12"}, phase), some);
-    EXPECT_EQ(chosen({}, phase).size(), all);
+    EXPECT_EQ(chosen({"data.train_eval.limit=0"}, phase).size(), all);
   }
   EXPECT_EQ(chosen({"data.train.limit=25"}, Phase::kTrain).size(), 24u);
+  // Of a training that is limited, too, those that are trained on.
+  EXPECT_EQ(chosen({"data.train.limit=10", "data.train_eval.limit=10"}, Phase::kTrainEval),
+            chosen({"data.train.limit=10"}, Phase::kTrain));
 }
 
 TEST_F(LoaderStagesTest, EpochsOfALimitedLoaderAreOrdersOfTheSameSamples) {
@@ -437,6 +448,30 @@ TEST_F(LoaderStagesTest, KeysOfAnEvaluationDependOnThePositionAlone) {
       EXPECT_EQ(key.sample_id, position);
     }
   }
+}
+
+TEST_F(LoaderStagesTest, EvaluatedTrainingSamplesDrawAnewAfterEachEpochAndNeverAsTrainingDoes) {
+  LoaderStages loaders(LoadRecipe({"data.train_eval.limit=0"}), dataset_);
+  const auto key = [&](std::uint64_t step, std::uint32_t epoch) {
+    return loaders.KeyAt({.phase = Phase::kTrainEval, .epoch = epoch, .step = step}, 7);
+  };
+  // Before all steps, then after the first, the second and the last epoch that there can be.
+  EXPECT_EQ(key(0, 0).epoch, 0x80000000u);
+  EXPECT_EQ(key(6, 0).epoch, 0x80000001u);
+  EXPECT_EQ(key(12, 1).epoch, 0x80000002u);
+  EXPECT_EQ(key(12, 0x7FFFFFFE).epoch, 0xFFFFFFFFu);
+  EXPECT_EQ(key(12, 1).seed, 11u);
+  EXPECT_EQ(key(12, 1).sample_id, 7u);
+}
+
+TEST_F(LoaderStagesTest, LoaderThatTheRecipeDoesNotHaveHasNoSamples) {
+  LoaderStages loaders(LoadRecipe(), dataset_);
+  EXPECT_EQ(loaders.num_samples(Phase::kTrainEval), 0u);
+  EXPECT_EQ(loaders.PictureSize(Phase::kTrainEval), (stages::Size{0, 0}));
+  LoaderStages trains(LoadRecipe({"data.train_eval.limit=3"}), dataset_, {Phase::kTrain});
+  EXPECT_EQ(trains.num_samples(Phase::kTrain), 24u);
+  EXPECT_EQ(trains.num_samples(Phase::kTrainEval), 0u);
+  EXPECT_EQ(trains.val(), nullptr);
 }
 
 TEST_F(LoaderStagesTest, KeysOfTrainingFollowTheSampleOrderOfTheEpoch) {
@@ -520,28 +555,32 @@ TEST_F(LoaderStagesTest, PictureOfAnEvaluationMadeAnewIsTheOneThatTheGraphMade) 
            {},
            {"data.val.ops=[{ op = \"random_resized_crop\", width = 24, height = 22 }, "
             "{ op = \"horizontal_flip\" }]"},
-           {"decode.mode=fast"}}) {
+           {"decode.mode=fast"},
+           {"data.train_eval.limit=7"}}) {
     const Recipe recipe = LoadRecipe(overrides);
     LoaderStages loaders(recipe, dataset_);
     RecordingLane lane;
-    std::map<std::uint64_t, std::vector<std::uint8_t>> pixels;
+    std::size_t compared = 0;
+    std::vector<std::uint8_t> fourth;
     lane.on_step = [&](const Slot& slot) {
-      if (slot.batch().phase != Phase::kEvaluate) return;
-      for (std::uint32_t i = 0; i < slot.batch().size; ++i) {
-        const auto begin =
-            slot.pixels().begin() + i * static_cast<std::ptrdiff_t>(slot.image_bytes());
-        pixels[slot.sample(i).sample_id] = {
-            begin, begin + static_cast<std::ptrdiff_t>(slot.image_bytes())};
+      const Batch& batch = slot.batch();
+      if (batch.phase == Phase::kTrain) return;
+      for (std::uint32_t i = 0; i < batch.size; ++i) {
+        const std::uint64_t id = loaders.EvaluatedSample(batch.phase, batch.first_position + i);
+        EXPECT_EQ(id, slot.sample(i).sample_id);
+        const std::vector<std::uint8_t> picture = loaders.MakePicture(batch, id);
+        EXPECT_TRUE(std::ranges::equal(
+            picture, slot.pixels().subspan(i * slot.image_bytes(), slot.image_bytes())))
+            << id;
+        ++compared;
+        if (id == 4 && batch.phase == Phase::kEvaluate) fourth = picture;
       }
     };
     Run(loaders, lane, 2);
-    ASSERT_EQ(pixels.size(), 9u);
-    for (const auto& [id, expected] : pixels) {
-      EXPECT_EQ(loaders.MakeEvaluationPicture(id), expected) << id;
-    }
+    EXPECT_EQ(compared, 2 * (9 + loaders.num_samples(Phase::kTrainEval)));
     const Recipe on_gpu = LoadRecipe({"decode.device=gpu"});
     if (overrides.empty()) {
-      EXPECT_EQ(LoaderStages(on_gpu, dataset_).MakeEvaluationPicture(4), pixels[4]);
+      EXPECT_EQ(LoaderStages(on_gpu, dataset_).MakePicture({.phase = Phase::kEvaluate}, 4), fourth);
     }
   }
 }

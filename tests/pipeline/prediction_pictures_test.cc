@@ -41,6 +41,11 @@ class PredictionPicturesTest : public test::LoaderTest {
     log_.Add(std::make_unique<Recorder>(told_));
   }
 
+  // A batch of the evaluation after so many steps.
+  static stages::Batch At(std::uint64_t step, stages::Phase phase = stages::Phase::kEvaluate) {
+    return {.phase = phase, .epoch = static_cast<std::uint32_t>(step / 10), .step = step};
+  }
+
   // Answers to the nine samples of three classes.
   static model::NotableAnswers Answers(std::uint32_t of_each_kind) {
     model::NotableAnswers answers(of_each_kind, 9);
@@ -55,7 +60,8 @@ class PredictionPicturesTest : public test::LoaderTest {
   }
 
   // What the picture of these answers must be.
-  static std::string Expected(LoaderStages& loaders, const std::vector<model::Answer>& answers) {
+  static std::string Expected(LoaderStages& loaders, const std::vector<model::Answer>& answers,
+                              const stages::Batch& batch = At(0)) {
     const auto& classes = loaders.val()->manifest().classes;
     const auto guess = [&classes](std::int64_t label, float probability) {
       return tracking::Guess{classes.at(static_cast<std::size_t>(label)).name,
@@ -63,15 +69,19 @@ class PredictionPicturesTest : public test::LoaderTest {
     };
     std::vector<tracking::Prediction> predictions;
     for (const model::Answer& answer : answers) {
-      predictions.push_back({.sample = answer.sample,
+      const std::uint64_t sample = loaders.EvaluatedSample(batch.phase, answer.sample);
+      predictions.push_back({.sample = sample,
                              .said = guess(answer.first, answer.first_probability),
                              .next = guess(answer.second, answer.second_probability),
                              .truth = guess(answer.label, answer.label_probability),
                              .right = answer.first == answer.label,
                              .loss = static_cast<double>(answer.loss),
-                             .pixels = loaders.MakeEvaluationPicture(answer.sample)});
+                             .pixels = loaders.MakePicture(batch, sample)});
     }
-    return tracking::DrawPredictions("", 0, 24, 22, predictions).png;
+    const stages::Size size = loaders.PictureSize(batch.phase);
+    return tracking::DrawPredictions("", 0, static_cast<std::uint32_t>(size.width),
+                                     static_cast<std::uint32_t>(size.height), predictions)
+        .png;
   }
 
   Told told_;
@@ -82,8 +92,8 @@ TEST_F(PredictionPicturesTest, EachEvaluationHasItsThreePicturesOfItsOwnSamples)
   LoaderStages loaders(LoadRecipe(), dataset_);
   const model::NotableAnswers answers = Answers(4);
   PredictionPictures pictures(loaders, log_);
-  pictures.Show(10, answers);
-  pictures.Show(20, answers);
+  pictures.Show(At(10), answers);
+  pictures.Show(At(20), answers);
   pictures.Finish();
   log_.Flush();
   EXPECT_THAT(told_.lines, IsEmpty());
@@ -99,13 +109,37 @@ TEST_F(PredictionPicturesTest, EachEvaluationHasItsThreePicturesOfItsOwnSamples)
   }
 }
 
+TEST_F(PredictionPicturesTest, TrainingSamplesThatAreEvaluatedAreShownAsThatEpochMadeThem) {
+  LoaderStages loaders(LoadRecipe({"data.train_eval.limit=9"}), dataset_);
+  const model::NotableAnswers answers = Answers(4);
+  PredictionPictures pictures(loaders, log_);
+  for (const std::uint64_t step : {10, 20}) {
+    pictures.Show(At(step, stages::Phase::kTrainEval), answers);
+  }
+  pictures.Finish();
+  log_.Flush();
+  EXPECT_THAT(told_.lines, IsEmpty());
+  std::vector<std::string> names;
+  for (const Picture& picture : told_.pictures) names.push_back(picture.name);
+  EXPECT_THAT(names, ElementsAre("training: predictions_with_gt", "training: hardest",
+                                 "training: most_confused", "training: predictions_with_gt",
+                                 "training: hardest", "training: most_confused"));
+  ASSERT_EQ(told_.pictures.size(), 6u);
+  for (const std::size_t i : {0, 3}) {
+    const Picture& picture = told_.pictures[i];
+    EXPECT_TRUE(picture.png ==
+                Expected(loaders, answers.chosen(), At(picture.step, stages::Phase::kTrainEval)));
+  }
+  EXPECT_TRUE(told_.pictures[0].png != told_.pictures[3].png) << "the augmentations are the same";
+}
+
 TEST_F(PredictionPicturesTest, SampleWithoutAnAnswerIsShown) {
   LoaderStages loaders(LoadRecipe(), dataset_);
   model::NotableAnswers answers(1, 1);
   const at::Tensor nan = at::full({1, 3}, std::numeric_limits<float>::quiet_NaN());
   answers.Add(std::vector<std::uint64_t>{0}, nan, nan, at::zeros({1}, at::kLong), nan[0]);
   PredictionPictures pictures(loaders, log_);
-  pictures.Show(1, answers);
+  pictures.Show(At(1), answers);
   pictures.Finish();
   log_.Flush();
   std::vector<std::string> names;
@@ -128,7 +162,7 @@ TEST_F(PredictionPicturesTest, PictureThatCannotBeMadeIsToldOnceAndEndsNothing) 
   }
   LoaderStages loaders(recipe, dataset_);
   PredictionPictures pictures(loaders, log_);
-  for (const std::uint64_t step : {10, 20}) pictures.Show(step, Answers(9));
+  for (const std::uint64_t step : {10, 20}) pictures.Show(At(step), Answers(9));
   pictures.Finish();
   log_.Flush();
   EXPECT_THAT(told_.pictures, IsEmpty());
@@ -141,7 +175,7 @@ TEST_F(PredictionPicturesTest, NobodyWaitsForPicturesThatNobodyWants) {
   LoaderStages loaders(LoadRecipe(), dataset_);
   {
     PredictionPictures pictures(loaders, log_);
-    for (std::uint64_t step = 0; step < 1000; ++step) pictures.Show(step, Answers(9));
+    for (std::uint64_t step = 0; step < 1000; ++step) pictures.Show(At(step), Answers(9));
   }
   log_.Flush();
   EXPECT_LT(told_.pictures.size(), 3000u);

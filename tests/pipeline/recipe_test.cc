@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 using test::UsageErrorOf;
 using test::WriteText;
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
@@ -459,6 +460,49 @@ TEST_F(RecipeTest, ShuffledValidationIsRefusedBecauseItHasNoEffect) {
   EXPECT_EQ(ErrorOf(kShortest, {"data.val.ops=[{ op = 'x' }]", "data.val.shuffle=full"}),
             "recipe.toml: data.val.shuffle: has no effect: evaluation counts every sample once, in "
             "any order");
+}
+
+TEST_F(RecipeTest, EvaluatedTrainingSamplesComeFromTheTrainingSplitThroughItsOperations) {
+  const std::vector<std::string> settings = {
+      "data.train.split=t", "data.train.ops=[{ op = 'a' }, { op = 'b' }]",
+      "data.val.ops=[{ op = 'x' }]", "data.train_eval.limit=50_000"};
+  const Recipe recipe = Load(kShortest, settings);
+  ASSERT_TRUE(recipe.train_eval);
+  EXPECT_EQ(recipe.train_eval->split, "t");
+  EXPECT_EQ(recipe.train_eval->shuffle, Shuffle::kNone);
+  EXPECT_EQ(recipe.train_eval->limit, 50'000u);
+  ASSERT_EQ(recipe.train_eval->ops.size(), 2u);
+  EXPECT_EQ(recipe.train_eval->ops[1].Text("op"), "b");
+  // They are among the settings that took effect.
+  EXPECT_THAT(recipe.ToToml(),
+              ContainsRegex("\\[data.train_eval\\]\nlimit = 50000\n[^[]*ops = \\["));
+  EXPECT_FALSE(Load(kShortest, {settings.begin(), settings.begin() + 3}).train_eval);
+
+  std::vector<std::string> own = settings;
+  own.insert(own.end(), {"data.train_eval.split=s", "data.train_eval.ops=[{ op = 'c' }]"});
+  const Recipe with_own = Load(kShortest, own);
+  EXPECT_EQ(with_own.train_eval->split, "s");
+  ASSERT_EQ(with_own.train_eval->ops.size(), 1u);
+  EXPECT_EQ(with_own.train_eval->ops[0].Text("op"), "c");
+}
+
+TEST_F(RecipeTest, EvaluationOfTrainingSamplesThatCannotBeIsRefused) {
+  const std::string val = "data.val.ops=[{ op = 'x' }]";
+  EXPECT_EQ(ErrorOf(kShortest, {"data.train_eval.limit=5"}),
+            "recipe.toml: data.train_eval: has no effect: it is evaluated with each validation, "
+            "and there is no [data.val]");
+  EXPECT_EQ(ErrorOf(kShortest, {val, "data.train_eval.shuffle=blocks"}),
+            "recipe.toml: data.train_eval.shuffle: has no effect: evaluation counts every sample "
+            "once, in any order");
+  EXPECT_THAT(ErrorOf(kShortest, {val, "data.train_eval.ops=[]"}),
+              testing::StartsWith("recipe.toml: data.train_eval.ops: is missing; "));
+  const Recipe mixed = Load(kShortest, {val, "data.train_eval.mix=[{ op = 'mixup' }]"});
+  ReadOps(mixed);
+  mixed.val->ops[0].Text("op");
+  mixed.train_eval->ops[0].Text("op");
+  mixed.train_eval->ops[0].Integer("size");
+  EXPECT_THAT(UsageErrorOf([&] { mixed.RefuseUnknown(); }),
+              HasSubstr("data.train_eval.mix: is not a setting that is read here"));
 }
 
 TEST_F(RecipeTest, AutoIsTheDefaultOfThePipelineSection) {

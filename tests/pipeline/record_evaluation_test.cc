@@ -50,13 +50,14 @@ TEST_F(RecordEvaluationTest, CountsAreTheResultsAndSamplesTheSplits) {
   EXPECT_EQ(record.mistakes[0].answer, 0u);
   EXPECT_EQ(record.mistakes[0].count, 2u);
   ASSERT_EQ(record.hardest.size(), 2u);
-  EXPECT_EQ(record.hardest[0].sample, loaders.EvaluatedSample(3)) << "no answer comes first";
+  EXPECT_EQ(record.hardest[0].sample, loaders.EvaluatedSample(stages::Phase::kEvaluate, 3))
+      << "no answer comes first";
   EXPECT_FALSE(record.hardest[0].said);
-  EXPECT_EQ(record.hardest[1].sample, loaders.EvaluatedSample(2));
+  EXPECT_EQ(record.hardest[1].sample, loaders.EvaluatedSample(stages::Phase::kEvaluate, 2));
   EXPECT_EQ(record.hardest[1].said->label, 0u);
   EXPECT_EQ(record.hardest[1].truth.label, 1u);
   ASSERT_EQ(record.most_confused.size(), 2u);
-  EXPECT_EQ(record.most_confused[0].sample, loaders.EvaluatedSample(0));
+  EXPECT_EQ(record.most_confused[0].sample, loaders.EvaluatedSample(stages::Phase::kEvaluate, 0));
 }
 
 }  // namespace

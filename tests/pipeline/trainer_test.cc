@@ -60,9 +60,9 @@ INSTANTIATE_TEST_SUITE_P(All, ConfigsTest, testing::ValuesIn(Configs()), [](cons
 
 TEST(Configs, UnknownSettingInAnySectionIsRefused) {
   const fs::path config = fs::path(MILLRACE_CONFIGS) / "fashion-mnist-resnet18-cpu.toml";
-  for (const char* section :
-       {"", "data.", "data.train.", "data.val.", "batch.", "model.", "loss.", "optimizer.",
-        "schedule.", "precision.", "train.", "checkpoint.", "pipeline.", "tracking."}) {
+  for (const char* section : {"", "data.", "data.train.", "data.train_eval.", "data.val.", "batch.",
+                              "model.", "loss.", "optimizer.", "schedule.", "precision.", "train.",
+                              "checkpoint.", "pipeline.", "tracking."}) {
     const std::string key = std::string(section) + "unheard_of";
     EXPECT_THAT(UsageErrorOf([&] { CheckRecipe(Recipe::Load(config, {key + "=1"})); }),
                 HasSubstr(": " + key + ": is not a setting that is read here"));
