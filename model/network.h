@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/params.h"
@@ -45,6 +46,9 @@ class Network {
   const std::vector<NamedTensor>& buffers() const { return buffers_; }
   const std::vector<NamedTensor>& state() const { return state_; }
 
+  // Names of the parameters that have a row for each class; empty: not known.
+  const std::vector<std::string>& head() const { return head_; }
+
   // Whether the [model] section has batch normalisation in training use the statistics of all ranks
   // (`sync_batch_norm`). It uses those of this rank until it is given the others.
   bool sync_batch_norm() const { return sync_batch_norm_; }
@@ -67,6 +71,7 @@ class Network {
   // Called by the constructors of derived classes, in the order of state_dict().
   void AddParameter(std::string name, at::Tensor tensor);
   void AddBuffer(std::string name, at::Tensor tensor);
+  void SetHead(std::vector<std::string> names) { head_ = std::move(names); }
   // What moves with the network and is not part of its state.
   void AddConstant(at::Tensor tensor) { constants_.push_back(std::move(tensor)); }
 
@@ -77,6 +82,7 @@ class Network {
   std::vector<NamedTensor> parameters_;
   std::vector<NamedTensor> buffers_;
   std::vector<NamedTensor> state_;
+  std::vector<std::string> head_;
   std::vector<at::Tensor> constants_;
 };
 

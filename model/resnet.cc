@@ -209,6 +209,7 @@ class ResNet final : public Network {
     classifier_.Finish();
     AddParameter("fc.weight", classifier_.weight);
     AddParameter("fc.bias", classifier_.bias);
+    SetHead({"fc.weight", "fc.bias"});
   }
 
   const c10::MemoryFormat memory_format_;

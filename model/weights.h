@@ -5,6 +5,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "model/network.h"
 
@@ -15,9 +16,24 @@ namespace millrace::model {
 // another shape, and says what the state seems to be; the network is then as it was.
 void LoadWeights(Network& network, std::span<const NamedTensor> state, const std::string& source);
 
-// LoadWeights from a safetensors file: exported weights, or of a checkpoint those that are
-// evaluated (Checkpoint::evaluated()).
+// Weights from a file: safetensors, of a checkpoint those that are evaluated
+// (Checkpoint::evaluated()), or what torch.save wrote (pytorch_file.h).
+struct WeightsFile {
+  std::vector<NamedTensor> tensors;
+  std::string part;  // the name that they had in the file; "": they are the file
+};
+WeightsFile ReadWeights(const std::filesystem::path& path);
+
+// LoadWeights from ReadWeights().
 void LoadWeights(Network& network, const std::filesystem::path& path);
+
+// The file of weights that the [model] section names for a run to begin with (`weights`); "": none.
+std::string InitialWeightsFile(const Params& section);
+
+// LoadWeights for a run that begins with what another dataset has taught: where the file has no
+// head, or one of another number of classes, the network keeps its own. Counts of batches that the
+// file lacks stay 0, as in PyTorch, which did not always have them. Returns a line for people.
+std::string LoadInitialWeights(Network& network, const std::filesystem::path& path);
 
 // The network's state under torchvision's names; `load_state_dict(load_file(path), strict=True)`
 // takes it. Written atomically.

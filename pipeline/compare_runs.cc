@@ -41,9 +41,9 @@ std::map<Moment, const RunLine*> ByMoment(const RunRecord& run) {
 
 std::vector<DifferingValue> DifferingEnvironment(const RunRecord& a, const RunRecord& b) {
   std::vector<DifferingValue> list;
-  for (const char* name :
-       {"dataset_fingerprint", "global_batch", "lanes", "threads_per_lane", "device_name",
-        "cpu_capability", "torchscript_sha256", "plugins", "libtorch", "millrace", "commit"}) {
+  for (const char* name : {"dataset_fingerprint", "global_batch", "lanes", "threads_per_lane",
+                           "device_name", "cpu_capability", "torchscript_sha256", "weights_sha256",
+                           "plugins", "libtorch", "millrace", "commit"}) {
     if (a.Environment(name) != b.Environment(name)) {
       list.push_back({name, a.Environment(name), b.Environment(name)});
     }
@@ -204,8 +204,8 @@ std::optional<Parting> CompareEnds(const RunRecord& a, const RunRecord& b, const
 }  // namespace
 
 bool IsOfNoConsequence(std::string_view setting) {
-  for (const std::string_view of : {"name", "data.path", "data.local_copy", "model.torchscript",
-                                    "train.log_every_steps", "train.stall_timeout_s"}) {
+  for (const std::string_view of :
+       {"name", "data.path", "data.local_copy", "train.log_every_steps", "train.stall_timeout_s"}) {
     if (setting == of) return true;
   }
   for (const std::string_view section : {"pipeline.", "tracking.", "checkpoint."}) {
@@ -230,8 +230,7 @@ RunComparison CompareRuns(const std::filesystem::path& folder_a,
     comparison.digest = last->Value("digest");
   }
   for (DifferingSetting& setting : DifferingSettings(a.config, b.config)) {
-    // Which plugins there were the environment tells, by content.
-    if (IsOfNoConsequence(setting.key) || setting.key == "plugins") continue;
+    if (IsOfNoConsequence(setting.key) || NamesHashedFiles(setting.key)) continue;
     comparison.settings.push_back(
         {std::move(setting.key), std::move(setting.before), std::move(setting.now)});
   }

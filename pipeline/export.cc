@@ -26,13 +26,7 @@ std::filesystem::path ExportWeights(const std::filesystem::path& from,
     model::WriteSafetensors(to, search.newest->checkpoint.evaluated(), {{"format", "pt"}});
     return search.newest->path;
   }
-  model::TensorFile file = model::ReadSafetensors(from);
-  if (model::IsCheckpoint(file)) {
-    model::WriteSafetensors(to, model::SplitCheckpoint(std::move(file), from).evaluated(),
-                            {{"format", "pt"}});
-  } else {
-    model::WriteSafetensors(to, file.tensors, {{"format", "pt"}});
-  }
+  model::WriteSafetensors(to, model::ReadWeights(from).tensors, {{"format", "pt"}});
   return from;
 }
 

@@ -9,7 +9,8 @@ namespace millrace::pipeline {
 
 // Writes the weights of `from` under torchvision's names, so that `load_state_dict(load_file(to),
 // strict=True)` takes them. `from` is a run's folder (its newest checkpoint), a checkpoint, or
-// weights. Returns the file they came from. Throws Error; `to` is then as it was.
+// weights (model::ReadWeights). Returns the file they came from. Throws Error; `to` is then as it
+// was.
 std::filesystem::path ExportWeights(const std::filesystem::path& from,
                                     const std::filesystem::path& to);
 

@@ -61,6 +61,7 @@ std::map<std::string, std::string> ProgressState::ToMetadata() const {
       {"validations_without_gain", std::to_string(validations_without_gain)},
       {"config", config},
       {"torchscript", torchscript},
+      {"initial_weights", initial_weights},
       {"tracker_run", tracker_run},
       {"dataset_fingerprint", identity.dataset_fingerprint},
       {"model", identity.model},
@@ -107,6 +108,7 @@ ProgressState ProgressState::FromMetadata(const std::map<std::string, std::strin
   };
   read_if_there("tracker_run", &state.tracker_run);
   read_if_there("torchscript", &state.torchscript);
+  read_if_there("initial_weights", &state.initial_weights);
   try {
     if (const auto best = metadata.find("best_top1"); best != metadata.end()) {
       state.best_top1 = nlohmann::json::parse(best->second).get<double>();

@@ -53,8 +53,10 @@ struct ProgressState {
   double best_top1 = -1;
   std::uint64_t validations_without_gain = 0;
   std::string config;  // the recipe as it took effect, TOML
-  // SHA-256 of files that the recipe names; empty: it names none.
+  // SHA-256 of the files that the recipe names as model.torchscript and that its first step had its
+  // weights from (model.weights); empty: none.
   std::string torchscript;
+  std::string initial_weights;
   // Which run of a tracker this one is, as tracking::RunDescription takes it; empty: none.
   std::string tracker_run;
 

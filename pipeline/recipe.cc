@@ -412,6 +412,12 @@ std::string DifferingSetting::Text() const {
   return fmt::format("{}: {} before, {} now", key, before, now);
 }
 
+bool NamesHashedFiles(std::string_view setting) {
+  return setting == "plugins" || std::any_of(kFiles.begin(), kFiles.end(), [&](const auto& file) {
+           return setting == fmt::format("{}.{}", file.first, file.second);
+         });
+}
+
 std::vector<DifferingSetting> DifferingSettings(const std::string& before, const std::string& now) {
   const auto settings = [](const std::string& text) {
     std::map<std::string, std::string> found;

@@ -46,6 +46,10 @@ struct DifferingSetting {
 // one of them is not TOML.
 std::vector<DifferingSetting> DifferingSettings(const std::string& before, const std::string& now);
 
+// Whether a setting names files (plugins, models) whose hashes the environment tells: where they
+// lie tells no runs apart.
+bool NamesHashedFiles(std::string_view setting);
+
 // Everything that a recipe says. Sections that name a component (model, loss, optimizer, schedule,
 // operations) are read by that component from its Params.
 struct Recipe {

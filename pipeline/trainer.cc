@@ -17,6 +17,7 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/process.h"
+#include "base/sha256.h"
 #include "model/checkpoint.h"
 #include "model/deterministic.h"
 #include "model/loss.h"
@@ -96,6 +97,7 @@ std::string Environment(const Recipe& recipe, const LoaderStages& loaders,
   json["slots"] = graph.num_slots;
   json["cpu_capability"] = at::get_cpu_capability();
   if (!state.torchscript.empty()) json["torchscript_sha256"] = state.torchscript;
+  if (!state.initial_weights.empty()) json["weights_sha256"] = state.initial_weights;
   // Paths may hold any bytes; what is not UTF-8 is shown as a replacement character.
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -227,7 +229,7 @@ void RequireSameRuns(Peers& peers, const Recipe& recipe, const RunIdentity& iden
   for (const DifferingSetting& setting : DifferingSettings(wanted, recipe.ToToml())) {
     // Where files lie is each machine's own.
     if (setting.key == "data.path" || setting.key == "data.local_copy" ||
-        setting.key == "model.torchscript" || setting.key == "plugins") {
+        NamesHashedFiles(setting.key)) {
       continue;
     }
     Fail("the processes of this run have different recipes, of the first and of this one: {}",
@@ -278,6 +280,24 @@ void LoadCheckpoint(const Start& start, Replicas& replicas) {
   }
 }
 
+// Gives all replicas the weights of `file` that a fresh run begins with; "": their own. Returns a
+// line for people.
+std::string LoadInitialWeights(const Recipe& recipe, const std::string& file, Start& start,
+                               Replicas& replicas) {
+  if (file.empty() || start.checkpoint) return "";
+  std::error_code code;
+  if (!std::filesystem::is_regular_file(file, code)) {
+    recipe.params.Section("model").Blame("weights", fmt::format("there is no file {}", file));
+  }
+  std::string told;
+  for (Replica& replica : replicas.lanes) {
+    told = model::LoadInitialWeights(*replica.network, file);
+    if (replica.average) replica.average->Restart();
+  }
+  start.state.initial_weights = Sha256OfFile(file);
+  return told;
+}
+
 TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& options,
                       const Devices& devices, RunKeeper& keeper, tracking::RunLog& log) {
   const RunFolder folder{options.out};
@@ -326,6 +346,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
   Replicas replicas = MakeReplicas(recipe, classes, devices, counts);
   std::vector<std::unique_ptr<tracking::Sink>> sinks = MakeSinks(recipe, folder.root);
+  const std::string weights = model::InitialWeightsFile(recipe.params.Section("model"));
   recipe.RefuseUnknown();
   LocalCopy local_copy(recipe, options.dataset, loaders);
 
@@ -340,9 +361,11 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   peers.RequireSame("file model.torchscript", torchscript);
   // Taken before anything of the folder is read, and as soon as there is a folder.
   Start start;
+  std::string began_with;
   if (peers.first()) {
     if (std::error_code code; std::filesystem::is_directory(folder.root, code)) keeper.Lock();
     start = FindStart(options, folder, identity, log);
+    began_with = LoadInitialWeights(recipe, weights, start, replicas);
     if (!keeper.locked()) {
       CreateFolders(folder.root);
       keeper.Lock();
@@ -350,7 +373,10 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
     }
     if (start.checkpoint) TellDifferences(start.state, recipe, layout, torchscript, log);
   }
-  if (Start others = FollowStart(peers, start, identity); !peers.first()) start = std::move(others);
+  if (Start others = FollowStart(peers, start, identity); !peers.first()) {
+    start = std::move(others);
+    LoadInitialWeights(recipe, weights, start, replicas);
+  }
   start.state.config = recipe.ToToml();
   start.state.layout = layout;
   start.state.torchscript = torchscript;
@@ -436,6 +462,7 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
       identity.model, options.dataset.string(), FormatCount(loaders.num_samples(Phase::kTrain)),
       classes, recipe.epochs, FormatCount(counts.steps_per_epoch()), counts.global_batch(),
       batch.per_device, world_size, batch.accumulation);
+  if (!began_with.empty()) log.Text("{}", began_with);
   if (!devices.choice.empty()) log.Text("{}", devices.choice);
   log.Text("{}; {}, {}; run folder {}", DescribeGraph(recipe, graph_options, lanes),
            devices.gpus.empty()
@@ -727,6 +754,7 @@ void CheckRecipe(const Recipe& recipe) {
   CheckLoaders(recipe);
   model::ReadPrecision(recipe.params.Section("precision"));
   recipe.params.Section("model").Has("classes");
+  model::InitialWeightsFile(recipe.params.Section("model"));
   model::ReadWeightAverage(recipe.params.Section("model"));
   const auto network = model::MakeNetwork(recipe.params.Section("model"), kClasses, recipe.seed,
                                           recipe.known->model);

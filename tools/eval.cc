@@ -168,7 +168,7 @@ void AddEval(CLI::App& app, Action& action) {
       app.add_subcommand("eval", "exact accuracy of weights on the validation split");
   options->recipe.AddTo(*command);
   command
-      ->add_option("--weights", options->weights, "exported weights or a checkpoint (safetensors)")
+      ->add_option("--weights", options->weights, "weights (safetensors or .pth) or a checkpoint")
       ->required();
   command->add_option(
       "--labels", options->labels,

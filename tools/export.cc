@@ -42,7 +42,8 @@ void AddExport(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "export", "weights of a run as safetensors with torchvision's names, and back");
   command
-      ->add_option("FROM", options->from, "a run's folder, a checkpoint, or weights (safetensors)")
+      ->add_option("FROM", options->from,
+                   "a run's folder, a checkpoint, or weights (safetensors or .pth)")
       ->required();
   command->add_option("--to", options->to, "the file to write")->required();
   CLI::Option* config = command->add_option(

@@ -1,11 +1,13 @@
-"""Runs that train a model which Python exported."""
+"""Runs that train a model which Python exported, and runs that begin with weights which Python saved."""
 
 import hashlib
 import json
+import shutil
 
 import pytest
 import support
 import torch
+import torchvision
 from safetensors.torch import load_file
 from support import CLASSES, same_runs, untouched
 
@@ -72,6 +74,9 @@ def test_environment_and_compare_tell_which_file_it_was(millrace, script, script
     assert result.json()["environment"] == [{"name": "torchscript_sha256", "a": told["torchscript_sha256"],
                                              "b": hashlib.sha256(other.read_bytes()).hexdigest()}]
     assert result.json()["settings"] == []
+    back = millrace.done("train", script / "script.toml", "--data", dataset, "--out", "run", "--devices", "cpu:2",
+                         "--set", "train.max_steps=4", "--set", "model.ema_decay=0.9", "--resume", "auto")
+    assert "resuming with another file model.torchscript" in back.out + back.err
 
 
 def test_it_is_evaluated_and_profiled(millrace, script, scripted_run, dataset):
@@ -93,3 +98,38 @@ def test_model_that_does_not_fit_starts_nothing(millrace, script, dataset, tmp_p
                          "--set", "model.sync_batch_norm=true", says=["model.sync_batch_norm", "networks that are built in"])
         millrace.refuses(2, "train", script / "script.toml", "--data", dataset, "--out", "run",
                          "--set", "model.torchscript=none.pt", says=["there is no file", "none.pt"])
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """What torchvision's users save, of another number of classes."""
+    torch.manual_seed(6)
+    file = tmp_path_factory.mktemp("weights") / "pretrained.pth"
+    torch.save({"model": torchvision.models.resnet18(num_classes=10).state_dict(), "epoch": 90}, file)
+    return file
+
+
+def test_fine_tuning_begins_with_the_files_weights_and_goes_on_without_it(millrace, tiny_recipe, dataset, weights):
+    file = millrace.folder / "pretrained.pth"
+    arguments = ["train", tiny_recipe, "--data", dataset, "--set", "model.weights=pretrained.pth", "--set", "train.max_steps=3"]
+    shutil.copy(weights, file)
+    millrace.done(*arguments, "--out", "straight")
+    log = (millrace.folder / "straight/log.txt").read_text()
+    assert f"initial weights from {file} (its model); fc.weight and fc.bias begin anew: the file has 10 classes, the data 3" in log
+
+    assert millrace(*arguments, "--out", "resumed", "--stop-after", 1).code == 3
+    file.unlink()
+    millrace.done(*arguments, "--out", "resumed", "--resume", "auto")
+    support.same_runs(millrace.folder / "resumed", millrace.folder / "straight")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    for run in ("straight", "resumed"):
+        assert json.loads((millrace.folder / run / "environment.json").read_text())["weights_sha256"] == digest
+    with untouched(millrace.folder):
+        millrace.refuses(2, *arguments, "--out", "fresh", says=["model.weights: there is no file", "pretrained.pth"])
+
+
+def test_weights_that_do_not_fit_start_nothing(millrace, tiny_recipe, dataset, weights):
+    with untouched(millrace.folder):
+        millrace.refuses(1, "train", tiny_recipe, "--data", dataset, "--out", "run", "--set", f"model.weights={weights}",
+                         "--set", "model.name=resnet34",
+                         says=["pretrained.pth", "it is a resnet18, the recipe says resnet34", "missing: layer1.2"])

@@ -38,6 +38,7 @@ ProgressState SomeState() {
           .validations_without_gain = 5,
           .config = "name = \"x\"\n[data]\npath = \"ü\"\n",
           .torchscript = "0123",
+          .initial_weights = "4567",
           .tracker_run = R"({"id":"0a"})"};
 }
 
@@ -57,6 +58,7 @@ void ExpectSame(const ProgressState& a, const ProgressState& b) {
   EXPECT_EQ(a.metrics_bytes, b.metrics_bytes);
   EXPECT_EQ(a.config, b.config);
   EXPECT_EQ(a.torchscript, b.torchscript);
+  EXPECT_EQ(a.initial_weights, b.initial_weights);
   EXPECT_EQ(a.tracker_run, b.tracker_run);
   EXPECT_EQ(a.best_top1, b.best_top1);  // exactly
   EXPECT_EQ(a.validations_without_gain, b.validations_without_gain);
@@ -89,7 +91,8 @@ TEST(ProgressState, EachMissingEntryIsNamed) {
     Metadata metadata = SomeState().ToMetadata();
     metadata.erase(key);
     if (key == "device" || key == "batches" || key == "best_top1" ||
-        key == "validations_without_gain" || key == "tracker_run" || key == "torchscript") {
+        key == "validations_without_gain" || key == "tracker_run" || key == "torchscript" ||
+        key == "initial_weights") {
       continue;
     }
     EXPECT_EQ(
@@ -121,7 +124,9 @@ TEST(ProgressState, WhatEarlierVersionsDidNotCountBeginsAnew) {
 TEST(ProgressState, WhatNamesNoModelFilesHasNone) {
   Metadata metadata = SomeState().ToMetadata();
   metadata.erase("torchscript");
+  metadata.erase("initial_weights");
   EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").torchscript, "");
+  EXPECT_EQ(ProgressState::FromMetadata(metadata, "f").initial_weights, "");
 }
 
 TEST(ProgressState, WhatNamesNoTrackersRunHasNone) {

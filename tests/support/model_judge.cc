@@ -59,6 +59,14 @@ void Init(const Arguments& args) {
   SaveWeights(*Make(args.at(0), std::stoll(args.at(1)), std::stoull(args.at(2))), args.at(3), {});
 }
 
+// load SECTION CLASSES SEED FILE OUT: the weights of a run that begins with FILE, and the line that
+// says so.
+void Load(const Arguments& args) {
+  const auto network = Make(args.at(0), std::stoll(args.at(1)), std::stoull(args.at(2)));
+  fmt::print("{}\n", LoadInitialWeights(*network, args.at(3)));
+  SaveWeights(*network, args.at(4), {});
+}
+
 // step SECTION CLASSES WEIGHTS INPUTS OUT: logits of both modes, gradients, and buffers afterwards.
 // Samples have the ids from 0 on, of epoch 3.
 void Step(const Arguments& args) {
@@ -344,6 +352,8 @@ int Run(const Arguments& all) {
   const Arguments args(all.begin() + (all.empty() ? 0 : 1), all.end());
   if (verb == "init") {
     Init(args);
+  } else if (verb == "load") {
+    Load(args);
   } else if (verb == "step") {
     Step(args);
   } else if (verb == "depth") {
@@ -368,7 +378,7 @@ int Run(const Arguments& all) {
     Bench(args);
   } else {
     fmt::print(stderr,
-               "verbs: init step depth train updates average ranks schedule loss counts copy "
+               "verbs: init load step depth train updates average ranks schedule loss counts copy "
                "bench\n");
     return 2;
   }
