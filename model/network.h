@@ -92,9 +92,9 @@ class Network {
 c10::MemoryFormat ReadMemoryFormat(const Params& section);
 
 // The network that the [model] section asks for, on the CPU, with initial weights that depend on
-// `seed` alone. Keys: `name`, `width`, `blurpool`, `stochastic_depth`, `zero_init_residual`,
-// `fc_bias`, `memory_format`, `sync_batch_norm`. Throws Error (exit code 2) for an unknown name,
-// listing the known ones. REQUIRES: num_classes >= 1
+// `seed` alone; a file's own where it names one (torchscript.h). Keys: `name`, `width`, `blurpool`,
+// `stochastic_depth`, `zero_init_residual`, `fc_bias`, `memory_format`, `sync_batch_norm`. Throws
+// Error (exit code 2) for an unknown name, listing the known ones. REQUIRES: num_classes >= 1
 std::unique_ptr<Network> MakeNetwork(const Params& section, std::int64_t num_classes,
                                      std::uint64_t seed,
                                      const Components& known = BuiltInComponents());

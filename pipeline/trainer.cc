@@ -605,7 +605,7 @@ model::OtherLabels ReadOtherLabels(const std::filesystem::path& file, const Load
   std::vector<std::vector<std::int64_t>> of_split = ReadLabelFile(file, *loaders.val());
   model::OtherLabels labels(loaders.num_samples(Phase::kEvaluate));
   for (std::uint64_t position = 0; position < labels.size(); ++position) {
-    labels[position] = std::move(of_split[loaders.EvaluatedSample(position)]);
+    labels[position] = std::move(of_split[loaders.EvaluatedSample(Phase::kEvaluate, position)]);
   }
   return labels;
 }

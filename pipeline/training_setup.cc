@@ -263,6 +263,7 @@ void RehearseModel(const Recipe& recipe, std::int64_t classes, const SampleWork&
                                phase == Phase::kTrain);
   };
   if (trains) rehearse(Phase::kTrain);
+  if (trains && recipe.train_eval) rehearse(Phase::kTrainEval);
   if (evaluates) rehearse(Phase::kEvaluate);
 }
 
