@@ -81,8 +81,8 @@ int ComputeThreads(const Devices& devices);
 // Throws Error (exit code 2) when the recipe asks for another number of classes than the data has.
 void RefuseOtherClasses(const storage::SplitReader& reader, const Recipe& recipe);
 
-// Throws Error (exit code 2) when a model that the recipe takes from a file does not fit the pictures
-// and classes, in training or in evaluation.
+// Throws Error (exit code 2) when a model that the recipe takes from a file does not fit the
+// pictures and classes, in training or in evaluation.
 void RehearseModel(const Recipe& recipe, std::int64_t classes, const SampleWork& samples,
                    bool trains, bool evaluates);
 
