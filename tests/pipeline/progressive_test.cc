@@ -57,8 +57,12 @@ TEST(Progressive, SidesAreMultiplesThatNeverShrinkWithinBothEnds) {
             const int side = SideInEpoch(progressive, largest, epoch);
             EXPECT_EQ(side % step, 0);
             EXPECT_GE(side, before);
-            if (epoch <= begin) EXPECT_EQ(side, progressive.from);
-            if (epoch >= begin + length) EXPECT_EQ(side, largest);
+            if (epoch <= begin) {
+              EXPECT_EQ(side, progressive.from);
+            }
+            if (epoch >= begin + length) {
+              EXPECT_EQ(side, largest);
+            }
             before = side;
           }
           EXPECT_EQ(before, largest);
