@@ -88,9 +88,11 @@ TEST_F(SeedSeriesTest, ThreadsAndMemoryAreGivenBackBetweenRuns) {
   ASSERT_EQ(threads_.size(), 6u);
   // oneTBB starts a worker when it first needs it, and keeps it.
   EXPECT_LE(threads_[5], threads_[1] + 2) << testing::PrintToString(threads_);
+#ifndef __SANITIZE_ADDRESS__  // which keeps what is freed for a while, and finds leaks by itself
   // Weights, gradients and momenta of one run are 8 MiB; what the heap keeps between its blocks
   // grows a little.
   EXPECT_LE(memory_[5], memory_[2] + (std::uint64_t{8} << 20)) << testing::PrintToString(memory_);
+#endif
 }
 
 TEST_F(SeedSeriesTest, StopsWithTheFirstThatIsStoppedAndGoesOnThere) {
