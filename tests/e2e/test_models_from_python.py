@@ -11,6 +11,9 @@ import torchvision
 from safetensors.torch import load_file
 from support import CLASSES, same_runs, untouched
 
+# What PyTorch says wherever TorchScript is made.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
 
 class Small(torch.nn.Module):
     """Whatever matters to a run: normalisation, which keeps statistics, and dropout, which draws."""

@@ -12,6 +12,9 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from test_model import CLASSES, batches, judge, one_step, relative_error, section, train_with_torch
 
+# What PyTorch says wherever TorchScript is made.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
 SGD = dict(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
