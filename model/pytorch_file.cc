@@ -214,6 +214,9 @@ std::string FirstBytes(const std::filesystem::path& path) {
 
 bool IsPyTorchFile(const std::filesystem::path& path) {
   const std::string begin = FirstBytes(path);
+  // safetensors begin with the length of their header, a number with any bytes, and its brace.
+  constexpr std::size_t kLength = 8;
+  if (begin.size() > kLength && begin[kLength] == '{') return false;
   return begin.starts_with(kArchive) || begin.starts_with(kPickle);
 }
 

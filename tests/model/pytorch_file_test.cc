@@ -132,5 +132,20 @@ TEST_F(PyTorchFile, OtherFilesAreRefused) {
   EXPECT_FALSE(IsPyTorchFile(folder() / "none"));
 }
 
+TEST_F(PyTorchFile, SafetensorsOfAnyHeaderLengthAreNone) {
+  const auto begins = [&](const std::string& bytes) {
+    const std::filesystem::path path = folder() / "file";
+    std::ofstream(path, std::ios::binary) << bytes;
+    return IsPyTorchFile(path);
+  };
+  EXPECT_TRUE(begins("\x80\x02}q\0X\x01\0\0\0a."s));
+  EXPECT_TRUE(begins("PK\x03\x04\0\0\0\0\0\0"s));
+  for (int low = 0; low < 256; ++low) {
+    const std::string length = static_cast<char>(low) + "\x02\0\0\0\0\0\0"s;
+    EXPECT_FALSE(begins(length + R"({"w":{"dtype":"F32")")) << low;
+  }
+  EXPECT_FALSE(begins("PK\x03\x04\0\0\0\0{"s));
+}
+
 }  // namespace
 }  // namespace millrace::model
