@@ -79,7 +79,8 @@ class LoaderStages final : public SampleWork {
 
   // The pixels of a sample as a batch like this one has it (its phase, epoch and step count), uint8
   // [height, width, 3] of PictureSizeOf(batch), made anew, on the CPU. Any thread. Throws Error
-  // naming the sample where its record is damaged. REQUIRES: there are samples of this phase
+  // naming the sample where its record is damaged. REQUIRES: it is of an evaluation, whose samples
+  // have no copies, and there are samples of its phase
   std::vector<std::uint8_t> MakePicture(const stages::Batch& batch, std::uint64_t sample_id);
 
  private:
