@@ -147,14 +147,15 @@ def test_torchruns_that_do_not_know_of_each_other_are_refused(path, slurm):
 
 # ---- how launchers stop what they have started ----
 
+JOB = "to-be-cancelled"
 INTERRUPTION = {
     "torchrun": [*TORCHRUN, "--standalone", "--nproc-per-node", "1", "--no-python", "MILLRACE"],
     # mpirun waits out its timeout, however soon the process ends.
     "mpirun": [*MPIRUN, "-n", "1", "--bind-to", "none", "--mca", "odls_base_sigkill_timeout", "5",
                "MILLRACE"],
-    "srun": ["srun", "-n", "1", "MILLRACE"],
+    "srun": ["srun", "-J", JOB, "-n", "1", "MILLRACE"],
     # Slurm signals the launcher and its processes alike.
-    "launch in srun": ["srun", "-n", "1", "MILLRACE", "launch", "-n", "1", "--"],
+    "launch in srun": ["srun", "-J", JOB, "-n", "1", "MILLRACE", "launch", "-n", "1", "--"],
 }
 
 
@@ -172,8 +173,7 @@ def test_launcher_that_is_stopped_leaves_time_for_a_checkpoint(millrace, recipe,
             assert process.poll() is None and time.monotonic() < deadline, (millrace.folder / "said").read_text()
             time.sleep(0.01)
         if "srun" in command:
-            [job] = slurm.run("squeue", "--noheader", "--format=%i").stdout.split()
-            assert slurm.run("scancel", job).returncode == 0
+            assert slurm.run("scancel", "--name", JOB).returncode == 0
         else:
             process.send_signal(signal.SIGTERM)
         # What the launchers of others answer is theirs to choose.
