@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "model/metrics.h"
+#include "model/classification_counts.h"
 #include "model/notable_answers.h"
 #include "model/other_labels.h"
 #include "model/threshold_counts.h"

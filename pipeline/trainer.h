@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/metrics.h"
+#include "model/classification_counts.h"
 #include "model/other_labels.h"
 #include "model/store.h"
 #include "pipeline/devices.h"

@@ -18,10 +18,10 @@
 
 #include "base/error.h"
 #include "base/params.h"
+#include "model/classification_counts.h"
 #include "model/gradient_reducer.h"
 #include "model/loss.h"
 #include "model/loss_scaler.h"
-#include "model/metrics.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/precision.h"

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/exact_sum.h"
+
 namespace millrace::model {
 
 // Whole numbers only, so that any split of the samples into batches, lanes and ranks, added in any
@@ -47,8 +49,7 @@ class ClassificationCounts {
     return confusion_[Index(label * classes_ + answer)];
   }
 
-  // Shares of samples(), and the mean loss; 0 without samples. The losses are added as multiples of
-  // 2^-32, exactly; one that is not finite (or above 2^20) makes the mean NaN.
+  // Shares of samples(), and the mean loss (an ExactSum's); 0 without samples.
   double Top1Rate() const;
   double Top5Rate() const;
   double MeanLoss() const;
@@ -74,8 +75,7 @@ class ClassificationCounts {
   std::int64_t top1_ = 0;
   std::int64_t top5_ = 0;
   std::int64_t unanswered_ = 0;
-  std::int64_t loss_units_ = 0;  // [2^-32]
-  std::int64_t impossible_losses_ = 0;
+  ExactSum loss_;
   std::vector<std::int64_t> class_samples_;
   std::vector<std::int64_t> confusion_;  // [label][answer]
 };

@@ -1,10 +1,8 @@
-#include "model/metrics.h"
+#include "model/classification_counts.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <span>
 
 #include "base/check.h"
@@ -13,9 +11,6 @@
 
 namespace millrace::model {
 namespace {
-
-constexpr double kLossUnitsPerOne = 0x1p32;
-constexpr double kLargestLoss = 0x1p20;
 
 at::Tensor ToCpu(const at::Tensor& tensor, at::ScalarType type) {
   return tensor.detach().to(at::kCPU, type).contiguous();
@@ -49,12 +44,7 @@ void ClassificationCounts::Add(const at::Tensor& logits, const at::Tensor& label
     const std::span row(scores.const_data_ptr<float>() + i * classes_, Index(classes_));
     ++samples_;
     ++class_samples_[Index(label)];
-    const double loss = static_cast<double>(costs.const_data_ptr<float>()[i]);
-    if (std::abs(loss) <= kLargestLoss) {
-      loss_units_ += std::llround(loss * kLossUnitsPerOne);
-    } else {
-      ++impossible_losses_;
-    }
+    loss_.Add(static_cast<double>(costs.const_data_ptr<float>()[i]));
     const auto verdict = Judge(row, label);
     if (!verdict) {
       ++unanswered_;
@@ -72,8 +62,7 @@ void ClassificationCounts::Merge(const ClassificationCounts& other) {
   top1_ += other.top1_;
   top5_ += other.top5_;
   unanswered_ += other.unanswered_;
-  loss_units_ += other.loss_units_;
-  impossible_losses_ += other.impossible_losses_;
+  loss_.Merge(other.loss_);
   const auto add = [](std::vector<std::int64_t>& into, const std::vector<std::int64_t>& from) {
     std::transform(into.begin(), into.end(), from.begin(), into.begin(), std::plus<>());
   };
@@ -83,7 +72,7 @@ void ClassificationCounts::Merge(const ClassificationCounts& other) {
 
 std::vector<std::int64_t> ClassificationCounts::ToNumbers() const {
   std::vector<std::int64_t> numbers{samples_,    top1_,       top5_,
-                                    unanswered_, loss_units_, impossible_losses_};
+                                    unanswered_, loss_.units, loss_.impossible};
   numbers.insert(numbers.end(), class_samples_.begin(), class_samples_.end());
   numbers.insert(numbers.end(), confusion_.begin(), confusion_.end());
   return numbers;
@@ -95,7 +84,7 @@ ClassificationCounts ClassificationCounts::FromNumbers(std::int64_t classes,
   MILLRACE_CHECK(numbers.size() == counts.ToNumbers().size());
   auto next = numbers.begin();
   for (std::int64_t* count : {&counts.samples_, &counts.top1_, &counts.top5_, &counts.unanswered_,
-                              &counts.loss_units_, &counts.impossible_losses_}) {
+                              &counts.loss_.units, &counts.loss_.impossible}) {
     *count = *next++;
   }
   for (std::vector<std::int64_t>* list : {&counts.class_samples_, &counts.confusion_}) {
@@ -129,9 +118,7 @@ double ClassificationCounts::Top5Rate() const {
 }
 
 double ClassificationCounts::MeanLoss() const {
-  if (samples_ == 0) return 0;
-  if (impossible_losses_ > 0) return std::numeric_limits<double>::quiet_NaN();
-  return static_cast<double>(loss_units_) / kLossUnitsPerOne / static_cast<double>(samples_);
+  return samples_ == 0 ? 0 : loss_.Value() / static_cast<double>(samples_);
 }
 
 }  // namespace millrace::model

@@ -1,4 +1,4 @@
-#include "model/metrics.h"
+#include "model/classification_counts.h"
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
@@ -17,7 +17,7 @@ constexpr std::int64_t kClasses = 8;
 
 at::Tensor Losses(std::int64_t count) { return at::rand({count}) * 10; }
 
-TEST(Metrics, AnySplitInAnyOrderGivesTheSameCounts) {
+TEST(ClassificationCounts, AnySplitInAnyOrderGivesTheSameCounts) {
   const std::int64_t count = 101;
   const at::Tensor logits = at::randn({count, kClasses});
   const at::Tensor labels = at::randint(kClasses, {count}, at::kLong);
@@ -39,7 +39,7 @@ TEST(Metrics, AnySplitInAnyOrderGivesTheSameCounts) {
   EXPECT_NEAR(whole.MeanLoss(), losses.to(at::kDouble).mean().item<double>(), 1e-9);
 }
 
-TEST(Metrics, MatrixRowsAndClassesAddUp) {
+TEST(ClassificationCounts, MatrixRowsAndClassesAddUp) {
   const at::Tensor logits = at::randn({200, kClasses});
   const at::Tensor labels = at::randint(kClasses, {200}, at::kLong);
   ClassificationCounts counts(kClasses);
@@ -59,7 +59,7 @@ TEST(Metrics, MatrixRowsAndClassesAddUp) {
   EXPECT_DOUBLE_EQ(counts.Top1Rate(), static_cast<double>(right) / 200);
 }
 
-TEST(Metrics, AmongEqualLogitsTheSmallerIndexComesFirst) {
+TEST(ClassificationCounts, AmongEqualLogitsTheSmallerIndexComesFirst) {
   ClassificationCounts counts(kClasses);
   const at::Tensor labels = at::arange(kClasses, at::kLong);
   counts.Add(at::zeros({kClasses, kClasses}), labels, at::zeros({kClasses}));
@@ -68,13 +68,13 @@ TEST(Metrics, AmongEqualLogitsTheSmallerIndexComesFirst) {
   for (std::int64_t label = 0; label < kClasses; ++label) EXPECT_EQ(counts.Confusion(label, 0), 1);
 }
 
-TEST(Metrics, FewerThanFiveClassesAreAllInTheTopFive) {
+TEST(ClassificationCounts, FewerThanFiveClassesAreAllInTheTopFive) {
   ClassificationCounts counts(2);
   counts.Add(at::randn({10, 2}), at::randint(2, {10}, at::kLong), at::zeros({10}));
   EXPECT_EQ(counts.top5(), 10);
 }
 
-TEST(Metrics, RowWithNanIsWrongAndOutOfTheMatrix) {
+TEST(ClassificationCounts, RowWithNanIsWrongAndOutOfTheMatrix) {
   at::Tensor logits = at::zeros({2, kClasses});
   logits[0][3] = 5;
   logits[1][3] = 5;
@@ -89,7 +89,7 @@ TEST(Metrics, RowWithNanIsWrongAndOutOfTheMatrix) {
   EXPECT_EQ(counts.ClassRight(3), 1);
 }
 
-TEST(Metrics, InfiniteLogitIsAnAnswer) {
+TEST(ClassificationCounts, InfiniteLogitIsAnAnswer) {
   at::Tensor logits = at::zeros({1, kClasses});
   logits[0][6] = std::numeric_limits<float>::infinity();
   logits[0][2] = -std::numeric_limits<float>::infinity();
@@ -98,7 +98,7 @@ TEST(Metrics, InfiniteLogitIsAnAnswer) {
   EXPECT_EQ(counts.top1(), 1);
 }
 
-TEST(Metrics, LossThatIsNotFiniteShows) {
+TEST(ClassificationCounts, LossThatIsNotFiniteShows) {
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e30f}) {
     ClassificationCounts counts(kClasses);
@@ -109,14 +109,14 @@ TEST(Metrics, LossThatIsNotFiniteShows) {
   }
 }
 
-TEST(Metrics, NothingAddedGivesZeroRates) {
+TEST(ClassificationCounts, NothingAddedGivesZeroRates) {
   const ClassificationCounts counts(kClasses);
   EXPECT_EQ(counts.Top1Rate(), 0);
   EXPECT_EQ(counts.Top5Rate(), 0);
   EXPECT_EQ(counts.MeanLoss(), 0);
 }
 
-TEST(Metrics, LabelOutOfRangeIsAnErrorAndNothingIsCounted) {
+TEST(ClassificationCounts, LabelOutOfRangeIsAnErrorAndNothingIsCounted) {
   for (const std::int64_t label : {std::int64_t{-1}, kClasses}) {
     ClassificationCounts counts(kClasses);
     at::Tensor labels = at::zeros({3}, at::kLong);
@@ -131,7 +131,7 @@ TEST(Metrics, LabelOutOfRangeIsAnErrorAndNothingIsCounted) {
   }
 }
 
-TEST(Metrics, WorstMistakesComeInTheOrderOfTheirCounts) {
+TEST(ClassificationCounts, WorstMistakesComeInTheOrderOfTheirCounts) {
   // label -> answers
   const std::vector<std::vector<std::int64_t>> answers = {{0, 0, 1, 2, 2}, {1, 0, 0}, {2, 1}};
   ClassificationCounts counts(3);

@@ -1,0 +1,32 @@
+#include "model/exact_sum.h"
+
+#include <cmath>
+#include <limits>
+
+namespace millrace::model {
+namespace {
+
+constexpr double kUnitsPerOne = 0x1p32;
+constexpr double kLargestTerm = 0x1p20;
+
+}  // namespace
+
+void ExactSum::Add(double term) {
+  if (std::abs(term) <= kLargestTerm) {
+    units += std::llround(term * kUnitsPerOne);
+  } else {
+    ++impossible;
+  }
+}
+
+void ExactSum::Merge(const ExactSum& other) {
+  units += other.units;
+  impossible += other.impossible;
+}
+
+double ExactSum::Value() const {
+  if (impossible > 0) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(units) / kUnitsPerOne;
+}
+
+}  // namespace millrace::model
