@@ -78,6 +78,22 @@ TEST(ValueHistogram, LargestFloatsAreCounted) {
   EXPECT_EQ(histogram->max, most);
 }
 
+TEST(ValueHistogram, ValuesApartInMemoryAreCountedAsThoseInOnePiece) {
+  // What does not lie in one piece goes the way of tensors on GPUs.
+  const at::Tensor apart = at::randn({63, 202}).slice(/*dim=*/1, 0, 202, /*step=*/2);
+  ASSERT_FALSE(apart.is_non_overlapping_and_dense());
+  const auto expected = CountValues(apart);
+  const auto histogram = CountValues(apart.contiguous());
+  ASSERT_TRUE(expected && histogram);
+  EXPECT_EQ(histogram->limits, expected->limits);
+  EXPECT_EQ(histogram->counts, expected->counts);
+  EXPECT_EQ(histogram->min, expected->min);
+  EXPECT_EQ(histogram->max, expected->max);
+  EXPECT_NEAR(histogram->sum, expected->sum, 1e-9 * 63 * 101);
+  EXPECT_NEAR(histogram->sum_of_squares, expected->sum_of_squares,
+              1e-9 * expected->sum_of_squares);
+}
+
 TEST(ValueHistogram, ConstantTensorHasOneBucket) {
   const auto zeros = CountValues(at::zeros({10}));
   ASSERT_TRUE(zeros);
@@ -92,7 +108,11 @@ TEST(ValueHistogram, ConstantTensorHasOneBucket) {
 TEST(ValueHistogram, NothingOfNothingAndOfWhatIsNotFinite) {
   EXPECT_FALSE(CountValues(at::empty({0})));
   for (const float bad : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
-    EXPECT_FALSE(CountValues(at::tensor({1.0f, bad, 2.0f}))) << bad;
+    for (std::int64_t place = 0; place < 20; ++place) {
+      at::Tensor values = at::arange(20, at::kFloat);
+      values[place] = bad;
+      EXPECT_FALSE(CountValues(values)) << bad << " at " << place;
+    }
   }
 }
 
