@@ -7,14 +7,13 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/png_encoder.h"
 
 namespace millrace::storage {
 namespace {
 
 // What deflate makes of one byte at most.
 constexpr std::uint64_t kMaxExpansion = 1032;
-
-constexpr int kCompressionLevel = 6;
 
 // libpng's objects for one picture, and where they jump to at the first error.
 struct Codec {
@@ -53,15 +52,7 @@ void TakeBytes(png_structp png, png_bytep to, std::size_t count) {
   codec.at += count;
 }
 
-void KeepBytes(png_structp png, png_bytep from, std::size_t count) {
-  auto& to = *static_cast<std::vector<std::byte>*>(png_get_io_ptr(png));
-  const auto* bytes = reinterpret_cast<const std::byte*>(from);
-  to.insert(to.end(), bytes, bytes + count);
-}
-
-void Flush(png_structp) {}
-
-// The jump crosses the next five functions, the only ones in which libpng may find an error: none
+// The jump crosses the next four functions, the only ones in which libpng may find an error: none
 // has a local with a destructor. They answer false when it did.
 
 bool ReadHeader(Codec& codec) {
@@ -120,28 +111,6 @@ bool ReadRegion(Codec& codec, const PngRegion& region, std::uint8_t* row, std::u
     std::memcpy(out + (y - region.y) * out_row_bytes, row + std::size_t{region.x} * 3,
                 std::size_t{region.width} * 3);
   }
-  return true;
-}
-
-bool WriteAll(Codec& codec, const Pixels& pixels, std::vector<std::byte>* out) {
-  if (setjmp(codec.escape) != 0) return false;
-  codec.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &codec, Stop, IgnoreWarning);
-  if (codec.png != nullptr) codec.info = png_create_info_struct(codec.png);
-  if (codec.info == nullptr) return false;
-  png_set_write_fn(codec.png, out, KeepBytes, Flush);
-  png_set_user_limits(codec.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-  // Nothing is left to libpng's own choice, which may change from version to version.
-  png_set_filter(codec.png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
-  png_set_compression_level(codec.png, kCompressionLevel);
-  png_set_compression_strategy(codec.png, 0);  // Z_DEFAULT_STRATEGY
-  png_set_IHDR(codec.png, codec.info, pixels.width, pixels.height, 8,
-               pixels.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
-               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-  png_write_info(codec.png, codec.info);
-  for (png_uint_32 y = 0; y < pixels.height; ++y) {
-    png_write_row(codec.png, pixels.bytes.data() + y * pixels.row_bytes());
-  }
-  png_write_end(codec.png, nullptr);
   return true;
 }
 
@@ -240,16 +209,7 @@ Result<Pixels> ReadPng(std::span<const std::byte> bytes, std::size_t* end) {
 }
 
 std::vector<std::byte> MakePngPayload(const Pixels& pixels) {
-  MILLRACE_CHECK(pixels.width > 0 && pixels.height > 0);
-  MILLRACE_CHECK(pixels.channels == 1 || pixels.channels == 3);
-  MILLRACE_CHECK(pixels.bytes.size() == pixels.row_bytes() * pixels.height);
-  std::vector<std::byte> out;
-  Codec codec;
-  const bool written = WriteAll(codec, pixels, &out);
-  png_destroy_write_struct(&codec.png, &codec.info);
-  // Pixels in memory leave nothing to go wrong but the memory itself.
-  MILLRACE_CHECK(written);
-  return out;
+  return EncodePng(pixels.width, pixels.height, pixels.channels, pixels.bytes, PngEffort::kSmall);
 }
 
 Result<PngInfo> ReadPngInfo(std::span<const std::byte> bytes) {

@@ -8,8 +8,8 @@
 
 namespace millrace::tracking {
 
-// The bytes of a PNG file of uint8 [height, width, 3] RGB pixels without padding. Throws Error when
-// libpng refuses. REQUIRES: pixels.size() == width * height * 3, both > 0
+// The bytes of a PNG file of uint8 [height, width, 3] RGB pixels without padding. REQUIRES:
+// pixels.size() == width * height * 3, both > 0
 std::string EncodePng(std::uint32_t width, std::uint32_t height,
                       std::span<const std::uint8_t> pixels);
 
