@@ -1,6 +1,7 @@
 #include "model/components.h"
 
 #include "model/loss.h"
+#include "model/metric.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/schedule.h"
@@ -11,7 +12,8 @@ const Components& BuiltInComponents() {
   static const Components kComponents{.networks = BuiltInNetworks(),
                                       .losses = BuiltInLosses(),
                                       .optimizers = BuiltInOptimizers(),
-                                      .schedules = BuiltInSchedules()};
+                                      .schedules = BuiltInSchedules(),
+                                      .metrics = BuiltInMetrics()};
   return kComponents;
 }
 

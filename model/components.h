@@ -1,4 +1,4 @@
-// Networks, losses, optimizers and schedules by the names that recipes give them.
+// Networks, losses, optimizers, schedules and metrics by the names that recipes give them.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 namespace millrace::model {
 
 class Loss;
+class Metric;
 class Network;
 class Optimizer;
 class Schedule;
@@ -29,12 +30,15 @@ using OptimizerMaker = std::unique_ptr<Optimizer> (*)(const Params& section,
 using ScheduleMaker = std::unique_ptr<Schedule> (*)(const Params& section, double base_lr,
                                                     std::int64_t steps_per_epoch,
                                                     std::int64_t total_steps);
+// Of one entry of `metrics`. REQUIRES: classes >= 1
+using MetricMaker = std::unique_ptr<Metric> (*)(const Params& section, std::int64_t classes);
 
 struct Components {
   Table<NetworkMaker> networks;
   Table<LossMaker> losses;
   Table<OptimizerMaker> optimizers;
   Table<ScheduleMaker> schedules;
+  Table<MetricMaker> metrics;
 };
 
 // Those of this program, without plugins'. Any thread.

@@ -12,15 +12,17 @@ EvaluationResult::EvaluationResult(std::int64_t classes, const Options& options)
       other_labels_(options.other_labels) {
   if (options.curves) thresholds_.emplace(classes);
   if (other_labels_ != nullptr) by_other_labels_.emplace();
+  if (options.metrics != nullptr) metric_sums_.emplace(*options.metrics);
 }
 
 void EvaluationResult::Add(std::span<const std::uint64_t> ids, const at::Tensor& logits,
                            const at::Tensor& labels, const at::Tensor& losses) {
   counts_.Add(logits, labels, losses);
-  if (!wants_probabilities_ && !by_other_labels_) return;
+  if (!wants_probabilities_ && !by_other_labels_ && !metric_sums_) return;
   const c10::InferenceMode no_gradients;
   const at::Tensor scores = logits.to(at::kFloat).contiguous();
   if (by_other_labels_) by_other_labels_->Add(*other_labels_, ids, scores, labels.contiguous());
+  if (metric_sums_) metric_sums_->Add(scores, labels.contiguous());
   if (!wants_probabilities_) return;
   const at::Tensor probabilities = scores.softmax(1);
   notable_.Add(ids, scores, probabilities, labels.contiguous(), losses.to(at::kFloat).contiguous());
@@ -35,6 +37,7 @@ std::vector<std::int64_t> EvaluationResult::ToNumbers() const {
   add(notable_.ToNumbers());
   if (thresholds_) add(thresholds_->ToNumbers());
   if (by_other_labels_) add(by_other_labels_->ToNumbers());
+  if (metric_sums_) add(metric_sums_->ToNumbers());
   return numbers;
 }
 
@@ -50,6 +53,12 @@ void EvaluationResult::MergeNumbers(std::span<const std::int64_t> numbers) {
   notable_.MergeNumbers(next(notable_.ToNumbers().size()));
   if (thresholds_) thresholds_->MergeNumbers(next(thresholds_->ToNumbers().size()));
   if (by_other_labels_) by_other_labels_->MergeNumbers(next(by_other_labels_->ToNumbers().size()));
+  if (metric_sums_) metric_sums_->MergeNumbers(next(metric_sums_->ToNumbers().size()));
+}
+
+std::vector<std::pair<std::string, double>> EvaluationResult::MetricValues() const {
+  if (!metric_sums_) return {};
+  return metric_sums_->Values();
 }
 
 }  // namespace millrace::model

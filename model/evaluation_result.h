@@ -6,9 +6,12 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "model/classification_counts.h"
+#include "model/metric_sums.h"
 #include "model/notable_answers.h"
 #include "model/other_labels.h"
 #include "model/threshold_counts.h"
@@ -24,13 +27,15 @@ class EvaluationResult {
     bool curves = false;        // whether to count for precision-recall curves
     // Of all samples, to count by, too; it must outlive the result. nullptr: there are none.
     const OtherLabels* other_labels = nullptr;
+    // They must outlive the result. nullptr: there are none.
+    const Metrics* metrics = nullptr;
   };
 
   // REQUIRES: classes >= 1
   EvaluationResult(std::int64_t classes, const Options& options);
 
   // Adds a batch, on the CPU: the samples' ids, and what ClassificationCounts::Add takes. Throws
-  // Error when a label is not a class.
+  // Error when a label is not a class, and what MetricSums::Add throws.
   void Add(std::span<const std::uint64_t> ids, const at::Tensor& logits, const at::Tensor& labels,
            const at::Tensor& losses);
 
@@ -44,6 +49,8 @@ class EvaluationResult {
   // Nothing where they were not asked for.
   const std::optional<ThresholdCounts>& thresholds() const { return thresholds_; }
   const std::optional<OtherLabelCounts>& by_other_labels() const { return by_other_labels_; }
+  // Of the metrics, each with its name.
+  std::vector<std::pair<std::string, double>> MetricValues() const;
 
  private:
   bool wants_probabilities_;
@@ -52,6 +59,7 @@ class EvaluationResult {
   std::optional<ThresholdCounts> thresholds_;
   const OtherLabels* other_labels_;
   std::optional<OtherLabelCounts> by_other_labels_;
+  std::optional<MetricSums> metric_sums_;
 };
 
 }  // namespace millrace::model

@@ -54,6 +54,10 @@ void Registry::AddSchedule(std::string name, model::ScheduleMaker make) {
   Add("the schedule", std::move(name), make, &components_.model.schedules);
 }
 
+void Registry::AddMetric(std::string name, model::MetricMaker make) {
+  Add("the metric", std::move(name), make, &components_.model.metrics);
+}
+
 void Registry::AddSink(std::string name, tracking::SinkMaker make) {
   Add("the sink", std::move(name), make, &components_.sinks);
 }

@@ -38,6 +38,9 @@ class Registry {
   void AddOptimizer(std::string name, model::OptimizerMaker make);
   void AddSchedule(std::string name, model::ScheduleMaker make);
 
+  // `[evaluation] metrics = [{ metric = "<name>", ... }]`: model/metric.h
+  void AddMetric(std::string name, model::MetricMaker make);
+
   // `[tracking] sinks = [{ sink = "<name>", ... }]`
   void AddSink(std::string name, tracking::SinkMaker make);
 

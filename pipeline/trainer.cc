@@ -21,6 +21,7 @@
 #include "model/checkpoint.h"
 #include "model/deterministic.h"
 #include "model/loss.h"
+#include "model/metric.h"
 #include "model/network.h"
 #include "model/precision.h"
 #include "model/schedule.h"
@@ -344,6 +345,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
 
   const tracking::SystemChoice tracker = tracking::ChooseSystem(recipe.tracking_system);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
+  const model::Metrics metrics =
+      model::MakeMetrics(recipe.params.Section("evaluation"), classes, recipe.known->model);
   Replicas replicas = MakeReplicas(recipe, classes, devices, counts);
   std::vector<std::unique_ptr<tracking::Sink>> sinks = MakeSinks(recipe, folder.root);
   const std::string weights = model::InitialWeightsFile(recipe.params.Section("model"));
@@ -523,7 +526,8 @@ TrainResult TrainWith(Peers& peers, const Recipe& recipe, const TrainOptions& op
   for (const PlannedEvaluation& evaluation : counts.validation()) {
     evaluations[evaluation.phase] = {.samples = evaluation.samples,
                                      .notable = recipe.pictures,
-                                     .curves = evaluation.phase == Phase::kEvaluate};
+                                     .curves = evaluation.phase == Phase::kEvaluate,
+                                     .metrics = &metrics};
   }
   std::vector<std::unique_ptr<Lane>> made_lanes;
   std::vector<LaneWork*> lane_work;
@@ -638,6 +642,8 @@ EvaluateResult EvaluateWith(Peers& peers, const Recipe& recipe, const EvaluateOp
   model::UseDeterministicKernels(recipe.deterministic);
   const model::Precision precision = UsePrecision(recipe);
   const auto loss = model::MakeLoss(recipe.params.Section("loss"), recipe.known->model);
+  const model::Metrics metrics =
+      model::MakeMetrics(recipe.params.Section("evaluation"), classes, recipe.known->model);
 
   const BatchPlanOptions plan_options{.evaluate_samples = loaders.num_samples(Phase::kEvaluate),
                                       .evaluate_per_device = batch.evaluate_per_device,
@@ -687,7 +693,8 @@ EvaluateResult EvaluateWith(Peers& peers, const Recipe& recipe, const EvaluateOp
         .loss = *loss,
         .amp = precision.amp,
         .wanted = {.samples = plan_options.evaluate_samples,
-                   .other_labels = labels ? &*labels : nullptr},
+                   .other_labels = labels ? &*labels : nullptr,
+                   .metrics = &metrics},
         .group = groups.of(lane),
         .evaluating_ranks =
             static_cast<std::uint32_t>(std::min<std::uint64_t>(world_size, num_batches)),
@@ -699,7 +706,8 @@ EvaluateResult EvaluateWith(Peers& peers, const Recipe& recipe, const EvaluateOp
   RunGraph(
       graph_options, [&plan] { return plan.Next(); }, loaders, lane_work, stop, stats);
   const EvaluateResult result{.counts = evaluation_lanes[0]->result().counts(),
-                              .by_other_labels = evaluation_lanes[0]->result().by_other_labels()};
+                              .by_other_labels = evaluation_lanes[0]->result().by_other_labels(),
+                              .metrics = evaluation_lanes[0]->result().MetricValues()};
   const bool interrupted = peers.interrupt() != nullptr && *peers.interrupt();
   if (interrupted ||
       (peers.first() &&
@@ -764,6 +772,7 @@ void CheckRecipe(const Recipe& recipe) {
                                               network->parameters(), recipe.known->model);
   model::MakeSchedule(recipe.params.Section("schedule"), optimizer->learning_rate(), kSteps,
                       kSteps * recipe.epochs, recipe.known->model);
+  model::MakeMetrics(recipe.params.Section("evaluation"), kClasses, recipe.known->model);
   MakeSinks(recipe, {});
   recipe.RefuseUnknown();
 }

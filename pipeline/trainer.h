@@ -72,6 +72,7 @@ struct EvaluateOptions {
 struct EvaluateResult {
   model::ClassificationCounts counts;
   std::optional<model::OtherLabelCounts> by_other_labels;  // where EvaluateOptions::labels are
+  std::vector<std::pair<std::string, double>> metrics;     // the recipe's, by name
 };
 
 // Evaluates weights on the recipe's validation loader: every sample exactly once. Of several

@@ -201,16 +201,18 @@ bool TrainingRun::ContinueEvaluation(const stages::Batch& batch, const LaneState
 void TrainingRun::Tell(const Finding& finding) {
   const model::ClassificationCounts& counts = finding.result.counts();
   const bool of_training = finding.batch.phase == stages::Phase::kTrainEval;
-  parts_.log.Emit(Scalars{.kind = Scalars::Kind::kResult,
-                          .group = of_training ? "train_eval" : "val",
-                          .step = state_.step,
-                          .epoch = EpochOf(state_.step),
-                          .values = {{"top1", counts.Top1Rate()},
-                                     {"top5", counts.Top5Rate()},
-                                     {"error", 100 * (1 - counts.Top1Rate())},
-                                     {"loss", counts.MeanLoss()},
-                                     {"samples", static_cast<double>(counts.samples())}},
-                          .texts = {}});
+  Scalars told{.kind = Scalars::Kind::kResult,
+               .group = of_training ? "train_eval" : "val",
+               .step = state_.step,
+               .epoch = EpochOf(state_.step),
+               .values = {{"top1", counts.Top1Rate()},
+                          {"top5", counts.Top5Rate()},
+                          {"error", 100 * (1 - counts.Top1Rate())},
+                          {"loss", counts.MeanLoss()},
+                          {"samples", static_cast<double>(counts.samples())}},
+               .texts = {}};
+  for (auto& metric : finding.result.MetricValues()) told.values.push_back(std::move(metric));
+  parts_.log.Emit(std::move(told));
   if (finding.result.thresholds()) TellCurves(*finding.result.thresholds());
   if (parts_.pictures != nullptr) parts_.pictures->Show(finding.batch, finding.result.notable());
 }

@@ -77,6 +77,7 @@ void PrintJson(const EvaluateResult& result, const std::vector<storage::ClassInf
   AddRate(json, "top1", counts.top1(), counts.samples());
   AddRate(json, "top5", counts.top5(), counts.samples());
   json["loss"] = counts.MeanLoss();
+  for (const auto& [name, value] : result.metrics) json["metrics"][name] = value;
   if (result.by_other_labels) json["labels"] = ToJson(*result.by_other_labels, labels);
   for (std::int64_t label = 0; label < counts.classes(); ++label) {
     nlohmann::ordered_json row;
@@ -109,6 +110,7 @@ void PrintTable(const EvaluateResult& result, const std::vector<storage::ClassIn
   fmt::print("{} images  top-1 {}  top-5 {}  loss {:.4f}  (brackets: 95 % intervals)\n",
              counts.samples(), RateText(counts.top1(), counts.samples()),
              RateText(counts.top5(), counts.samples()), counts.MeanLoss());
+  for (const auto& [name, value] : result.metrics) fmt::print("{} {:.6g}\n", name, value);
   if (result.by_other_labels) Print(*result.by_other_labels, labels);
   std::vector<std::int64_t> order;
   for (std::int64_t label = 0; label < counts.classes(); ++label) order.push_back(label);

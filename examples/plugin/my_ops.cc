@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "model/layers.h"
 #include "model/loss.h"
+#include "model/metric.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/schedule.h"
@@ -179,6 +180,25 @@ std::unique_ptr<millrace::model::Schedule> MakeTriangle(const Params& section, d
                                     section.IntegerIn("cycle_steps", 2, 1'000'000'000, 100));
 }
 
+// [evaluation] metrics = [{ metric = "topk", k = 3 }]: how often the label's score is among the k
+// greatest.
+class TopK final : public millrace::model::Metric {
+ public:
+  explicit TopK(std::int64_t k) : k_(k) {}
+
+  at::Tensor OfSamples(const at::Tensor& logits, const at::Tensor& labels) const override {
+    const at::Tensor column = labels.unsqueeze(1);
+    return logits.gt(logits.gather(1, column)).sum(1, /*keepdim=*/true).lt(k_).to(at::kDouble);
+  }
+
+ private:
+  std::int64_t k_;
+};
+
+std::unique_ptr<millrace::model::Metric> MakeTopK(const Params& section, std::int64_t classes) {
+  return std::make_unique<TopK>(section.IntegerIn("k", 1, classes, 1));
+}
+
 // [tracking] sinks = [{ sink = "csv", file = "metrics.csv" }]: results as lines
 // "step,group,name,value" in the run's folder.
 class Csv final : public millrace::tracking::Sink {
@@ -226,5 +246,6 @@ MILLRACE_PLUGIN(registry) {
   registry.AddNetwork("tiny_conv", &MakeTinyConv);
   registry.AddOptimizer("sign_sgd", &MakeSignSgd);
   registry.AddSchedule("triangle", &MakeTriangle);
+  registry.AddMetric("topk", &MakeTopK);
   registry.AddSink("csv", &MakeCsv);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,20 @@ std::vector<ChartPoint> Times(double factor, std::vector<ChartPoint> points) {
   return points;
 }
 
+// What validations tell beside what each does.
+std::set<std::string> MetricsOf(const std::vector<RunLine>& lines) {
+  static const std::set<std::string> kOfAll = {"group", "step",  "epoch", "top1",
+                                               "top5",  "error", "loss",  "samples"};
+  std::set<std::string> metrics;
+  for (const RunLine& line : lines) {
+    if (line.group != "val") continue;
+    for (const auto& [name, value] : line.values) {
+      if (!kOfAll.contains(name)) metrics.insert(name);
+    }
+  }
+  return metrics;
+}
+
 }  // namespace
 
 std::string ReportCurves(const RunReport& report) {
@@ -37,7 +52,7 @@ std::string ReportCurves(const RunReport& report) {
     const auto step = static_cast<std::uint64_t>(x);
     return fmt::format("step {}, epoch {}", FormatCount(step), epochs.At(step));
   };
-  const auto told = [&report](const char* group, const char* value) {
+  const auto told = [&report](const char* group, const std::string& value) {
     return Curve(report.run.lines, group, value);
   };
   const auto timed = [&report](const char* value) { return Curve(report.timings, "train", value); };
@@ -78,6 +93,11 @@ std::string ReportCurves(const RunReport& report) {
        {"training top-1", Times(100, told("train_eval", "top1"))},
        {"training top-5", Times(100, told("train_eval", "top5"))}},
       Percents, {}, {});
+  for (const std::string& metric : MetricsOf(report.run.lines)) {
+    add(metric,
+        {{"validation", told("val", metric)}, {"training split", told("train_eval", metric)}},
+        FourDigits, {}, {});
+  }
   add("Learning rate", {{"learning rate", told("train", "lr")}}, FourDigits, 0, {});
   add("Throughput [images/s]", {{"images/s", timed("images_per_s")}}, ImagesPerSecond, 0, {});
   add("Devices waiting for data [%]", {{"waited", Times(100, timed("data_wait_share"))}}, Percents,

@@ -7,7 +7,7 @@
 
 namespace millrace::pipeline {
 
-// Loss, accuracy, learning rate, pace, waits and memory over steps, as HTML.
+// Loss, accuracy, metrics, learning rate, pace, waits and memory over steps, as HTML.
 std::string ReportCurves(const RunReport& report);
 
 }  // namespace millrace::pipeline

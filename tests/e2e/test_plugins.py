@@ -111,6 +111,16 @@ def test_sink_of_a_plugin_is_told_what_metrics_say(run):
     assert [value for _, value in losses] == pytest.approx([line["loss"] for line in train_lines(run)], rel=1e-4)
 
 
+def test_metric_of_a_plugin_is_told_with_every_evaluation(millrace, run, recipe_path, dataset):
+    validations = [line for line in metrics(run) if line["group"] == "val"]
+    assert len(validations) == 2
+    assert all(line["top1"] <= line["top2"] <= line["top5"] for line in validations)
+    [best] = (run / "best").iterdir()
+    told = millrace.done("eval", recipe_path, "--data", dataset, "--weights", best, "--json", "--set",
+                         "evaluation.metrics=[{metric='topk'}, {metric='topk', k=5, name='of_five'}]").json()
+    assert told["metrics"] == {"topk": told["top1"], "of_five": told["top5"]}
+
+
 def test_grid_shows_the_augmentation_of_a_plugin(millrace, recipe_path, dataset):
     millrace.done("inspect", dataset, "--grid", "grid.png", "--config", recipe_path, "--rows", 4, "--columns", 8)
     grid = numpy.asarray(Image.open(millrace.folder / "grid.png")).astype(int)
@@ -162,7 +172,7 @@ def test_other_verbs_know_its_components(millrace, run, dataset):
 def test_resume_without_the_plugin_names_what_is_missing(millrace, run, recipe_path, dataset):
     own = support.copy_run(run, millrace.folder / "own")
     text = recipe_path.read_text()
-    without = re.sub(r'(?m)^plugins = .*$|^  \{ op = "frame".*$|^sinks = .*$', "", text)
+    without = re.sub(r'(?m)^plugins = .*$|^  \{ op = "frame".*$|^sinks = .*$|^metrics = .*$', "", text)
     (millrace.folder / "without.toml").write_text(without)
     millrace.refuses(2, "train", "without.toml", "--data", dataset, "--out", own, "--resume", "auto",
                      says=["without.toml: loss.name", '"focal"', "cross_entropy"])
@@ -197,6 +207,10 @@ def test_settings_of_a_plugin_are_read_as_strictly_as_all(millrace, recipe_path)
         ("model.channels=0", ["model.channels", "is 0", "between 1 and 4096"]),
         ("loss.name='focl'", ["loss.name", 'did you mean "focal"?']),
         ("schedule.cycle_steps=1", ["schedule.cycle_steps", "is 1", "between 2 and"]),
+        ("evaluation.metrics=[{metric='top_k'}]", ["evaluation.metrics[0].metric", 'did you mean "topk"?']),
+        ("evaluation.metrics=[{metric='topk', k=0}]", ["evaluation.metrics[0].k", "is 0", "between 1 and"]),
+        ("evaluation.metrics=[{metric='topk', name='top5'}]",
+         ["evaluation.metrics[0].name", '"top5", which another number of an evaluation has']),
         ("tracking.sinks=[{sink='csw'}]", ["tracking.sinks[0].sink", 'did you mean "csv"?']),
         ("tracking.sinks=[{sink='csv', fil='x'}]", ["tracking.sinks[0].fil", 'did you mean "file"?']),
         ("data.train.ops=[{op='random_resized_crop', size=32}, {op='frame', width=17}]",

@@ -21,8 +21,15 @@ constexpr std::int64_t kClasses = 7;
 constexpr std::int64_t kSamples = 103;
 constexpr std::uint32_t kNotable = 6;
 const OtherLabels kOtherLabels(kSamples, {0, 2});
-const EvaluationResult::Options kAll{
-    .samples = kSamples, .notable = kNotable, .curves = true, .other_labels = &kOtherLabels};
+const Metrics kMetrics = MakeMetrics(
+    Params::FromJson(R"({"metrics": [{"metric": "macro_f1"}, {"metric": "brier_score"}]})",
+                     "evaluation"),
+    kClasses);
+const EvaluationResult::Options kAll{.samples = kSamples,
+                                     .notable = kNotable,
+                                     .curves = true,
+                                     .other_labels = &kOtherLabels,
+                                     .metrics = &kMetrics};
 
 struct Batch {
   std::vector<std::uint64_t> ids;
@@ -71,6 +78,7 @@ TEST(EvaluationResult, AnySplitOverRanksInAnyOrderGivesTheSame) {
     ranks[1].MergeNumbers(ranks[2].ToNumbers());
     ranks[1].MergeNumbers(ranks[0].ToNumbers());
     EXPECT_EQ(ranks[1].ToNumbers(), whole.ToNumbers()) << batch;
+    EXPECT_EQ(ranks[1].MetricValues(), whole.MetricValues()) << batch;
   }
 }
 
@@ -122,6 +130,7 @@ TEST(EvaluationResult, WhatIsNotAskedForIsNotThere) {
   EXPECT_TRUE(result.notable().hardest().empty());
   EXPECT_FALSE(result.thresholds().has_value());
   EXPECT_FALSE(result.by_other_labels().has_value());
+  EXPECT_TRUE(result.MetricValues().empty());
   EXPECT_EQ(result.ToNumbers().size(), result.counts().ToNumbers().size() + 3);
 }
 

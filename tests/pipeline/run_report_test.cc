@@ -34,9 +34,9 @@ class RunReportTest : public test::LoaderTest {
                         R"(", "lanes": 2})");
     test::WriteText(run_ / "metrics.jsonl",
                     R"({"group":"train","step":10,"epoch":1,"loss":1.25,"lr":0.1}
-{"group":"val","step":10,"epoch":1,"top1":0.5,"top5":0.75,"loss":1.5,"samples":8.0}
+{"group":"val","step":10,"epoch":1,"top1":0.5,"top5":0.75,"loss":1.5,"samples":8.0,"macro_f1":0.25}
 {"group":"train","step":20,"epoch":2,"loss":0.75,"lr":0.05}
-{"group":"val","step":20,"epoch":2,"top1":0.375,"top5":1.0,"loss":1.75,"samples":8.0}
+{"group":"val","step":20,"epoch":2,"top1":0.375,"top5":1.0,"loss":1.75,"samples":8.0,"macro_f1":0.4}
 )");
     test::WriteText(
         run_ / "timings.jsonl",
@@ -93,6 +93,7 @@ TEST_F(RunReportTest, TellsTheRunInFigures) {
   EXPECT_THAT(page, HasSubstr("<dd>1m 30s<small>"));
   EXPECT_THAT(page, HasSubstr("<title>step 10, epoch 1: training 1.25, validation 1.5</title>"));
   EXPECT_THAT(page, HasSubstr("<title>step 20, epoch 2: learning rate 0.05</title>"));
+  EXPECT_THAT(page, HasSubstr("<title>step 20, epoch 2: validation 0.4</title>")) << "macro_f1";
   EXPECT_THAT(page, HasSubstr("op = &quot;center_crop&quot;")) << "the recipe";
   for (const char* section :
        {"curves", "classes", "mistakes", "samples", "environment", "recipe"}) {

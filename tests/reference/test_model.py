@@ -11,6 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+import torchmetrics.functional.classification
 import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -404,6 +405,29 @@ def test_counts_are_topk_counts(tmp_path):
     hits = logits.topk(5, dim=1).indices == labels[:, None]
     assert (int(samples), int(top1), int(top5)) == (500, hits[:, 0].sum(), hits.sum())
     assert float(loss) == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 500])
+def test_metrics_are_those_of_torchmetrics(tmp_path, samples):
+    """Labels of a class that is never among them, and answers of one."""
+    classes, bins = 12, 10
+    torch.manual_seed(6)
+    logits, labels = torch.randn(samples, classes) * 2, torch.randint(classes - 1, (samples,))
+    logits[:, 3] -= 50
+    save_file({"logits": logits, "labels": labels}, tmp_path / "in.safetensors")
+    metrics = [{"metric": "mean_class_accuracy"}, {"metric": "macro_f1"}, {"metric": "brier_score"},
+               {"metric": "calibration_error"}, {"metric": "calibration_error", "bins": bins, "name": "ten_bins"}]
+    told = judge("metrics", json.dumps({"metrics": metrics}), classes, tmp_path / "in.safetensors").split()
+    ours = dict(zip(told[::2], map(float, told[1::2]), strict=True))
+    per_class = torchmetrics.functional.classification.multiclass_recall(logits, labels, classes, average="none")
+    probabilities = logits.double().softmax(1)
+    expected = {"mean_class_accuracy": per_class[labels.unique()].mean(),
+                "macro_f1": torchmetrics.functional.classification.multiclass_f1_score(logits, labels, classes, average="macro"),
+                "brier_score": (probabilities - torch.nn.functional.one_hot(labels, classes)).square().sum(1).mean()}
+    for name, count in (("calibration_error", 15), ("ten_bins", bins)):
+        expected[name] = torchmetrics.functional.classification.multiclass_calibration_error(
+            probabilities, labels, classes, n_bins=count, norm="l1")
+    assert ours == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
 
 
 def test_safetensors_of_every_type_both_ways(tmp_path):

@@ -22,6 +22,8 @@
 #include "model/gradient_reducer.h"
 #include "model/loss.h"
 #include "model/loss_scaler.h"
+#include "model/metric.h"
+#include "model/metric_sums.h"
 #include "model/network.h"
 #include "model/optimizer.h"
 #include "model/precision.h"
@@ -307,6 +309,17 @@ void Counts(const Arguments& args) {
              counts.MeanLoss());
 }
 
+// metrics SECTION CLASSES INPUTS: each metric's name and value for "logits" and "labels".
+void MetricValues(const Arguments& args) {
+  const Params params = Params::FromJson(args.at(0), "evaluation");
+  const Metrics metrics = MakeMetrics(params, std::stoll(args.at(1)));
+  params.RefuseUnknown();
+  const TensorFile inputs = ReadSafetensors(args.at(2));
+  MetricSums sums(metrics);
+  sums.Add(Find(inputs, "logits"), Find(inputs, "labels"));
+  for (const auto& [name, value] : sums.Values()) fmt::print("{} {:.17g}\n", name, value);
+}
+
 // copy IN OUT: a safetensors file read and written again.
 void Copy(const Arguments& args) {
   const TensorFile file = ReadSafetensors(args.at(0));
@@ -370,6 +383,8 @@ int Run(const Arguments& all) {
     PrintSchedule(args);
   } else if (verb == "loss") {
     JudgeLoss(args);
+  } else if (verb == "metrics") {
+    MetricValues(args);
   } else if (verb == "counts") {
     Counts(args);
   } else if (verb == "copy") {
