@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """What telling trackers costs a training run on the CPU.
 
-Trains the same recipe in turns: with as little told as there can be (no tracker, no pictures, no histograms, no line of
-numbers but the last), with everything told and a real MLflow server to tell it to, and with everything told and a server
-that takes connections and never answers. Beside images/s, in training alone as the program tells them, it takes from the
-system how much processor time the whole run used and how much of that the threads which track: other programs on the
-machine change these less. The server stands for another machine: it runs only on cores that nobody else wants.
+Trains the same recipe three times at once: with as little told as there can be (no tracker, no pictures, no histograms, no
+line of numbers but the last), with everything told and a real MLflow server to tell it to, and with everything told and a
+server that takes connections and never answers. Only one of the three may run at a time: it goes on for half a second while
+the two others are stopped, and so on in turns, so that what else happens on the machine meets all three alike. An epoch's
+images/s are over the time that its run was given from the checkpoint behind the epoch before to its own: what telling adds to
+its evaluation counts, too. Beside it stands the processor time of the run and, of it, that of the threads which track. The
+server stands for another machine: it runs only on cores that nobody else wants.
 
 The pictures are made up (`millrace synth`) and stay in the scratch folder for the next time. Needs the packages of
 tests/trackers/requirements.txt.
@@ -14,9 +16,12 @@ Usage: tracking_cost.py --millrace PROGRAM --scratch FOLDER [options]
 """
 
 import argparse
+import itertools
 import json
 import os
+import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -48,10 +53,11 @@ lr = 0.01
 epochs = {epochs}
 log_every_steps = {log_every}
 """
-# Steps of 0.2 s as on a CPU and lines as by default; and a line for each of as many steps a second as a GPU makes. By
-# default epochs are as long as those of Imagenette.
-WORKLOADS = {"default": {"size": 64, "batch": 64, "width": 64, "epochs": 2, "log_every": 10},
-             "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 2, "log_every": 1}}
+# Steps of 0.2 s as on a CPU and lines as by default; and a line for each of as many steps a second as a GPU makes. An
+# epoch of the first takes 10 s to a minute on two cores: short beside those that people train with.
+WORKLOADS = {"default": {"size": 64, "batch": 64, "width": 64, "epochs": 5, "log_every": 10},
+             "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 5, "log_every": 1}}
+TURN_S = 0.5
 SILENCE = ["tracking.system=none", "tracking.pictures=0", "tracking.histograms=false", "train.log_every_steps=1000000"]
 TRACKING_THREADS = ["run log", "tracker", "node monitor", "pictures"]
 
@@ -93,62 +99,96 @@ def make_dataset(arguments: argparse.Namespace) -> None:
              "--resize-short", 96, "--quality", 90])
 
 
-def threads_seconds(process: subprocess.Popen, seconds: dict[str, tuple[str, float]]) -> None:
-    """Notes the processor time of each thread so far, by its number."""
-    tick = os.sysconf("SC_CLK_TCK")
-    try:
-        for task in Path(f"/proc/{process.pid}/task").iterdir():
-            name, _, rest = (task / "stat").read_text().partition(" (")[2].rpartition(") ")
-            fields = rest.split()
-            seconds[task.name] = (name, (int(fields[11]) + int(fields[12])) / tick)
-    except OSError:
-        pass  # it has ended meanwhile
+class Training:
+    """A run that goes on only within turn(): its time and processor time [s] at each checkpoint behind an epoch."""
+
+    def __init__(self, arguments: argparse.Namespace, recipe: Path, kind: str, *settings: str, **variables: str):
+        self.folder = arguments.scratch / kind.replace(" ", "-")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        self.errors = self.folder / "errors"
+        command = [arguments.millrace, "train", recipe, "--data", arguments.data, "--out", self.folder / "run", "--devices",
+                   "cpu", *(word for setting in settings for word in ("--set", setting))]
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(list(map(str, command)), env={**environment(), **variables}, stdout=errors,
+                                            stderr=errors, stdin=subprocess.DEVNULL)
+        self.process.send_signal(signal.SIGSTOP)
+        self.given_s = 0.0
+        self.threads_s: dict[str, tuple[str, float]] = {}  # name and processor time [s] by number, of ended ones, too
+        self.marks: list[dict[str, float]] = []
+
+    def turn(self, seconds: float) -> bool:
+        """Whether there is anything left to do."""
+        self.process.send_signal(signal.SIGCONT)
+        before = now = time.monotonic()
+        while now < before + seconds and self.process.poll() is None:
+            time.sleep(0.01)
+            now = time.monotonic()
+            self.look(self.given_s + now - before)
+        self.process.send_signal(signal.SIGSTOP)
+        self.given_s += now - before
+        if self.process.returncode:
+            sys.exit(f"tracking_cost: the training ended with {self.process.returncode}:\n{self.errors.read_text()}")
+        return self.process.returncode is None
+
+    def look(self, given_s: float) -> None:
+        try:
+            lines = (self.folder / "run/metrics.jsonl").read_text()
+        except OSError:
+            return
+        if lines.count('"group":"checkpoint"') > len(self.marks):
+            self.note_threads()
+            self.marks.append({"seconds": given_s, **{thread: sum(used for name, used in self.threads_s.values() if name == thread)
+                                                      for thread in TRACKING_THREADS},
+                               "cpu_s": sum(used for _, used in self.threads_s.values())})
+
+    def note_threads(self) -> None:
+        tick = os.sysconf("SC_CLK_TCK")
+        try:
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+                name, _, rest = (task / "stat").read_text().partition(" (")[2].rpartition(") ")
+                fields = rest.split()
+                self.threads_s[task.name] = (name, (int(fields[11]) + int(fields[12])) / tick)
+        except OSError:
+            pass  # it has ended meanwhile
+
+    def epochs(self, images: int) -> list[dict[str, float]]:
+        """What each epoch but the first took, and its images/s."""
+        taken = [{name: now[name] - before[name] for name in now} for before, now in itertools.pairwise(self.marks)]
+        return [{**epoch, "images_per_s": images / epoch["seconds"]} for epoch in taken]
 
 
-def train(arguments: argparse.Namespace, recipe: Path, *settings: str, **variables: str) -> dict[str, float]:
-    """images/s in training, the processor time [s] of the run, and of its threads that track, by name."""
-    out = arguments.scratch / "run"
-    shutil.rmtree(out, ignore_errors=True)
-    command = [arguments.millrace, "train", recipe, "--data", arguments.data, "--out", out, "--devices", "cpu",
-               "--json", *(word for setting in settings for word in ("--set", setting))]
-    seconds: dict[str, tuple[str, float]] = {}
-    with (arguments.scratch / "output").open("w+") as output, (arguments.scratch / "errors").open("w+") as errors:
-        before = os.times()
-        process = subprocess.Popen(list(map(str, command)), env={**environment(), **variables}, stdout=output, stderr=errors,
-                                   stdin=subprocess.DEVNULL)
-        while process.poll() is None:
-            threads_seconds(process, seconds)
-            time.sleep(0.1)
-        after = os.times()
-        if process.returncode != 0:
-            errors.seek(0)
-            sys.exit(f"tracking_cost: the training ended with {process.returncode}:\n{errors.read()}")
-        output.seek(0)
-        rate = json.load(output)["images_per_s"]
-    return {"images_per_s": rate, "cpu_s": sum(after[2:4]) - sum(before[2:4]),
-            **{thread: sum(used for name, used in seconds.values() if name == thread) for thread in TRACKING_THREADS}}
-
-
-def check_arrived(server: MlflowServer, experiment: str, scratch: Path) -> None:
+def check_arrived(server: MlflowServer, experiment: str, training: Training) -> None:
     found = server.run(experiment)
-    lines = [json.loads(line) for line in (scratch / "run/metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (training.folder / "run/metrics.jsonl").read_text().splitlines()]
     losses = [(line["step"], line["loss"]) for line in lines if line["group"] == "train"]
     assert found["info"]["status"] == "FINISHED", found["info"]
     assert server.history(found, "training/supervised batch loss") == losses
 
 
+def rates_text(epochs: list[dict[str, float]]) -> str:
+    return ", ".join(f"{epoch['images_per_s']:,.1f}" for epoch in epochs)
+
+
+def interval(shares: list[float]) -> str:
+    """The median of the pairs' shares, and where 95 % of the medians of as many pairs drawn from them lie (bootstrap)."""
+    draw = random.Random(0)
+    medians = sorted(statistics.median(draw.choices(shares, k=len(shares))) for _ in range(10_000))
+    return f"{statistics.median(shares):.2%} ({medians[250]:.2%} to {medians[-251]:.2%})"
+
+
 def table(kinds: dict[str, list]) -> str:
     """In Markdown."""
-    lines = ["| | images/s, median (least to most) | of nothing told, median of rounds | processor time [s] | of it, the thread "
-             + " | ".join(TRACKING_THREADS) + " |", "| --- | --- | --- | --- " + "| --- " * len(TRACKING_THREADS) + "|"]
-    for kind, values in kinds.items():
-        rates = [value["images_per_s"] for value in values]
+    lines = ["| | images/s, median (least to most) | of nothing told, median of epochs (95 %) | processor time of an epoch [s] | of "
+             "it, the thread " + " | ".join(TRACKING_THREADS) + " |", "| --- " * (4 + len(TRACKING_THREADS)) + "|"]
+    for kind, epochs in kinds.items():
+        rates = [epoch["images_per_s"] for epoch in epochs]
         shares = [rate / other["images_per_s"] for rate, other in zip(rates, kinds["nothing told"], strict=True)]
-        used = statistics.median(value["cpu_s"] for value in values)
-        threads = " | ".join(f"{statistics.median(value[thread] / value['cpu_s'] for value in values):.2%}"
+        used = statistics.median(epoch["cpu_s"] for epoch in epochs)
+        threads = " | ".join(f"{statistics.mean(epoch[thread] / epoch['cpu_s'] for epoch in epochs):.2%}"
                              for thread in TRACKING_THREADS)
-        lines.append(f"| {kind} | {statistics.median(rates):,.1f} ({min(rates):,.1f} to {max(rates):,.1f}) | "
-                     f"{statistics.median(shares):.1%} | {used:.1f} | {threads} |")
+        lines.append(f"| {kind} | {statistics.median(rates):,.1f} ({min(rates):,.1f} to {max(rates):,.1f}) | {interval(shares)} | "
+                     f"{used:.1f} | {threads} |")
     return "\n".join(lines)
 
 
@@ -163,8 +203,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--millrace", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=9469, help="of the training set (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--images", type=int, default=3200, help="of the training set (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -187,19 +227,20 @@ def main() -> None:
             kinds = figures[workload] = {"nothing told": [], "MLflow": [], "hanging": []}
             for number in range(arguments.rounds):
                 experiment = f"{workload} {number}"
-                told = {"nothing told": lambda: train(arguments, recipe, *SILENCE),
-                        "MLflow": lambda: train(arguments, recipe, MLFLOW_TRACKING_URI=server.uri,
-                                                MLFLOW_EXPERIMENT_NAME=experiment),
-                        "hanging": lambda: train(arguments, recipe, MLFLOW_TRACKING_URI=silent.uri)}
-                # No kind is always the first or the last of a round.
-                for kind in [list(kinds)[(number + place) % len(kinds)] for place in range(len(kinds))]:
-                    kinds[kind].append(told[kind]())
-                    if kind == "MLflow":
-                        check_arrived(server, experiment, arguments.scratch)
-                print(f"{workload}, round {number + 1}: " + ", ".join(
-                    f"{kind} {values[-1]['images_per_s']:,.1f} images/s ({values[-1]['cpu_s']:.1f} s, tracking "
-                    f"{sum(values[-1][thread] for thread in TRACKING_THREADS):.2f} s)"
-                    for kind, values in kinds.items()), flush=True)
+                told = {"nothing told": ([*SILENCE], {}),
+                        "MLflow": ([], {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_EXPERIMENT_NAME": experiment}),
+                        "hanging": ([], {"MLFLOW_TRACKING_URI": silent.uri})}
+                trainings = {kind: Training(arguments, recipe, kind, *settings, **variables)
+                             for kind, (settings, variables) in told.items()}
+                at_work = list(trainings.values())
+                while at_work:
+                    at_work = [training for training in at_work if training.turn(TURN_S)]
+                check_arrived(server, experiment, trainings["MLflow"])
+                for kind, training in trainings.items():
+                    kinds[kind] += training.epochs(arguments.images)
+                print(f"{workload}, round {number + 1}: " + "; ".join(
+                    f"{kind} {rates_text(training.epochs(arguments.images))} images/s"
+                    for kind, training in trainings.items()), flush=True)
                 write(arguments, figures)
     finally:
         server.kill()
