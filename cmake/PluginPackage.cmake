@@ -6,7 +6,7 @@ include(GNUInstallDirs)
 # Only what a plugin can need, with all that these include; tests/e2e/test_plugins.py looks at it.
 set(plugin_headers
   base/check.h base/error.h base/hash.h base/params.h base/random.h base/result.h base/table.h
-  model/components.h model/layers.h model/loss.h model/named_tensor.h model/network.h model/optimizer.h
+  model/components.h model/layers.h model/loss.h model/metric.h model/named_tensor.h model/network.h model/optimizer.h
   model/schedule.h
   pipeline/components.h pipeline/plugin.h
   stages/geometry.h stages/image.h stages/ops/geometry_op.h stages/ops/operations.h stages/ops/pixel_op.h

@@ -40,7 +40,7 @@ LIBRARIES = {
     "libarchive": (("archive.h", "archive_entry.h"), ("storage/", "pipeline/convert")),
     "matio": (("matio.h",), ("storage/",)),
     "libjpeg-turbo": (("jpeglib.h", "jerror.h", "turbojpeg.h"), ("stages/", "storage/")),
-    "libpng": (("png.h",), ("storage/", "tracking/")),
+    "libpng": (("png.h",), ("base/png_encoder", "storage/", "tracking/")),
     "FreeType": (("ft2build.h", "freetype/"), ("tracking/lettering",)),
     "Protobuf": (("google/protobuf/", "tracking/journal.pb.h", "tracking/tensorboard.pb.h"), ("tracking/",)),
     "libcurl": (("curl/",), ("tracking/http",)),
