@@ -317,10 +317,14 @@ TEST(SyncNorm, NetworkBesideTheReducerIsThatOfOneRankWithTheWholeBatch) {
   }
 }
 
-TEST(SyncNorm, NetworkUnderAutocastIsNearThatOfOneRankWithTheWholeBatch) {
+TEST(SyncNorm, NetworkUnderAutocastIsAsNearToFloat32AsOneRankWithTheWholeBatch) {
+  const auto exact = Trained(1, false, Amp::kOff);
   const auto whole = Trained(1, false, Amp::kBf16);
   const auto ranks = Trained(2, true, Amp::kBf16);
-  EXPECT_LT(Apart(*ranks[0], *whole[0]), 0.1);
+  // How near that is depends on the processor's kernels.
+  const double rounding = Apart(*whole[0], *exact[0]);
+  EXPECT_LT(Apart(*ranks[0], *exact[0]), 1.5 * rounding);
+  EXPECT_GT(Apart(*Trained(2, false, Amp::kBf16)[0], *exact[0]), 1.5 * rounding);
   for (std::size_t i = 0; i < whole[0]->state().size(); ++i) {
     EXPECT_TRUE(SameBits(ranks[0]->state()[i].tensor, ranks[1]->state()[i].tensor))
         << whole[0]->state()[i].name;

@@ -89,9 +89,9 @@ TEST_F(SeedSeriesTest, ThreadsAndMemoryAreGivenBackBetweenRuns) {
   // oneTBB starts a worker when it first needs it, and keeps it.
   EXPECT_LE(threads_[5], threads_[1] + 2) << testing::PrintToString(threads_);
 #ifndef __SANITIZE_ADDRESS__  // which keeps what is freed for a while, and finds leaks by itself
-  // Weights, gradients and momenta of one run are 8 MiB; what the heap keeps between its blocks
-  // grows a little.
-  EXPECT_LE(memory_[5], memory_[2] + (std::uint64_t{8} << 20)) << testing::PrintToString(memory_);
+  // Weights, gradients and momenta of one run are 8 MiB, so that three would leave 24; what the
+  // heap keeps between its blocks grows, too, the more of the machine's work comes between.
+  EXPECT_LE(memory_[5], memory_[2] + (std::uint64_t{16} << 20)) << testing::PrintToString(memory_);
 #endif
 }
 
