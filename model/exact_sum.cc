@@ -13,14 +13,14 @@ constexpr double kLargestTerm = 0x1p20;
 
 void ExactSum::Add(double term) {
   if (std::abs(term) <= kLargestTerm) {
-    units += std::llround(term * kUnitsPerOne);
+    Merge({.units = std::llround(term * kUnitsPerOne)});
   } else {
     ++impossible;
   }
 }
 
 void ExactSum::Merge(const ExactSum& other) {
-  units += other.units;
+  if (__builtin_add_overflow(units, other.units, &units)) ++impossible;
   impossible += other.impossible;
 }
 

@@ -6,7 +6,7 @@
 namespace millrace::model {
 
 // Adds terms as multiples of 2^-32, exactly. A term that is not finite, or above 2^20, makes the
-// sum NaN. One thread at a time.
+// sum NaN, and so does a sum that leaves 2^31. One thread at a time.
 struct ExactSum {
   std::int64_t units = 0;       // [2^-32]
   std::int64_t impossible = 0;  // terms that are not in `units`

@@ -8,12 +8,17 @@
 #include <cmath>
 #include <cstddef>
 #include <string_view>
+#include <utility>
 
 namespace millrace::model {
 namespace {
 
-// What every evaluation tells anyway.
-constexpr std::array<std::string_view, 5> kTaken = {"top1", "top5", "error", "loss", "samples"};
+// What every line of an evaluation has anyway.
+constexpr std::array<std::string_view, 8> kTaken = {"group", "step",  "epoch", "top1",
+                                                    "top5",  "error", "loss",  "samples"};
+// What all trackers take, MLflow the fewest.
+constexpr std::string_view kLetters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
 
 // Double [N, C]: 1 at each of `classes`, int64 [N]; nothing for one that is no class.
 at::Tensor OneHot(const at::Tensor& classes, std::int64_t num_classes) {
@@ -27,15 +32,17 @@ at::Tensor Answers(const at::Tensor& logits) {
 
 at::Tensor Probabilities(const at::Tensor& logits) { return logits.to(at::kDouble).softmax(1); }
 
-class MeanClassAccuracy final : public Metric {
+// The mean over classes of one sum by another, without the classes whose other sum is 0.
+class MeanOverClasses : public Metric {
  public:
-  explicit MeanClassAccuracy(std::int64_t classes) : classes_(classes) {}
+  explicit MeanOverClasses(std::int64_t classes) : classes_(classes) {}
 
   std::int64_t num_sums() const override { return 2 * classes_; }
 
   at::Tensor OfSamples(const at::Tensor& logits, const at::Tensor& labels) const override {
-    const at::Tensor samples = OneHot(labels, classes_);
-    return at::cat({samples * OneHot(Answers(logits), classes_), samples}, 1);
+    const auto [above, below] =
+        Fraction(OneHot(labels, classes_), OneHot(Answers(logits), classes_));
+    return at::cat({above, below}, 1);
   }
 
   double Value(std::span<const double> sums, double) const override {
@@ -51,35 +58,30 @@ class MeanClassAccuracy final : public Metric {
   }
 
  private:
+  // What a sample adds to both sums of each class, for its class and its answer as 0 and 1, all
+  // double [N, C].
+  virtual std::pair<at::Tensor, at::Tensor> Fraction(const at::Tensor& is_class,
+                                                     const at::Tensor& is_answer) const = 0;
+
   std::int64_t classes_;
 };
 
-class MacroF1 final : public Metric {
- public:
-  explicit MacroF1(std::int64_t classes) : classes_(classes) {}
+class MeanClassAccuracy final : public MeanOverClasses {
+  using MeanOverClasses::MeanOverClasses;
 
-  std::int64_t num_sums() const override { return 2 * classes_; }
-
-  at::Tensor OfSamples(const at::Tensor& logits, const at::Tensor& labels) const override {
-    const at::Tensor samples = OneHot(labels, classes_);
-    const at::Tensor answers = OneHot(Answers(logits), classes_);
-    return at::cat({samples * answers, samples + answers}, 1);
+  std::pair<at::Tensor, at::Tensor> Fraction(const at::Tensor& is_class,
+                                             const at::Tensor& is_answer) const override {
+    return {is_class * is_answer, is_class};
   }
+};
 
-  double Value(std::span<const double> sums, double) const override {
-    const auto classes = static_cast<std::size_t>(classes_);
-    double total = 0;
-    double seen = 0;
-    for (std::size_t i = 0; i < classes; ++i) {
-      if (sums[classes + i] == 0) continue;
-      total += 2 * sums[i] / sums[classes + i];
-      ++seen;
-    }
-    return total / seen;
+class MacroF1 final : public MeanOverClasses {
+  using MeanOverClasses::MeanOverClasses;
+
+  std::pair<at::Tensor, at::Tensor> Fraction(const at::Tensor& is_class,
+                                             const at::Tensor& is_answer) const override {
+    return {2 * is_class * is_answer, is_class + is_answer};
   }
-
- private:
-  std::int64_t classes_;
 };
 
 class BrierScore final : public Metric {
@@ -145,7 +147,10 @@ Metrics MakeMetrics(const Params& section, std::int64_t classes, const Component
     const MetricMaker make = known.metrics.Choose(one, "metric");
     std::string name = one.Text("name", one.Text("metric"));
     const auto has_name = [&name](const auto& other) { return other.name == name; };
-    if (name.empty() || std::find(kTaken.begin(), kTaken.end(), name) != kTaken.end() ||
+    if (name.empty() || name.find_first_not_of(kLetters) != name.npos) {
+      one.Blame("name", fmt::format("is \"{}\"; it must be of letters, digits, _, - and .", name));
+    }
+    if (std::find(kTaken.begin(), kTaken.end(), name) != kTaken.end() ||
         std::any_of(metrics.begin(), metrics.end(), has_name)) {
       one.Blame("name", fmt::format("is \"{}\", which another number of an evaluation has", name));
     }

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "model/exact_sum.h"
 #include "model/metric_sums.h"
 
 namespace millrace::model {
@@ -94,6 +96,27 @@ TEST(Metric, NameIsTheKindUnlessGiven) {
   EXPECT_THAT(sums.Values(), ElementsAre(Pair("macro_f1", testing::_), Pair("two", testing::_)));
 }
 
+TEST(ExactSum, OrderOfTermsDoesNotMatter) {
+  const std::vector<double> terms = {1e6, 1.0 / 3, -1e6, 2e-10, 0.1, -1.0 / 3};
+  ExactSum forth, back;
+  for (const double term : terms) forth.Add(term);
+  for (auto term = terms.rbegin(); term != terms.rend(); ++term) back.Add(*term);
+  EXPECT_EQ(forth, back);
+  EXPECT_NEAR(forth.Value(), 0.1, 1e-9);
+}
+
+TEST(ExactSum, WhatCannotBeAddedMakesItNan) {
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL, 2e6}) {
+    ExactSum sum;
+    sum.Add(1);
+    sum.Add(bad);
+    EXPECT_TRUE(std::isnan(sum.Value())) << bad;
+  }
+  ExactSum large;
+  for (int i = 0; i < 2048; ++i) large.Add(0x1p20);
+  EXPECT_TRUE(std::isnan(large.Value()));
+}
+
 TEST(Metric, WithoutSamplesIsNan) {
   const Metrics metrics = Make(R"({"metric": "brier_score"})", 3);
   EXPECT_TRUE(std::isnan(MetricSums(metrics).Values().at(0).second));
@@ -111,6 +134,11 @@ TEST(Metric, WrongSettingsAreNamed) {
                         "evaluation has"));
   EXPECT_THAT(Refusal(R"({"metric": "macro_f1", "name": "top1"})"),
               HasSubstr("metrics[0].name: is \"top1\", which another"));
+  EXPECT_THAT(Refusal(R"({"metric": "macro_f1", "name": "epoch"})"),
+              HasSubstr("metrics[0].name: is \"epoch\", which another"));
+  EXPECT_THAT(
+      Refusal(R"({"metric": "macro_f1", "name": "F1 [%]"})"),
+      HasSubstr("metrics[0].name: is \"F1 [%]\"; it must be of letters, digits, _, - and ."));
 }
 
 class GivesFloats final : public Metric {
