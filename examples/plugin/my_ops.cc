@@ -195,8 +195,9 @@ class TopK final : public millrace::model::Metric {
   std::int64_t k_;
 };
 
-std::unique_ptr<millrace::model::Metric> MakeTopK(const Params& section, std::int64_t classes) {
-  return std::make_unique<TopK>(section.IntegerIn("k", 1, classes, 1));
+// Recipes are checked before their data is read: `classes` is no limit for a setting.
+std::unique_ptr<millrace::model::Metric> MakeTopK(const Params& section, std::int64_t /*classes*/) {
+  return std::make_unique<TopK>(section.IntegerIn("k", 1, 1'000'000, 1));
 }
 
 // [tracking] sinks = [{ sink = "csv", file = "metrics.csv" }]: results as lines
