@@ -90,8 +90,7 @@ TEST(ValueHistogram, ValuesApartInMemoryAreCountedAsThoseInOnePiece) {
   EXPECT_EQ(histogram->min, expected->min);
   EXPECT_EQ(histogram->max, expected->max);
   EXPECT_NEAR(histogram->sum, expected->sum, 1e-9 * 63 * 101);
-  EXPECT_NEAR(histogram->sum_of_squares, expected->sum_of_squares,
-              1e-9 * expected->sum_of_squares);
+  EXPECT_NEAR(histogram->sum_of_squares, expected->sum_of_squares, 1e-9 * expected->sum_of_squares);
 }
 
 TEST(ValueHistogram, ConstantTensorHasOneBucket) {
