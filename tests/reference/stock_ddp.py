@@ -1,6 +1,6 @@
 """Trains ResNet-18 with PyTorch's own DistributedDataParallel over gloo: what test_many_devices.py compares with.
 
-Arguments: RANK RANKS STORE WEIGHTS INPUTS OUT. Every rank runs it; rank 0 writes the mean loss of each step.
+Arguments: RANK RANKS LR STORE WEIGHTS INPUTS OUT. Every rank runs it; rank 0 writes the mean loss of each step.
 """
 
 import os
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 
 def main() -> None:
-    rank, ranks, store, weights, inputs, out = sys.argv[1:]
+    rank, ranks, lr, store, weights, inputs, out = sys.argv[1:]
     rank, ranks = int(rank), int(ranks)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
@@ -21,7 +21,7 @@ def main() -> None:
     model.load_state_dict(state)
     model = torch.nn.parallel.DistributedDataParallel(model.to(memory_format=torch.channels_last),
                                                       broadcast_buffers=False, gradient_as_bucket_view=True)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=float(lr), momentum=0.9, weight_decay=5e-4)
     losses = []
     for step in range(len(data) // 2):
         images = data[f"images.{step}"].chunk(ranks)[rank].contiguous(memory_format=torch.channels_last)
