@@ -64,7 +64,7 @@ std::optional<MachineUse::Traffic> ReadDisks(const fs::path& path, const fs::pat
     if (!words) continue;
     std::replace(name.begin(), name.end(), '/', '!');  // as a folder's name has it
     if (!Exists(devices / name / "device")) continue;
-    if (!disks) disks.emplace();
+    if (!disks) disks = MachineUse::Traffic{};
     disks->in += counts[2] * kSectorBytes;
     disks->out += counts[6] * kSectorBytes;
   }
@@ -85,7 +85,7 @@ std::optional<MachineUse::Traffic> ReadNetwork(const fs::path& path, const fs::p
     std::array<std::uint64_t, 9> counts{};
     for (std::uint64_t& count : counts) words >> count;
     if (!words || name == "lo" || Exists(interfaces / name / "master")) continue;
-    if (!network) network.emplace();
+    if (!network) network = MachineUse::Traffic{};
     network->in += counts[0];
     network->out += counts[8];
   }

@@ -50,8 +50,8 @@ class RunFeed {
     }
     const std::string dataset = run.Environment("dataset");
     try {
-      loaders_ =
-          std::make_unique<LoaderStages>(recipe_, dataset, std::initializer_list{Phase::kTrain});
+      loaders_ = std::make_unique<LoaderStages>(recipe_, dataset,
+                                                std::initializer_list<Phase>{Phase::kTrain});
     } catch (const Error& error) {
       throw error.Within(root_.string());
     }

@@ -3,28 +3,24 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <array>
+
 namespace millrace::pipeline {
 namespace {
 
 // Of nvml.h, which comes with the CUDA toolkit and not with its wheels. The library keeps these as
 // they are: whatever changed got a name with another version.
 constexpr int kSuccess = 0;
-struct Utilization {
-  unsigned int gpu;     // [%]
-  unsigned int memory;  // [%] of the time
-};
-struct Memory {
-  unsigned long long total;  // [bytes]
-  unsigned long long free;
-  unsigned long long used;
-};
+// Its structures of numbers of one type, as arrays.
+using Utilization = std::array<unsigned int, 2>;   // of the GPU, of its memory [% of the time]
+using Memory = std::array<unsigned long long, 3>;  // total, free, used [bytes]
 using Device = void*;
 using Init = int (*)();
 using Shutdown = int (*)();
 using ErrorString = const char* (*)(int);
 using FindByBusId = int (*)(const char*, Device*);
-using GetUtilization = int (*)(Device, Utilization*);
-using GetMemory = int (*)(Device, Memory*);
+using GetUtilization = int (*)(Device, unsigned int*);
+using GetMemory = int (*)(Device, unsigned long long*);
 using GetMilliwatts = int (*)(Device, unsigned int*);
 
 }  // namespace
@@ -99,8 +95,8 @@ std::vector<std::optional<GpuUse>> GpuMonitor::Read() const {
     if (device == nullptr) continue;
     Utilization utilization{};
     Memory memory{};
-    if (library_->utilization(device, &utilization) != kSuccess ||
-        library_->memory(device, &memory) != kSuccess) {
+    if (library_->utilization(device, utilization.data()) != kSuccess ||
+        library_->memory(device, memory.data()) != kSuccess) {
       continue;
     }
     const auto watts = [device](GetMilliwatts get) -> std::optional<double> {
@@ -108,9 +104,9 @@ std::vector<std::optional<GpuUse>> GpuMonitor::Read() const {
       if (get(device, &milliwatts) != kSuccess) return std::nullopt;
       return milliwatts / 1000.0;
     };
-    use = GpuUse{.busy_share = utilization.gpu / 100.0,
-                 .memory_bytes = memory.used,
-                 .memory_total = memory.total,
+    use = GpuUse{.busy_share = utilization[0] / 100.0,
+                 .memory_bytes = memory[2],
+                 .memory_total = memory[0],
                  .power_w = watts(library_->power),
                  .power_limit_w = watts(library_->power_limit)};
   }

@@ -85,7 +85,8 @@ Tile MakeTexture(int direction, int wave_length, RandomStream* random) {
     // In whole degrees and thousandths, whose sines are far from where rounding could tip over.
     const auto jitter = static_cast<int>(random->Below(31)) - 15;
     const double angle = (direction * 180.0 / kDirections + jitter) * std::numbers::pi / 180;
-    const double periods = kTile / (wave_length * (800 + random->Below(400)) / 1000.0);
+    const double periods =
+        kTile / (wave_length * (800 + static_cast<int>(random->Below(400))) / 1000.0);
     waves.push_back({.x = static_cast<int>(std::lround(periods * std::cos(angle))),
                      .y = static_cast<int>(std::lround(periods * std::sin(angle))),
                      .phase = static_cast<int>(random->Below(kTile)),

@@ -32,7 +32,7 @@ TEST(Sha256, PiecesDoNotMatter) {
   std::string text;
   for (int i = 0; i < 200; ++i) {
     text.push_back(static_cast<char>(i));
-    for (const std::size_t piece : {1, 55, 56, 63, 64, 65}) {
+    for (const std::size_t piece : {1U, 55U, 56U, 63U, 64U, 65U}) {
       ASSERT_EQ(Hash(text, piece), Hash(text, text.size())) << i << ' ' << piece;
     }
   }

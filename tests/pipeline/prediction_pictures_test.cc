@@ -113,7 +113,7 @@ TEST_F(PredictionPicturesTest, TrainingSamplesThatAreEvaluatedAreShownAsThatEpoc
   LoaderStages loaders(LoadRecipe({"data.train_eval.limit=9"}), dataset_);
   const model::NotableAnswers answers = Answers(4);
   PredictionPictures pictures(loaders, log_);
-  for (const std::uint64_t step : {10, 20}) {
+  for (const std::uint64_t step : {10U, 20U}) {
     pictures.Show(At(step, stages::Phase::kTrainEval), answers);
   }
   pictures.Finish();
@@ -125,7 +125,7 @@ TEST_F(PredictionPicturesTest, TrainingSamplesThatAreEvaluatedAreShownAsThatEpoc
                                  "training: most_confused", "training: predictions_with_gt",
                                  "training: hardest", "training: most_confused"));
   ASSERT_EQ(told_.pictures.size(), 6u);
-  for (const std::size_t i : {0, 3}) {
+  for (const std::size_t i : {0U, 3U}) {
     const Picture& picture = told_.pictures[i];
     EXPECT_TRUE(picture.png ==
                 Expected(loaders, answers.chosen(), At(picture.step, stages::Phase::kTrainEval)));
@@ -162,7 +162,7 @@ TEST_F(PredictionPicturesTest, PictureThatCannotBeMadeIsToldOnceAndEndsNothing) 
   }
   LoaderStages loaders(recipe, dataset_);
   PredictionPictures pictures(loaders, log_);
-  for (const std::uint64_t step : {10, 20}) pictures.Show(At(step), Answers(9));
+  for (const std::uint64_t step : {10U, 20U}) pictures.Show(At(step), Answers(9));
   pictures.Finish();
   log_.Flush();
   EXPECT_THAT(told_.pictures, IsEmpty());

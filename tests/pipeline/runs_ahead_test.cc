@@ -94,7 +94,7 @@ TEST_F(RunsAheadTest, LargerRunsFindRoomWhereSmallerOnesWere) {
   // A run of 60 of them takes more than the memory that one of two leaves behind.
   const storage::SplitReader reader(folder.path(), "train");
   RunsAhead runs(reader);
-  for (const std::uint64_t count : {2, 60, 2, 30, 60}) {
+  for (const std::uint64_t count : {2U, 60U, 2U, 30U, 60U}) {
     runs.NextWindow();
     runs.NextWindow();
     runs.AskForNext({.first = 0, .count = count});

@@ -126,7 +126,9 @@ TEST(MakeGraphOptions, GrowthEndsAtASixteenthOfTheMemory) {
   recipe.workers = 2;
   // The smallest square of which a slot of 64 takes more than a 5 x 16th of the memory.
   int side = 1024;
-  const auto slot_bytes = [&] { return std::uint64_t{64} * 3 * side * side; };
+  const auto slot_bytes = [&] {
+    return std::uint64_t{64} * 3 * static_cast<std::uint64_t>(side * side);
+  };
   while (slot_bytes() * 5 * 16 < MemoryLimit()) side += 64;
   EXPECT_LE(Graph(recipe, 1, 64, side).max_slots, 5u);
   EXPECT_EQ(Graph(recipe, 1, 64, side).num_slots, 4u);

@@ -69,7 +69,7 @@ TEST_P(NormalizeTargets, AgreeWithScalarTwinWhateverTheStatisticsAndThePlace) {
   const auto number = [&](float most) {
     return most * static_cast<float>(random.Next() + 1.0) / 0x1p32f;
   };
-  for (int round = 0; round < 300; ++round) {
+  for (std::size_t round = 0; round < 300; ++round) {
     ChannelStatistics statistics{{number(1), number(1), number(1)},
                                  {number(1), number(1), number(1)}};
     // Its reciprocal is no float: divisions alone give what it does.

@@ -60,7 +60,8 @@ std::vector<std::uint8_t> Picture(Size size = kSize) {
   for (int y = 0; y < size.height; ++y) {
     for (int x = 0; x < size.width; ++x) {
       for (int channel = 0; channel < kChannels; ++channel) {
-        pixels.push_back(static_cast<std::uint8_t>(40 + 2 * x + channel * y + random.Below(40)));
+        pixels.push_back(static_cast<std::uint8_t>(40 + 2 * x + channel * y +
+                                                   static_cast<int>(random.Below(40))));
       }
     }
   }

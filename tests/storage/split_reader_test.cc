@@ -307,7 +307,7 @@ TEST_F(SplitReaderCopyTest, DamagedCopyIsGivenUpForTheDatasetAndToldOnce) {
   const SplitReader reader(folder_.path(), "train");
   reader.UseCopy(1, copy_, KeepFaults());
   const auto early = reader.Read(7);
-  for (const std::uint64_t id : {8, 10, 8, 7}) {
+  for (const std::uint64_t id : {8U, 10U, 8U, 7U}) {
     const auto record = reader.Read(id);
     ASSERT_TRUE(record.ok()) << record.fault().message;
     EXPECT_TRUE(test::SameRecord(*record, OwnedRecord(id).view));

@@ -104,7 +104,9 @@ TEST(RecordReader, FileCutAnywhereGivesTheWholeRecordsBefore) {
     std::size_t count = 0;
     while (count < ends.size() && ends[count] <= size) ++count;
     const Records records = ReadAll(std::string_view(file).substr(0, size));
-    ASSERT_EQ(records.data, std::vector<std::string>(kData.begin(), kData.begin() + count)) << size;
+    ASSERT_EQ(records.data, std::vector<std::string>(
+                                kData.begin(), kData.begin() + static_cast<std::ptrdiff_t>(count)))
+        << size;
     ASSERT_EQ(records.position, count == 0 ? 0 : ends[count - 1]);
     ASSERT_EQ(records.whole, records.position == size);
   }

@@ -116,7 +116,7 @@ TEST(RunLog, WhatIsQueuedIsHandedOnAtTheEnd) {
     for (int i = 0; i < 1000; ++i) log.Text("{}", i);
   }
   ASSERT_EQ(events.size(), 1000u);
-  for (int i = 0; i < 1000; ++i) ASSERT_EQ(events[i], fmt::format("a: \"{}\"", i));
+  for (std::size_t i = 0; i < 1000; ++i) ASSERT_EQ(events[i], fmt::format("a: \"{}\"", i));
 }
 
 TEST(RunLog, EventsComeToSinksWithoutAFlush) {

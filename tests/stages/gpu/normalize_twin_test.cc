@@ -53,7 +53,7 @@ std::vector<float> Expected(std::span<const std::uint8_t> nhwc, const ChannelSta
 
 TEST(NormalizeTwin, Float32HasTheBitsOfTheCpu) {
   for (const ChannelStatistics& statistics : kStatistics) {
-    for (const std::size_t pixels : {1, 3, 4, 1023, 4096, 5001}) {
+    for (const std::size_t pixels : {1U, 3U, 4U, 1023U, 4096U, 5001U}) {
       const auto noise = Noise(pixels);
       const auto expected = Expected(noise, statistics);
       const auto found = Normalized<float>(noise, statistics, Output::kFloat32);
@@ -90,8 +90,8 @@ bool IsNearest(std::uint16_t bits, int exponent_bits, float value) {
 
 TEST(NormalizeTwin, PlanesHaveTheBitsOfTheCpu) {
   // Pictures whose planes end within four values that a thread takes, and whole ones.
-  for (const std::size_t plane : {1, 2, 3, 5, 49, 1024}) {
-    for (const std::size_t pictures : {1, 2, 7}) {
+  for (const std::size_t plane : {1U, 2U, 3U, 5U, 49U, 1024U}) {
+    for (const std::size_t pictures : {1U, 2U, 7U}) {
       const auto noise = Noise(plane * pictures);
       std::vector<float> expected(noise.size());
       for (std::size_t i = 0; i < noise.size(); i += plane * kChannels) {
@@ -119,7 +119,7 @@ TEST(NormalizeTwin, SixteenBitsAreTheNearest) {
   int infinities = 0;
   int small = 0;
   for (const ChannelStatistics& statistics : kStatistics) {
-    for (const std::size_t pixels : {2, 1023, 5001}) {
+    for (const std::size_t pixels : {2U, 1023U, 5001U}) {
       const auto noise = Noise(pixels);
       const auto expected = Expected(noise, statistics);
       const auto halves = Normalized<std::uint16_t>(noise, statistics, Output::kFloat16);

@@ -40,7 +40,7 @@ TEST_P(UnstuffTargets, OnlyStuffedZerosAreGone) {
   for (std::size_t count = 0; count < 300; ++count) {
     const Bytes bytes = MakeBytes(count, count % 3 == 0 ? 100 : 3, random);
     // Also up to the end of what can be read, and in the middle.
-    for (const std::size_t behind : {0, 7, 100}) {
+    for (const std::size_t behind : {0U, 7U, 100U}) {
       std::vector<std::byte> payload(3 + bytes.stuffed.size() + behind, std::byte{0xFF});
       std::copy(bytes.stuffed.begin(), bytes.stuffed.end(), payload.begin() + 3);
       std::vector<std::byte> out(bytes.stuffed.size() + kUnstuffMargin);

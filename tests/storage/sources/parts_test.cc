@@ -10,7 +10,7 @@ namespace millrace::storage {
 namespace {
 
 TEST(Parts, EqualRunsTileTheListAndDifferByOne) {
-  for (const std::size_t count : {0, 1, 2, 7, 100, 1'281'167}) {
+  for (const std::size_t count : {0U, 1U, 2U, 7U, 100U, 1'281'167U}) {
     for (const std::uint32_t parts : {1u, 2u, 3u, 7u, 64u}) {
       std::size_t next = 0;
       for (std::uint32_t i = 0; i < parts; ++i) {
