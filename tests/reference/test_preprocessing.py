@@ -148,7 +148,7 @@ def test_fast_crops_equal_pillows_draft_mode(originals, imagenette):
     for path in originals + imagenette[:100]:
         requests, expected = [], []
         picture = Image.open(path)
-        for crop, resized, *rest in cases(picture, draw, [(224, 224), (64, 64), (96, 70), (33, 20), (7, 5)], 6):
+        for crop, resized, *rest in cases(picture, draw, [(224, 224), (64, 64), (96, 70), (33, 20), (7, 5)], 12):
             numbers = ("pillow", "fast", *picture.size, *crop, *resized, *rest[0], *map(int, rest[1:]))
             requests.append(" ".join(map(str, numbers)) + f" {path}")
             out, factor = pillow_draft(path, crop, resized)
