@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What telling trackers costs a training run on the CPU.
 
-Trains the same recipe three times at once: with as little told as there can be (no tracker, no pictures, no histograms, no
-line of numbers but the last), with everything told and a real MLflow server to tell it to, and with everything told and a
-server that takes connections and never answers. Only one of the three may run at a time: it goes on for half a second while
-the two others are stopped, and so on in turns, so that what else happens on the machine meets all three alike. An epoch's
-images/s are over the time that its run was given from the checkpoint behind the epoch before to its own: what telling adds to
-its evaluation counts, too. Beside it stands the processor time of the run and, of it, that of the threads which track. The
-server stands for another machine: it runs only on cores that nobody else wants.
+Trains the same recipe three times at once: with as little told as there can be (no tracker, no pictures, no histograms, no line
+of numbers but the last), with everything told and a real MLflow server to tell it to, and with everything told and a server
+that takes connections and never answers. Only one of the three may run at a time: it goes on for a tenth of a second while the
+two others are stopped, and so on in turns, so that what else happens on the machine meets all three alike. (A virtual machine's
+pace changes by 15 % from second to second, less within one: over an epoch of 48 s, turns of 0.1 s leave a third of the noise
+that turns of 0.5 s do.) An epoch's images/s are over the time that its run was given from the checkpoint behind the epoch
+before to its own: what telling adds to its evaluation counts, too. Beside it stands the processor time of the run and, of it,
+that of the threads which track. The server stands for another machine: it has a turn of its own behind those of the three, and
+works beside a run only when the run has no epoch left and waits for it.
 
 The pictures are made up (`millrace synth`) and stay in the scratch folder for the next time. Needs the packages of
 tests/trackers/requirements.txt.
@@ -57,7 +59,8 @@ log_every_steps = {log_every}
 # epoch of the first takes 10 s to a minute on two cores: short beside those that people train with.
 WORKLOADS = {"default": {"size": 64, "batch": 64, "width": 64, "epochs": 5, "log_every": 10},
              "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 5, "log_every": 1}}
-TURN_S = 0.5
+TURN_S = 0.1
+SERVER_TURN_S = 0.05
 SILENCE = ["tracking.system=none", "tracking.pictures=0", "tracking.histograms=false", "train.log_every_steps=1000000"]
 TRACKING_THREADS = ["run log", "tracker", "node monitor", "pictures"]
 
@@ -152,10 +155,30 @@ class Training:
         except OSError:
             pass  # it has ended meanwhile
 
+    def has_all_epochs(self, workload: str) -> bool:
+        return len(self.marks) == WORKLOADS[workload]["epochs"]
+
     def epochs(self, images: int) -> list[dict[str, float]]:
         """What each epoch but the first took, and its images/s."""
         taken = [{name: now[name] - before[name] for name in now} for before, now in itertools.pairwise(self.marks)]
         return [{**epoch, "images_per_s": images / epoch["seconds"]} for epoch in taken]
+
+
+def let_work(server: MlflowServer, works: bool) -> None:
+    os.killpg(server.process.pid, signal.SIGCONT if works else signal.SIGSTOP)
+
+
+def take_turns(trainings: list[Training], workload: str, server: MlflowServer) -> None:
+    """Until all have ended. Each is the one behind the server as often as the others."""
+    while trainings:
+        left = []
+        for training in trainings:
+            let_work(server, training.has_all_epochs(workload))
+            if training.turn(TURN_S):
+                left.append(training)
+        trainings = left[1:] + left[:1]
+        let_work(server, True)
+        time.sleep(SERVER_TURN_S)
 
 
 def check_arrived(server: MlflowServer, experiment: str, training: Training) -> None:
@@ -218,9 +241,6 @@ def main() -> None:
     figures: dict[str, dict[str, list]] = {}
     try:
         server.start()
-        for pid in run(["ps", "-o", "pid=", "--sid", server.process.pid]).stdout.split():
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
         for workload in arguments.workloads:
             recipe = arguments.scratch / "recipe.toml"
             recipe.write_text(RECIPE.format(**WORKLOADS[workload]))
@@ -232,9 +252,7 @@ def main() -> None:
                         "hanging": ([], {"MLFLOW_TRACKING_URI": silent.uri})}
                 trainings = {kind: Training(arguments, recipe, kind, *settings, **variables)
                              for kind, (settings, variables) in told.items()}
-                at_work = list(trainings.values())
-                while at_work:
-                    at_work = [training for training in at_work if training.turn(TURN_S)]
+                take_turns(list(trainings.values()), workload, server)
                 check_arrived(server, experiment, trainings["MLflow"])
                 for kind, training in trainings.items():
                     kinds[kind] += training.epochs(arguments.images)
