@@ -74,6 +74,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=16, help="of stock training (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--go-on", action="store_true",
+                        help="keep what --json has of a comparison of this program and these recipes that was interrupted")
     args = parser.parse_args()
     args.scratch = args.scratch.absolute()
     args.scratch.mkdir(parents=True, exist_ok=True)
@@ -82,11 +84,13 @@ def main() -> None:
             run = timed([args.millrace, "convert", "--from", args.pictures / split, "--to", args.scratch / "data", "--split", split],
                         args.scratch / "convert.log")
             print(f"conversion of {split}: {run['seconds']:.1f} s", flush=True)
-    figures: dict[str, list] = {"stock": []}
+    figures: dict[str, list] = json.loads(args.json.read_text()) if args.go_on and args.json.exists() else {"stock": []}
     for seed in range(args.seeds):
         turns = {"stock": lambda: stock(args, seed)}  # noqa: B023 (called within the turn)
         turns |= {recipe.stem: lambda recipe=recipe: millrace(args, recipe, seed) for recipe in args.recipes}  # noqa: B023
         for name, turn in turns.items():
+            if len(figures.get(name, [])) > seed:
+                continue
             run = turn()
             figures.setdefault(name, []).append(run)
             print(f"seed {seed}, {name}: top-1 {run['top1']:.4f}, {run['seconds']:.0f} s ({run['cpu_s']:.0f} s of processors)",

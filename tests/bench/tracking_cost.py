@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """What telling trackers costs a training run on the CPU.
 
-Trains the same recipe three times at once: with as little told as there can be (no tracker, no pictures, no histograms, no line
-of numbers but the last), with everything told and a real MLflow server to tell it to, and with everything told and a server
-that takes connections and never answers. Only one of the three may run at a time: it goes on for a tenth of a second while the
-two others are stopped, and so on in turns, so that what else happens on the machine meets all three alike. (A virtual machine's
-pace changes by 15 % from second to second, less within one: over an epoch of 48 s, turns of 0.1 s leave a third of the noise
-that turns of 0.5 s do.) An epoch's images/s are over the time that its run was given from the checkpoint behind the epoch
-before to its own: what telling adds to its evaluation counts, too. Beside it stands the processor time of the run and, of it,
-that of the threads which track. The server stands for another machine: it has a turn of its own behind those of the three, and
-works beside a run only when the run has no epoch left and waits for it.
+Trains the same recipe in as many processes at once as --runs says of each of three kinds: with as little told as there can be
+(no tracker, no pictures, no histograms, no line of numbers but the last), with everything told and a real MLflow server to tell
+it to, and with everything told and a server that takes connections and never answers. Only one process may run at a time: it
+goes on for a tenth of a second while the others are stopped, and so on in turns, so that what else happens on the machine meets
+all alike. (A virtual machine's pace changes by 15 % from second to second, less within one.) Processes of one kind differ, too,
+by a percent and more, so that one of each says little. An epoch's images/s are over the time that its run was given from the
+checkpoint behind the epoch before to its own: what telling adds to its evaluation counts, too. Beside it stands the processor
+time of the run and, of it, that of the threads which track. The server stands for another machine: it has a turn of its own
+when each run has had one, and works beside a run only when the run has no epoch left and waits for it.
 
 The pictures are made up (`millrace synth`) and stay in the scratch folder for the next time. Needs the packages of
 tests/trackers/requirements.txt.
@@ -56,12 +56,11 @@ epochs = {epochs}
 log_every_steps = {log_every}
 """
 # Steps of 0.2 s as on a CPU and lines as by default; and a line for each of as many steps a second as a GPU makes. An
-# epoch of the first takes 10 s to a minute on two cores: short beside those that people train with. Processes differ by a
-# percent and more for as long as they live, whatever they tell: many short runs say more than a few long ones.
+# epoch of the first takes 5 to 25 s on two cores: short beside those that people train with.
 WORKLOADS = {"default": {"size": 64, "batch": 64, "width": 64, "epochs": 2, "log_every": 10},
-             "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 5, "log_every": 1}}
+             "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 2, "log_every": 1}}
 TURN_S = 0.1
-SERVER_TURN_S = 0.05
+SERVER_TURN_S = 0.02  # for each run
 SILENCE = ["tracking.system=none", "tracking.pictures=0", "tracking.histograms=false", "train.log_every_steps=1000000"]
 TRACKING_THREADS = ["run log", "tracker", "node monitor", "pictures"]
 
@@ -106,8 +105,9 @@ def make_dataset(arguments: argparse.Namespace) -> None:
 class Training:
     """A run that goes on only within turn(): its time and processor time [s] at each checkpoint behind an epoch."""
 
-    def __init__(self, arguments: argparse.Namespace, recipe: Path, kind: str, *settings: str, **variables: str):
-        self.folder = arguments.scratch / kind.replace(" ", "-")
+    def __init__(self, arguments: argparse.Namespace, recipe: Path, kind: str, number: int, *settings: str, **variables: str):
+        self.kind, self.number = kind, number
+        self.folder = arguments.scratch / f"{kind.replace(' ', '-')}-{number}"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         self.errors = self.folder / "errors"
@@ -179,7 +179,7 @@ def take_turns(trainings: list[Training], workload: str, server: MlflowServer) -
                 left.append(training)
         trainings = left[1:] + left[:1]
         let_work(server, True)
-        time.sleep(SERVER_TURN_S)
+        time.sleep(SERVER_TURN_S * len(trainings))
 
 
 def check_arrived(server: MlflowServer, experiment: str, training: Training) -> None:
@@ -190,8 +190,8 @@ def check_arrived(server: MlflowServer, experiment: str, training: Training) -> 
     assert server.history(found, "training/supervised batch loss") == losses
 
 
-def rates_text(epochs: list[dict[str, float]]) -> str:
-    return ", ".join(f"{epoch['images_per_s']:,.1f}" for epoch in epochs)
+def experiment_name(workload: str, number: int) -> str:
+    return f"{workload} {number}"
 
 
 def interval(shares: list[float]) -> str:
@@ -227,8 +227,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--millrace", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=3200, help="of the training set (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
+    parser.add_argument("--images", type=int, default=1600, help="of the training set (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=4, help="of each kind (default: %(default)s)")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -246,28 +246,24 @@ def main() -> None:
             recipe = arguments.scratch / "recipe.toml"
             recipe.write_text(RECIPE.format(**WORKLOADS[workload]))
             kinds = figures[workload] = {"nothing told": [], "MLflow": [], "hanging": []}
-            for number in range(arguments.rounds):
-                experiment = f"{workload} {number}"
+            trainings = []
+            for number in range(arguments.runs):
                 told = {"nothing told": ([*SILENCE], {}),
-                        "MLflow": ([], {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_EXPERIMENT_NAME": experiment}),
+                        "MLflow": ([], {"MLFLOW_TRACKING_URI": server.uri,
+                                        "MLFLOW_EXPERIMENT_NAME": experiment_name(workload, number)}),
                         "hanging": ([], {"MLFLOW_TRACKING_URI": silent.uri})}
-                told = dict([*told.items()][number % 3:] + [*told.items()][:number % 3])  # each is the first as often
-                trainings = {kind: Training(arguments, recipe, kind, *settings, **variables)
-                             for kind, (settings, variables) in told.items()}
-                take_turns(list(trainings.values()), workload, server)
-                check_arrived(server, experiment, trainings["MLflow"])
-                for kind, training in trainings.items():
-                    kinds[kind] += training.epochs(arguments.images)
-                print(f"{workload}, round {number + 1}: " + "; ".join(
-                    f"{kind} {rates_text(training.epochs(arguments.images))} images/s"
-                    for kind, training in sorted(trainings.items())), flush=True)
-                write(arguments, figures)
+                trainings += [Training(arguments, recipe, kind, number, *settings, **variables)
+                              for kind, (settings, variables) in told.items()]
+            take_turns(trainings, workload, server)
+            for training in trainings:
+                kinds[training.kind] += training.epochs(arguments.images)
+            write(arguments, figures)
+            print(f"\n{workload}\n\n{table(kinds)}", flush=True)
+            for training in trainings:
+                if training.kind == "MLflow":
+                    check_arrived(server, experiment_name(workload, training.number), training)
     finally:
         server.kill()
-
-    for workload, kinds in figures.items():
-        print(f"\n{workload}\n\n{table(kinds)}")
-    write(arguments, figures)
 
 
 if __name__ == "__main__":
