@@ -77,6 +77,8 @@ def main() -> None:
     parser.add_argument("--go-on", action="store_true",
                         help="keep what --json has of a comparison of this program and these recipes that was interrupted")
     args = parser.parse_args()
+    if args.go_on and not args.json:
+        parser.error("--go-on needs --json")
     args.scratch = args.scratch.absolute()
     args.scratch.mkdir(parents=True, exist_ok=True)
     if not (args.scratch / "data/manifest.json").exists():

@@ -105,9 +105,10 @@ def make_dataset(arguments: argparse.Namespace) -> None:
 class Training:
     """A run that goes on only within turn(): its time and processor time [s] at each checkpoint behind an epoch."""
 
-    def __init__(self, arguments: argparse.Namespace, recipe: Path, kind: str, number: int, *settings: str, **variables: str):
-        self.kind, self.number = kind, number
-        self.folder = arguments.scratch / f"{kind.replace(' ', '-')}-{number}"
+    def __init__(self, arguments: argparse.Namespace, recipe: Path, kind: str, experiment: str, *settings: str,
+                 **variables: str):
+        self.kind, self.experiment = kind, experiment
+        self.folder = arguments.scratch / f"{kind} {experiment}".replace(" ", "-")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         self.errors = self.folder / "errors"
@@ -182,16 +183,12 @@ def take_turns(trainings: list[Training], workload: str, server: MlflowServer) -
         time.sleep(SERVER_TURN_S * len(trainings))
 
 
-def check_arrived(server: MlflowServer, experiment: str, training: Training) -> None:
-    found = server.run(experiment)
+def check_arrived(server: MlflowServer, training: Training) -> None:
+    found = server.run(training.experiment)
     lines = [json.loads(line) for line in (training.folder / "run/metrics.jsonl").read_text().splitlines()]
     losses = [(line["step"], line["loss"]) for line in lines if line["group"] == "train"]
     assert found["info"]["status"] == "FINISHED", found["info"]
     assert server.history(found, "training/supervised batch loss") == losses
-
-
-def experiment_name(workload: str, number: int) -> str:
-    return f"{workload} {number}"
 
 
 def interval(shares: list[float]) -> str:
@@ -240,19 +237,20 @@ def main() -> None:
     folder.mkdir()
     server, silent = MlflowServer(folder), Silent()
     figures: dict[str, dict[str, list]] = {}
+    trainings: list[Training] = []
     try:
         server.start()
         for workload in arguments.workloads:
             recipe = arguments.scratch / "recipe.toml"
             recipe.write_text(RECIPE.format(**WORKLOADS[workload]))
             kinds = figures[workload] = {"nothing told": [], "MLflow": [], "hanging": []}
-            trainings = []
+            trainings.clear()
             for number in range(arguments.runs):
+                experiment = f"{workload} {number}"
                 told = {"nothing told": ([*SILENCE], {}),
-                        "MLflow": ([], {"MLFLOW_TRACKING_URI": server.uri,
-                                        "MLFLOW_EXPERIMENT_NAME": experiment_name(workload, number)}),
+                        "MLflow": ([], {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_EXPERIMENT_NAME": experiment}),
                         "hanging": ([], {"MLFLOW_TRACKING_URI": silent.uri})}
-                trainings += [Training(arguments, recipe, kind, number, *settings, **variables)
+                trainings += [Training(arguments, recipe, kind, experiment, *settings, **variables)
                               for kind, (settings, variables) in told.items()]
             take_turns(trainings, workload, server)
             for training in trainings:
@@ -261,8 +259,10 @@ def main() -> None:
             print(f"\n{workload}\n\n{table(kinds)}", flush=True)
             for training in trainings:
                 if training.kind == "MLflow":
-                    check_arrived(server, experiment_name(workload, training.number), training)
+                    check_arrived(server, training)
     finally:
+        for training in trainings:  # stopped ones would stay for ever
+            training.process.kill()
         server.kill()
 
 
