@@ -1,24 +1,26 @@
 #!/usr/bin/env python3
 """What telling trackers costs a training run on the CPU.
 
-Trains the same recipe in as many processes at once as --runs says of each of three kinds: with as little told as there can be
-(no tracker, no pictures, no histograms, no line of numbers but the last), with everything told and a real MLflow server to tell
-it to, and with everything told and a server that takes connections and never answers. Only one process may run at a time: it
-goes on for a tenth of a second while the others are stopped, and so on in turns, so that what else happens on the machine meets
-all alike. (A virtual machine's pace changes by 15 % from second to second, less within one.) Processes of one kind differ, too,
-by a percent and more, so that one of each says little. An epoch's images/s are over the time that its run was given from the
-checkpoint behind the epoch before to its own: what telling adds to its evaluation counts, too. Beside it stands the processor
-time of the run and, of it, that of the threads which track. The server stands for another machine: it has a turn of its own
-when each run has had one, and works beside a run only when the run has no epoch left and waits for it.
+Trains the same recipe with nothing told (no tracker, no pictures, no histograms), with everything told and a real MLflow server
+to tell it to, and with everything told and a server that takes connections and never answers. Three processes train all three
+kinds one after another (train_runs), each in another order, so that what differs from process to process meets all kinds alike;
+with --squares there are more of such threes. Only one process may run at a time: it goes on for a tenth of a second while the
+others are stopped, and so on in turns, so that what else happens on the machine meets all alike, too. (A virtual machine's pace
+changes by 15 % from second to second, less within one.) What is compared is an epoch with the same epoch of the process that
+trains with nothing told at that time.
+
+Training images/s are over the time that a run was given from the checkpoint behind the epoch before to the epoch's last step:
+what is told behind an evaluation and written or sent meanwhile counts. Beside it stand the images/s with the epoch's evaluation
+and checkpoint, its processor time and, of it, that of the threads which track. The server stands for another machine: it has a
+turn of its own when each process has had one, and works beside a run only when the run has no epoch left and waits for it.
 
 The pictures are made up (`millrace synth`) and stay in the scratch folder for the next time. Needs the packages of
 tests/trackers/requirements.txt.
 
-Usage: tracking_cost.py --millrace PROGRAM --scratch FOLDER [options]
+Usage: tracking_cost.py --millrace PROGRAM --train-runs PROGRAM --scratch FOLDER [options]
 """
 
 import argparse
-import itertools
 import json
 import os
 import random
@@ -30,6 +32,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "trackers"))
@@ -55,13 +58,13 @@ lr = 0.01
 epochs = {epochs}
 log_every_steps = {log_every}
 """
-# Steps of 0.2 s as on a CPU and lines as by default; and a line for each of as many steps a second as a GPU makes. An
-# epoch of the first takes 5 to 25 s on two cores: short beside those that people train with.
-WORKLOADS = {"default": {"size": 64, "batch": 64, "width": 64, "epochs": 2, "log_every": 10},
-             "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 2, "log_every": 1}}
+# Steps of 0.2 to 1 s as on a CPU; and a line for each of as many steps a second as a GPU makes. An epoch of the first takes 5 to
+# 25 s on two cores: short beside those that people train with. The last step of an epoch has a line.
+WORKLOADS = {"default": {"size": 64, "batch": 64, "width": 64, "epochs": 7, "log_every": 5},
+             "small steps": {"size": 32, "batch": 8, "width": 8, "epochs": 7, "log_every": 1}}
 TURN_S = 0.1
-SERVER_TURN_S = 0.02  # for each run
-SILENCE = ["tracking.system=none", "tracking.pictures=0", "tracking.histograms=false", "train.log_every_steps=1000000"]
+SERVER_TURN_S = 0.02  # for each process
+TOLD = {"nothing told": ["tracking.system=none", "tracking.pictures=0", "tracking.histograms=false"], "MLflow": [], "hanging": []}
 TRACKING_THREADS = ["run log", "tracker", "node monitor", "pictures"]
 
 
@@ -103,113 +106,140 @@ def make_dataset(arguments: argparse.Namespace) -> None:
 
 
 class Training:
-    """A run that goes on only within turn(): its time and processor time [s] at each checkpoint behind an epoch."""
+    """One of a process's runs: what the process had used up at each epoch's last step and at the checkpoint behind it."""
 
-    def __init__(self, arguments: argparse.Namespace, recipe: Path, kind: str, experiment: str, *settings: str,
-                 **variables: str):
-        self.kind, self.experiment = kind, experiment
-        self.folder = arguments.scratch / f"{kind} {experiment}".replace(" ", "-")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        self.errors = self.folder / "errors"
-        command = [arguments.millrace, "train", recipe, "--data", arguments.data, "--out", self.folder / "run", "--devices",
-                   "cpu", *(word for setting in settings for word in ("--set", setting))]
-        with self.errors.open("w") as errors:
-            self.process = subprocess.Popen(list(map(str, command)), env={**environment(), **variables}, stdout=errors,
-                                            stderr=errors, stdin=subprocess.DEVNULL)
-        self.process.send_signal(signal.SIGSTOP)
-        self.given_s = 0.0
-        self.threads_s: dict[str, tuple[str, float]] = {}  # name and processor time [s] by number, of ended ones, too
-        self.marks: list[dict[str, float]] = []
+    def __init__(self, folder: Path, kind: str, experiment: str):
+        self.folder, self.kind, self.experiment = folder, kind, experiment
+        self.seen_bytes = 0
+        self.trained: list[dict[str, float]] = []
+        self.kept: list[dict[str, float]] = []
 
-    def turn(self, seconds: float) -> bool:
-        """Whether there is anything left to do."""
-        self.process.send_signal(signal.SIGCONT)
-        before = now = time.monotonic()
-        while now < before + seconds and self.process.poll() is None:
-            time.sleep(0.01)
-            now = time.monotonic()
-            self.look(self.given_s + now - before)
-        self.process.send_signal(signal.SIGSTOP)
-        self.given_s += now - before
-        if self.process.returncode:
-            sys.exit(f"tracking_cost: the training ended with {self.process.returncode}:\n{self.errors.read_text()}")
-        return self.process.returncode is None
-
-    def look(self, given_s: float) -> None:
+    def look(self, now: Callable[[], dict[str, float]], steps: int) -> None:
         try:
-            lines = (self.folder / "run/metrics.jsonl").read_text()
+            with (self.folder / "metrics.jsonl").open() as file:
+                file.seek(self.seen_bytes)
+                new = file.read()
         except OSError:
             return
-        if lines.count('"group":"checkpoint"') > len(self.marks):
-            self.note_threads()
-            self.marks.append({"seconds": given_s, **{thread: sum(used for name, used in self.threads_s.values() if name == thread)
-                                                      for thread in TRACKING_THREADS},
-                               "cpu_s": sum(used for _, used in self.threads_s.values())})
+        new = new[:new.rfind("\n") + 1]  # the line behind may be being written
+        self.seen_bytes += len(new)
+        for line in map(json.loads, new.splitlines()):
+            if line["group"] == "train" and line["step"] % steps == 0:
+                self.trained.append(now())
+            elif line["group"] == "checkpoint":
+                self.kept.append(now())
 
-    def note_threads(self) -> None:
+    def figures(self, images: int) -> list[dict[str, float]]:
+        """Of each epoch but the first."""
+        epochs = []
+        for before, trained, kept in zip(self.kept, self.trained[1:], self.kept[1:], strict=False):
+            used = {name: kept[name] - before[name] for name in kept}
+            epochs.append({**used, "images_per_s": images / (trained["seconds"] - before["seconds"]),
+                           "images_per_s_evaluated": images / used["seconds"]})
+        return epochs
+
+
+class Process:
+    """Trains one run after another, and goes on only within turn() and finish()."""
+
+    def __init__(self, arguments: argparse.Namespace, errors: Path, workload: dict):
+        self.epochs, self.steps = workload["epochs"], arguments.images // workload["batch"]
+        self.errors = errors
+        with errors.open("w") as file:
+            self.process = subprocess.Popen([arguments.train_runs], env=environment(), stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=file, text=True)
+        self.given_s = 0.0
+        self.threads_s: dict[str, tuple[str, float]] = {}  # name and processor time [s] by number, of ended ones, too
+
+    def begin(self, training: Training, run: dict) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+        self.training = training
+        self.process.stdin.write(json.dumps(run) + "\n")
+        self.process.stdin.flush()
+
+    def turn(self) -> bool:
+        """Whether the run has epochs left."""
+        self.process.send_signal(signal.SIGCONT)
+        before = now = time.monotonic()
+        while now < before + TURN_S and len(self.training.kept) < self.epochs:
+            time.sleep(0.01)
+            now = time.monotonic()
+            given_s = self.given_s + now - before
+            self.training.look(lambda given_s=given_s: self.used(given_s), self.steps)
+            self.check(self.process.poll() is None)
+        self.process.send_signal(signal.SIGSTOP)
+        self.given_s += now - before
+        return len(self.training.kept) < self.epochs
+
+    def finish(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.check(self.process.stdout.readline().strip() == str(self.training.folder))
+
+    def check(self, works: bool) -> None:
+        if not works:
+            sys.exit(f"tracking_cost: the training failed:\n{self.errors.read_text()}")
+
+    def used(self, given_s: float) -> dict[str, float]:
         tick = os.sysconf("SC_CLK_TCK")
-        try:
-            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
                 name, _, rest = (task / "stat").read_text().partition(" (")[2].rpartition(") ")
-                fields = rest.split()
-                self.threads_s[task.name] = (name, (int(fields[11]) + int(fields[12])) / tick)
-        except OSError:
-            pass  # it has ended meanwhile
-
-    def has_all_epochs(self, workload: str) -> bool:
-        return len(self.marks) == WORKLOADS[workload]["epochs"]
-
-    def epochs(self, images: int) -> list[dict[str, float]]:
-        """What each epoch but the first took, and its images/s."""
-        taken = [{name: now[name] - before[name] for name in now} for before, now in itertools.pairwise(self.marks)]
-        return [{**epoch, "images_per_s": images / epoch["seconds"]} for epoch in taken]
+            except OSError:
+                continue  # it has ended meanwhile
+            fields = rest.split()
+            self.threads_s[task.name] = (name, (int(fields[11]) + int(fields[12])) / tick)
+        return {"seconds": given_s, "cpu_s": sum(used for _, used in self.threads_s.values()),
+                **{thread: sum(used for name, used in self.threads_s.values() if name == thread) for thread in TRACKING_THREADS}}
 
 
 def let_work(server: MlflowServer, works: bool) -> None:
     os.killpg(server.process.pid, signal.SIGCONT if works else signal.SIGSTOP)
 
 
-def take_turns(trainings: list[Training], workload: str, server: MlflowServer) -> None:
-    """Until all have ended. Each is the one behind the server as often as the others."""
-    while trainings:
-        left = []
-        for training in trainings:
-            let_work(server, training.has_all_epochs(workload))
-            if training.turn(TURN_S):
-                left.append(training)
-        trainings = left[1:] + left[:1]
+def train(processes: list[Process], server: MlflowServer) -> None:
+    """Each its run, in turns; each is the one behind the server as often as the others."""
+    training = processes
+    while training:
+        let_work(server, False)
+        left = [process for process in training if process.turn()]
+        training = left[1:] + left[:1]
         let_work(server, True)
-        time.sleep(SERVER_TURN_S * len(trainings))
+        time.sleep(SERVER_TURN_S * len(processes))
+    for process in processes:
+        process.process.send_signal(signal.SIGCONT)
+    for process in processes:
+        process.finish()
 
 
 def check_arrived(server: MlflowServer, training: Training) -> None:
     found = server.run(training.experiment)
-    lines = [json.loads(line) for line in (training.folder / "run/metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (training.folder / "metrics.jsonl").read_text().splitlines()]
     losses = [(line["step"], line["loss"]) for line in lines if line["group"] == "train"]
     assert found["info"]["status"] == "FINISHED", found["info"]
     assert server.history(found, "training/supervised batch loss") == losses
 
 
 def interval(shares: list[float]) -> str:
-    """The median of the pairs' shares, and where 95 % of the medians of as many pairs drawn from them lie (bootstrap)."""
+    """The mean of the epochs' shares, and where 95 % of the means of as many drawn from them lie (bootstrap)."""
     draw = random.Random(0)
-    medians = sorted(statistics.median(draw.choices(shares, k=len(shares))) for _ in range(10_000))
-    return f"{statistics.median(shares):.2%} ({medians[250]:.2%} to {medians[-251]:.2%})"
+    means = sorted(statistics.mean(draw.choices(shares, k=len(shares))) for _ in range(10_000))
+    return f"{statistics.mean(shares):.2%} ({means[250]:.2%} to {means[-251]:.2%})"
 
 
 def table(kinds: dict[str, list]) -> str:
-    """In Markdown."""
-    lines = ["| | images/s, median (least to most) | of nothing told, median of epochs (95 %) | processor time of an epoch [s] | of "
-             "it, the thread " + " | ".join(TRACKING_THREADS) + " |", "| --- " * (4 + len(TRACKING_THREADS)) + "|"]
+    """In Markdown. Epochs of the same place in their lists took turns with each other."""
+    lines = ["| | training images/s, median (least to most) | of nothing told, mean of epochs (95 %) | with evaluations | processor time "
+             "of an epoch [s] | of it, the thread " + " | ".join(TRACKING_THREADS) + " |",
+             "| --- " * (5 + len(TRACKING_THREADS)) + "|"]
     for kind, epochs in kinds.items():
         rates = [epoch["images_per_s"] for epoch in epochs]
-        shares = [rate / other["images_per_s"] for rate, other in zip(rates, kinds["nothing told"], strict=True)]
+        shares, evaluated = ([epoch[rate] / other[rate] for epoch, other in zip(epochs, kinds["nothing told"], strict=True)]
+                             for rate in ("images_per_s", "images_per_s_evaluated"))
         used = statistics.median(epoch["cpu_s"] for epoch in epochs)
         threads = " | ".join(f"{statistics.mean(epoch[thread] / epoch['cpu_s'] for epoch in epochs):.2%}"
                              for thread in TRACKING_THREADS)
         lines.append(f"| {kind} | {statistics.median(rates):,.1f} ({min(rates):,.1f} to {max(rates):,.1f}) | {interval(shares)} | "
-                     f"{used:.1f} | {threads} |")
+                     f"{interval(evaluated)} | {used:.1f} | {threads} |")
     return "\n".join(lines)
 
 
@@ -220,12 +250,41 @@ def write(arguments: argparse.Namespace, figures: dict[str, dict[str, list]]) ->
                                              indent=2) + "\n")
 
 
+def measure(arguments: argparse.Namespace, name: str, processes: list[Process], server: MlflowServer,
+            silent: Silent) -> dict[str, list]:
+    """The epochs of each kind. Each process begins with another kind and ends with another (a Latin square)."""
+    workload, kinds = WORKLOADS[name], list(TOLD)
+    recipe = arguments.scratch / "recipe.toml"
+    recipe.write_text(RECIPE.format(**workload))
+    processes += [Process(arguments, arguments.scratch / f"process-{number}.log", workload)
+                  for number in range(len(kinds) * arguments.squares)]
+    figures: dict[str, list] = {kind: [] for kind in kinds}
+    uris = {"MLflow": server.uri, "hanging": silent.uri}
+    for turn in range(len(kinds)):
+        for number, process in enumerate(processes):
+            kind = kinds[(number + turn) % len(kinds)]
+            run = Training(arguments.scratch / f"{name} {kind} {number}".replace(" ", "-"), kind, f"{name} {number}")
+            shutil.rmtree(run.folder, ignore_errors=True)
+            variables = {"MLFLOW_TRACKING_URI": uris[kind], "MLFLOW_EXPERIMENT_NAME": run.experiment} if kind in uris else {}
+            process.begin(run, {"recipe": str(recipe), "data": str(arguments.data), "out": str(run.folder), "set": TOLD[kind],
+                                "environment": variables})
+        train(processes, server)
+        for process in processes:
+            figures[process.training.kind] += process.training.figures(arguments.images)
+            if process.training.kind == "MLflow":
+                check_arrived(server, process.training)
+    for process in processes:
+        process.process.communicate()  # there is no further run
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--millrace", type=Path, required=True)
+    parser.add_argument("--train-runs", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--images", type=int, default=1600, help="of the training set (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=4, help="of each kind (default: %(default)s)")
+    parser.add_argument("--squares", type=int, default=1, help="threes of processes (default: %(default)s)")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -237,32 +296,17 @@ def main() -> None:
     folder.mkdir()
     server, silent = MlflowServer(folder), Silent()
     figures: dict[str, dict[str, list]] = {}
-    trainings: list[Training] = []
+    processes: list[Process] = []
     try:
         server.start()
-        for workload in arguments.workloads:
-            recipe = arguments.scratch / "recipe.toml"
-            recipe.write_text(RECIPE.format(**WORKLOADS[workload]))
-            kinds = figures[workload] = {"nothing told": [], "MLflow": [], "hanging": []}
-            trainings.clear()
-            for number in range(arguments.runs):
-                experiment = f"{workload} {number}"
-                told = {"nothing told": ([*SILENCE], {}),
-                        "MLflow": ([], {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_EXPERIMENT_NAME": experiment}),
-                        "hanging": ([], {"MLFLOW_TRACKING_URI": silent.uri})}
-                trainings += [Training(arguments, recipe, kind, experiment, *settings, **variables)
-                              for kind, (settings, variables) in told.items()]
-            take_turns(trainings, workload, server)
-            for training in trainings:
-                kinds[training.kind] += training.epochs(arguments.images)
+        for name in arguments.workloads:
+            processes.clear()
+            figures[name] = measure(arguments, name, processes, server, silent)
             write(arguments, figures)
-            print(f"\n{workload}\n\n{table(kinds)}", flush=True)
-            for training in trainings:
-                if training.kind == "MLflow":
-                    check_arrived(server, training)
+            print(f"\n{name}\n\n{table(figures[name])}", flush=True)
     finally:
-        for training in trainings:  # stopped ones would stay for ever
-            training.process.kill()
+        for process in processes:  # stopped ones would stay for ever
+            process.process.kill()
         server.kill()
 
 
