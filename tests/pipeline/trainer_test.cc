@@ -93,7 +93,8 @@ TEST(Configs, DeliverPicturesOfTheSizesInTheirNames) {
                                                {"imagenet-resnet50-ffcv-88-8xa100", {192, 256}},
                                                {"imagenet-resnet50-mosaic-mild-8xa100", {176, 224}},
                                                {"imagenet-resnet50-torchvision-8xv100", {176, 224}},
-                                               {"imagenette-resnet18-64px-cpu", {64, 64}}};
+                                               {"imagenette-resnet18-64px-cpu", {64, 64}},
+                                               {"imagenette-resnet18-half-64px-cpu", {64, 64}}};
   for (const auto& [name, sizes] : wanted) {
     ASSERT_TRUE(found.contains(name)) << name;
     EXPECT_EQ(found[name].train, sizes.train) << name;
