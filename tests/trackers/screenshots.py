@@ -193,7 +193,8 @@ def main():
             "mlflow-system": Page(f"{of_run}/system-metrics", 1440, 1000, "cpu_utilization_percentage", close_assistant,
                                   NO_BARS),
             "mlflow-pictures": Page(f"{of_run}/model-metrics", 1440, 3000, "predictions_with_gt", show_last_picture, NO_BARS),
-            "polyaxon-dashboard": Page(f"{of_job}/dashboards", 1440, 1100, "Throughput"),
+            # Six metrics, whichever the server names first; all have a __ where the tag has a /.
+            "polyaxon-dashboard": Page(f"{of_job}/dashboards", 1440, 1100, "__"),
             "polyaxon-resources": Page(f"{of_job}/resources", 1440, 800, "cpu_utilization"),
             "report": Page((scratch / "runs/lr-0.05/report.html").as_uri(), 1280, 1400, "finished", style=FIRST_PARTS),
         }
