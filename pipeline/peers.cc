@@ -235,7 +235,9 @@ std::optional<std::string> Peers::FindLost(const model::Store& store) {
     if (process == placement_.process) continue;
     std::string how;
     if (alive_) {
-      if (alive_->Has(process) || !store.Find(Key("joined", process))) continue;
+      // Whoever has joined holds its place before it says so: asked in this order, one that joins
+      // just now is not taken for lost.
+      if (!store.Find(Key("joined", process)) || alive_->Has(process)) continue;
       how = "has ended without a word: it was killed, or it crashed";
     } else {
       // Process 0 looks after all, all look after process 0.

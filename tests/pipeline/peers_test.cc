@@ -113,6 +113,16 @@ TEST_P(PeersTest, HearTheFirstAndMakeOneWorld) {
   EXPECT_THAT(errors, testing::Each(""));
 }
 
+// Whoever looks around while others join finds nobody lost.
+TEST_P(PeersTest, JoiningWhileOthersLookAroundIsNoLoss) {
+  const auto errors = Run(12, [](Peers& peers, std::uint32_t process) {
+    peers.Meet("looked");
+    if (process == 0) Fail("ours");
+    peers.Meet("later");
+  });
+  EXPECT_THAT(errors, testing::Each(EndsWith("): ours")));
+}
+
 TEST_P(PeersTest, WhoDiffersIsNamedToAll) {
   const auto errors = Run(3, [](Peers& peers, std::uint32_t process) {
     peers.RequireSame("number of devices", process == 1 ? "4" : "2");
