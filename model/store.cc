@@ -7,8 +7,10 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -97,13 +99,14 @@ std::optional<std::string> Store::Find(const std::string& name) const {
 
 std::optional<std::string> Store::Wait(const std::string& name,
                                        std::chrono::milliseconds timeout) const {
-  try {
-    impl_->store->wait({name}, timeout);
-  } catch (const std::exception&) {
-    // A store that cannot be reached says so when it is asked again.
-    return Find(name);
+  // c10d's own wait would write warnings to standard error whenever a time is up over TCP.
+  constexpr std::chrono::milliseconds kLongestPause(50);
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  for (std::chrono::milliseconds pause(1);; pause = std::min(2 * pause, kLongestPause)) {
+    if (auto value = Find(name)) return value;
+    if (std::chrono::steady_clock::now() >= end) return std::nullopt;
+    std::this_thread::sleep_until(std::min(std::chrono::steady_clock::now() + pause, end));
   }
-  return Find(name);
 }
 
 }  // namespace millrace::model

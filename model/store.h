@@ -12,9 +12,9 @@
 
 namespace millrace::model {
 
-// A handle: copies share the store. Any thread; but over TCP a call waits for those of other
-// threads on the same connection, Wait() among them: Clone() gives another one. Methods throw Error
-// when the store cannot be reached.
+// A handle: copies share the store. Any thread; over TCP a call waits for those of other threads on
+// the same connection: Clone() gives another one. Methods throw Error when the store cannot be
+// reached.
 class Store {
  public:
   // Among threads of this process.

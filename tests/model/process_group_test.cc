@@ -13,7 +13,6 @@
 
 #include "tests/model/ranks.h"
 #include "tests/support/error_text.h"
-#include "tests/support/temporary_folder.h"
 
 namespace millrace::model {
 namespace {
@@ -150,36 +149,6 @@ TEST(ProcessGroup, OnOneMachineListensOnTheLoopbackAlone) {
     EXPECT_THAT(ListeningAddresses("tcp", AF_INET), testing::ElementsAre("127.0.0.1"));
     EXPECT_THAT(ListeningAddresses("tcp6", AF_INET6), testing::IsEmpty());
   });
-}
-
-TEST(Store, InAFileIsOneForAllWhoOpenIt) {
-  const test::TemporaryFolder folder;
-  const Store one = Store::InFile(folder / "store");
-  const Store other = Store::InFile(folder / "store").Within("run").Within("x");
-  one.Within("run").Within("x").Set("a", "1");
-  EXPECT_EQ(other.Find("a"), "1");
-  EXPECT_EQ(one.Find("a"), std::nullopt);
-  EXPECT_EQ(other.Wait("b", std::chrono::milliseconds(20)), std::nullopt);
-  std::jthread setter([&] { one.Set("run/x/b", "2"); });
-  EXPECT_EQ(other.Wait("b", std::chrono::seconds(60)), "2");
-}
-
-TEST(Store, KeepsTheFirstOfValuesThatAreSetOnce) {
-  const test::TemporaryFolder folder;
-  for (const Store& store :
-       {Store::InProcess(), Store::InFile(folder / "store"),
-        Store::OverTcp("127.0.0.1", 0, /*serves=*/true, std::chrono::seconds(60))}) {
-    EXPECT_EQ(store.SetOnce("failure", "first"), "first");
-    EXPECT_EQ(store.SetOnce("failure", "second"), "first");
-    EXPECT_EQ(store.Clone().Find("failure"), "first");
-    EXPECT_EQ(store.Add("count", 2), 2);
-    EXPECT_EQ(store.Clone().Add("count", 1), 3);
-  }
-}
-
-TEST(Store, ThatCannotBeReachedIsAnError) {
-  EXPECT_EQ(test::ErrorOf([] { Store::InFile("/nowhere/store"); }),
-            "the store of the ranks cannot be opened: /nowhere/store: No such file or directory");
 }
 
 }  // namespace
