@@ -7,6 +7,7 @@
 
 #include "model/fused_norm.h"
 #include "model/sync_norm.h"
+#include "model/tap_convolution.h"
 
 namespace millrace::model {
 namespace {
@@ -59,6 +60,9 @@ at::Tensor Conv2d::Forward(const at::Tensor& x) const {
       blur.defined() ? at::conv2d(x, blur, /*bias=*/{}, /*stride=*/1, /*padding=*/1, /*dilation=*/1,
                                   /*groups=*/shape.in)
                      : x;
+  if (shape.groups == 1 && GainsByTaps(in, weight, shape.stride)) {
+    return ConvolveWithTaps(in, weight, shape.stride);
+  }
   return at::conv2d(in, weight, /*bias=*/{}, {shape.stride, shape.stride}, {padding, padding},
                     /*dilation=*/{1, 1}, shape.groups);
 }

@@ -19,12 +19,11 @@ def main() -> None:
     state, data = load_file(weights), load_file(inputs)
     model = torchvision.models.resnet18(num_classes=len(state["fc.bias"]))
     model.load_state_dict(state)
-    model = torch.nn.parallel.DistributedDataParallel(model.to(memory_format=torch.channels_last),
-                                                      broadcast_buffers=False, gradient_as_bucket_view=True)
+    model = torch.nn.parallel.DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=float(lr), momentum=0.9, weight_decay=5e-4)
     losses = []
     for step in range(len(data) // 2):
-        images = data[f"images.{step}"].chunk(ranks)[rank].contiguous(memory_format=torch.channels_last)
+        images = data[f"images.{step}"].chunk(ranks)[rank]
         loss = torch.nn.functional.cross_entropy(model(images), data[f"labels.{step}"].chunk(ranks)[rank],
                                                  label_smoothing=0.1)
         optimizer.zero_grad()

@@ -26,7 +26,7 @@ def test_losses_are_those_of_distributed_data_parallel(tmp_path, ranks, steps, l
         inputs[f"images.{step}"] = torch.randn(samples, 3, 48, 48) + labels.view(-1, 1, 1, 1) / CLASSES
         inputs[f"labels.{step}"] = labels
     save_file(inputs, tmp_path / "inputs")
-    judge("ranks", section(name="resnet18"), section(name="sgd", lr=lr, momentum=0.9, weight_decay=5e-4), CLASSES,
+    judge("ranks", section(name="resnet18", memory_format="contiguous"), section(name="sgd", lr=lr, momentum=0.9, weight_decay=5e-4), CLASSES,
           tmp_path / "weights", tmp_path / "inputs", ranks, tmp_path / "ours")
     stock = [subprocess.Popen([sys.executable, STOCK, str(rank), str(ranks), str(lr), tmp_path / "store", tmp_path / "weights",
                                tmp_path / "inputs", tmp_path / "theirs"]) for rank in range(ranks)]

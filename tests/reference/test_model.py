@@ -250,12 +250,12 @@ def train_with_torch(model, inputs, steps, *, channels_last, amp=None, scaler=No
     return torch.tensor(losses), torch.tensor(scales)
 
 
-def train_ours(tmp_path, inputs, settings, *, amp="off", scale=1.0, interval=1):
+def train_ours(tmp_path, inputs, settings, *, memory_format="channels_last", amp="off", scale=1.0, interval=1):
     """Losses, scales after each step, and the final weights."""
     save_file(inputs, tmp_path / "in.safetensors")
     save_file(torchvision_model("resnet18").state_dict(), tmp_path / "w.safetensors")
-    judge("train", section(name="resnet18"), section(name="sgd", **settings), CLASSES, tmp_path / "w.safetensors",
-          tmp_path / "in.safetensors", tmp_path / "out.safetensors", section(amp=amp), scale, interval)
+    judge("train", section(name="resnet18", memory_format=memory_format), section(name="sgd", **settings), CLASSES,
+          tmp_path / "w.safetensors", tmp_path / "in.safetensors", tmp_path / "out.safetensors", section(amp=amp), scale, interval)
     weights = load_file(tmp_path / "out.safetensors")
     return weights.pop("losses"), weights.pop("scales"), weights
 
@@ -273,18 +273,20 @@ def batches(steps, size=16, pixels=64):
 def test_sgd_follows_the_same_path(tmp_path, settings):
     steps = 20
     inputs = batches(steps)
-    our_losses, _, ours = train_ours(tmp_path, inputs, settings)
+    our_losses, _, ours = train_ours(tmp_path, inputs, settings, memory_format="contiguous")
 
-    # The same kernels in the same order give the same bits.
+    # The same kernels in the same order give the same bits. PyTorch's default format of memory: in channels-last some
+    # processors compute gradients over small images otherwise here (model/tap_convolution.h), and on random pictures
+    # two ways to compute part fast, PyTorch's own in its two formats by 0.1 within four steps.
     model = torchvision_model("resnet18")
-    losses, _ = train_with_torch(model, inputs, steps, channels_last=True, fused=True, **settings)
+    losses, _ = train_with_torch(model, inputs, steps, channels_last=False, fused=True, **settings)
     theirs = model.state_dict()
     assert torch.equal(our_losses, losses), our_losses - losses
     assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
     # PyTorch's default is another kernel with other roundings, which grow from step to step: on random pictures tenfold
     # in two or three.
-    losses, _ = train_with_torch(torchvision_model("resnet18"), inputs, 8, channels_last=True, fused=False, **settings)
+    losses, _ = train_with_torch(torchvision_model("resnet18"), inputs, 8, channels_last=False, fused=False, **settings)
     assert (our_losses[:8] - losses).abs().max() <= 1e-4
 
 
