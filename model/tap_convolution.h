@@ -7,8 +7,8 @@
 // arXiv:1704.04428). Where images are small most taps lie over the border at some places; these are
 // left out instead of multiplied by noughts.
 //
-// oneDNN's kernels for AVX2 work along rows of an image. What they refuse, such as 512 channels over
-// 2 x 2 pixels, another of its ways does in 20 times as long as this one; over 7 x 7 pixels, a
+// oneDNN's kernels for AVX2 work along rows of an image. What they refuse, such as 512 channels
+// over 2 x 2 pixels, another of its ways does in 20 times as long as this one; over 7 x 7 pixels, a
 // ResNet's last at 224 pixels, they take twice as long (tests/bench/tap_convolution_bench.cc).
 #pragma once
 
