@@ -160,7 +160,15 @@ class PolyaxonServer(Server):
     def make_project(self, name):
         request = urllib.request.Request(f"{self.uri}/api/v1/default/projects/create", data=json.dumps({"name": name}).encode(),
                                          headers={"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=60).close()
+        for attempt in range(20):
+            try:
+                urllib.request.urlopen(request, timeout=60).close()
+                return
+            except urllib.error.HTTPError as error:
+                # The server says now and then that it takes no POST there.
+                if error.code != 405 or attempt == 19:
+                    raise
+                time.sleep(0.5)
 
     def get(self, path, /, **query):
         url = f"{self.uri}/{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
